@@ -1,0 +1,1 @@
+"""The HTTP API, the jobs, the command line, and the process that keeps them running."""

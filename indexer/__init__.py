@@ -1,0 +1,1 @@
+"""Everything on disk: the catalog, import, vectors, the FAISS index, and search over it."""

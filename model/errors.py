@@ -1,0 +1,54 @@
+"""What can go wrong, as a person would say it.
+
+LikenessError            anything a person can act on; the message is written for that person
+├── BadInput             a value or file given to us cannot be used as it is
+│   └── CannotDecode     the bytes are not a picture we accept; the file is left untouched
+├── DamagedModel         a model folder is incomplete, altered, or not ours; nothing in it was executed
+├── WeightsUnavailable   pretrained weights could not be had (offline, or no such name)
+├── TooFewImages         the collection is too small for what was asked
+├── TooFewLabels         not enough labels yet; the message says how many are missing
+├── TrainingFailed       the loss left the numbers, or the embeddings collapsed; the last good checkpoint stays
+└── Cancelled            the person asked to stop; what was done until then is kept
+
+`indexer.errors` adds what can go wrong on disk. `app.api` says in one place which HTTP status each becomes.
+"""
+
+
+class LikenessError(Exception):
+    """Base of every error a person can act on; the message is written for that person."""
+
+
+class BadInput(LikenessError):
+    """A value or file given to us cannot be used as it is."""
+
+
+class CannotDecode(BadInput):
+    """The bytes are not a picture we accept. The file itself is left untouched."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source, self.reason = source, reason
+
+
+class DamagedModel(LikenessError):
+    """A model folder is incomplete, altered, or not ours. Nothing in it was executed."""
+
+
+class WeightsUnavailable(LikenessError):
+    """Pretrained weights could not be had: no network, or no such name."""
+
+
+class TooFewImages(LikenessError):
+    """The collection is too small for what was asked."""
+
+
+class TooFewLabels(LikenessError):
+    """Not enough labels yet; the message says what is missing."""
+
+
+class TrainingFailed(LikenessError):
+    """The loss left the numbers, or the embeddings collapsed. The last good checkpoint stays."""
+
+
+class Cancelled(LikenessError):
+    """The person asked to stop; what was done until then is kept."""

@@ -1,0 +1,163 @@
+"""Bytes to upright RGB, previews and the network's square: the only place that opens pictures.
+
+Content decides what a file is, never its name. The size is read from the header and checked before any pixel exists.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from model.errors import CannotDecode
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+MAX_PIXELS = 120_000_000  # decoded, that is 360 MB of RGB: the most memory one picture may take
+PREVIEW_SIDE = 320
+PREVIEW_RECIPE = "rgb-lanczos-jpeg92-444"  # part of every fingerprint: change it when a change below moves preview pixels
+
+_RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_ORIENTATION, _MAKE, _MODEL, _DATE, _EXIF_IFD, _DATE_ORIGINAL = 0x0112, 0x010F, 0x0110, 0x0132, 0x8769, 0x9003
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow only warns, and only at 89 MP; `_opened` refuses before decoding instead
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What import keeps of a picture: an upright copy without EXIF, and what its header said."""
+
+    data: bytes
+    suffix: str  # "jpg", or "png" when the picture was small enough to keep without loss
+    width: int  # of the original, upright, px
+    height: int
+    format: str
+    taken_at: str | None  # ISO 8601 local time, as the camera wrote it
+    camera: str | None
+
+
+def decode(data: bytes, source: str) -> Image.Image:
+    """Return the first frame as upright RGB, at full size."""
+    with _opened(data, source) as image:
+        return _upright(image)
+
+
+def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE) -> Preview:
+    """Return the learning preview of a picture: shorter side `side` px, never enlarged, lossless when it was smaller.
+
+    A large JPEG is decoded at the smallest DCT scale that still covers `side` (a tenth of the time for 12 MP).
+    """
+    with _opened(data, source) as image:
+        width, height = image.size
+        exif = image.getexif()
+        if exif.get(_ORIENTATION) in (5, 6, 7, 8):  # the camera was held sideways
+            width, height = height, width
+        taken_at, camera = _taken_at(exif), _camera(exif)
+        format_name = str(image.format)
+        scale = side / min(image.size)
+        if scale < 1 and image.format == "JPEG":
+            image.draft("RGB", (round(image.width * scale + 0.5), round(image.height * scale + 0.5)))
+        upright = _upright(image)
+    if scale < 1:
+        size = (max(side, round(width * scale)), max(side, round(height * scale)))
+        upright = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return Preview(_jpeg(upright, 92), "jpg", width, height, format_name, taken_at, camera)
+    return Preview(_png(upright), "png", width, height, format_name, taken_at, camera)
+
+
+def make_rendition(data: bytes, source: str, longest: int = 1440) -> bytes:
+    """A JPEG for the eye: longest side at most `longest` px, upright, without EXIF."""
+    image = decode(data, source)
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS, reducing_gap=3.0)
+    return _jpeg(image, 88)
+
+
+def crop(data: bytes, source: str, box: tuple[float, float, float, float]) -> bytes:
+    """The part of a picture inside `box` (x0, y0, x1, y1 as fractions of the upright picture), as PNG."""
+    image = decode(data, source)
+    x0, y0, x1, y1 = (round(f * s) for f, s in zip(box, (image.width, image.height) * 2, strict=True))
+    return _png(image.crop((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))))
+
+
+def square(image: Image.Image, size: int, fit: str = "centre", interpolation: str = "bicubic") -> np.ndarray:
+    """Return (size, size, 3) uint8: the centre square of `image`, or all of it squeezed, scaled with antialiasing."""
+    box = None
+    if fit == "centre":
+        short = min(image.size)
+        left, top = (image.width - short) / 2, (image.height - short) / 2
+        box = (left, top, left + short, top + short)
+    scaled = image.convert("RGB").resize((size, size), _RESAMPLING[interpolation], box=box)
+    return np.asarray(scaled, dtype=np.uint8)
+
+
+@contextmanager
+def _opened(data: bytes, source: str) -> Iterator[Image.Image]:
+    """Open by content, check the size, and turn whatever a decoder raises into one `CannotDecode`."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size  # from the header, before any pixel is decoded
+            if width * height > MAX_PIXELS:
+                raise CannotDecode(source, f"{width}x{height} is more than {MAX_PIXELS:,} pixels")
+            yield image
+    except CannotDecode:
+        raise
+    except Image.UnidentifiedImageError as error:
+        reason = "empty file" if not data else f"not a picture in a format we read ({', '.join(FORMATS)})"
+        raise CannotDecode(source, reason) from error
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, RuntimeError, TypeError, ...
+        raise CannotDecode(source, f"damaged picture ({error or type(error).__name__})") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Decode, turn upright by EXIF, and bring every mode to RGB; transparency becomes white."""
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
+        return _stretched(upright)
+    if upright.has_transparency_data:
+        upright = upright.convert("RGBA")
+        white = Image.new("RGBA", upright.size, "white")
+        return Image.alpha_composite(white, upright).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _stretched(image: Image.Image) -> Image.Image:
+    """16-bit and float pictures: the 0.5th to 99.5th percentile onto 0..255, so that a microscope picture can be seen."""
+    values = np.asarray(image, dtype=np.float32)
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    low, high = np.percentile(values, (0.5, 99.5))
+    scaled = (values - low) * (255.0 / max(high - low, 1e-6))
+    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8), "L").convert("RGB")
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)  # 5 times faster than the default for a tenth more bytes
+    return buffer.getvalue()
+
+
+def _taken_at(exif: Image.Exif) -> str | None:
+    try:
+        text = str(exif.get_ifd(_EXIF_IFD).get(_DATE_ORIGINAL) or exif.get(_DATE) or "")
+        return datetime.strptime(text.strip("\0 ")[:19], "%Y:%m:%d %H:%M:%S").isoformat()
+    except Exception:  # EXIF is written by thousands of programs; a deformed date is no reason to lose a picture
+        return None
+
+
+def _camera(exif: Image.Exif) -> str | None:
+    try:
+        make, name = (str(exif.get(tag) or "").strip("\0 ") for tag in (_MAKE, _MODEL))
+        text = name if name.startswith(make) else f"{make} {name}"
+        return "".join(c for c in text if c.isprintable()).strip()[:100] or None
+    except Exception:
+        return None
