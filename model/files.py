@@ -1,0 +1,73 @@
+"""The one way a file is written: all of it, or not at all, also when the power goes or the disk is full."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+PARTIAL = ".partial-"  # what a killed process may leave behind begins with this
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data`. Readers see the old file or the new one; a failure leaves the old one and no temporary."""
+    partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}"
+    try:
+        _write_synced(partial, data)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def create_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make the folder `path` appear with everything that `fill` wrote into it. A folder already there is replaced.
+
+    Replacing is two renames, for a full folder cannot be renamed over another: between them `path` is absent, never half.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}"
+    replaced = path.parent / f"{PARTIAL}{secrets.token_hex(8)}"
+    try:
+        partial.mkdir()
+        fill(partial)
+        _sync_folder(partial)
+        if path.exists():
+            os.rename(path, replaced)
+        os.rename(partial, path)
+    except BaseException:
+        if replaced.exists() and not path.exists():
+            os.rename(replaced, path)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
+def remove_partials(folder: Path) -> None:
+    """Clear away what a killed process left in `folder`. Only for whoever holds the lock on writing there."""
+    for partial in folder.glob(f"{PARTIAL}*"):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    # Not `tempfile`: it would make the file readable by its owner only, whatever the umask says.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable: without this a rename may be forgotten by a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
