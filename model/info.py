@@ -1,0 +1,122 @@
+"""What a model is, without loading it: how pixels are prepared, what it was trained from, and its fingerprint.
+
+A model is a folder with `weights.safetensors` and `model.json`. The fingerprint is a hash of everything that decides a
+vector and of nothing else, so two models with one fingerprint give the same vectors and can share an index. It doubles as
+the checksum: a folder whose content no longer hashes to it is refused before any parser has seen the weights.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model.errors import DamagedModel
+
+WEIGHTS = "weights.safetensors"
+INFO = "model.json"
+FORMAT = 1  # of model.json
+PREVIEW_RECIPE = 1  # raise it when `model.images` makes other pixels of the same file: old vectors are then told apart
+
+FITS = ("centre", "squeeze")
+INTERPOLATIONS = ("bicubic", "bilinear")
+STEMS = ("standard", "cifar")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How a picture becomes the network's square: the same for training, collection and queries."""
+
+    image_size: int  # pixels, both sides
+    mean: tuple[float, float, float]  # of RGB in 0..1, taken away
+    std: tuple[float, float, float]  # then divided by
+    fit: str = "centre"  # "centre" cuts the middle square out; "squeeze" keeps all of the picture, out of proportion
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        _require(type(self.image_size) is int and self.image_size > 0, "image_size must be a positive whole number")
+        for name in ("mean", "std"):  # 0 and 0.0 must be written, and so hashed, alike
+            object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
+        _require(len(self.mean) == len(self.std) == 3, "mean and std have three values each")
+        _require(all(value > 0 for value in self.std), "std must be positive")
+        _require(self.fit in FITS, f"fit is one of {', '.join(FITS)}")
+        _require(self.interpolation in INTERPOLATIONS, f"interpolation is one of {', '.join(INTERPOLATIONS)}")
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The content of `model.json`."""
+
+    fingerprint: str
+    backbone: str  # timm's name
+    stem: str
+    dim: int  # length of a vector
+    preparation: Preparation
+    preview_side: int  # shorter side of the previews it was made for
+    started_from: str  # "random", "timm:NAME" or a fingerprint
+    arithmetic: str = "float32"
+    preview_recipe: int = PREVIEW_RECIPE
+    training: dict[str, Any] = field(default_factory=dict)  # settings and figures of the run; {} if none
+    created: str = ""  # ISO 8601, UTC
+
+    def to_json(self) -> str:
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "ModelInfo":
+        """Raises ValueError, KeyError or TypeError when `text` is not one of our model.json."""
+        fields = json.loads(text)
+        if fields.pop("format") != FORMAT:
+            raise ValueError("written by another version of Likeness")
+        info = cls(preparation=Preparation(**fields.pop("preparation")), **fields)
+        for name, kind in _TYPES.items():
+            if type(getattr(info, name)) is not kind:
+                raise TypeError(f"{name} is not a {kind.__name__}")
+        _require(info.stem in STEMS, f"stem is one of {', '.join(STEMS)}")
+        return info
+
+
+_TYPES = {
+    **dict.fromkeys(("fingerprint", "backbone", "stem", "started_from", "arithmetic", "created"), str),
+    **dict.fromkeys(("dim", "preview_side", "preview_recipe"), int),
+    "training": dict,
+}
+
+
+def fingerprint(weights: bytes, info: Mapping[str, Any]) -> str:
+    """16 hex digits over all that decides a vector: the weights file, and from `info` how it is used."""
+    deciding = {name: info[name] for name in _DECIDING}
+    digest = hashlib.sha256(hashlib.sha256(weights).digest())
+    digest.update(json.dumps(deciding, sort_keys=True, separators=(",", ":")).encode())
+    return digest.hexdigest()[:16]
+
+
+_DECIDING = ("backbone", "stem", "dim", "preparation", "preview_side", "preview_recipe", "arithmetic")
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """What `folder` says it is. Cheap; the weights are not read, so they are not verified."""
+    try:
+        return ModelInfo.from_json((folder / INFO).read_bytes())
+    except FileNotFoundError as error:
+        raise DamagedModel(f"{folder} is not a model: it has no {INFO}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DamagedModel(f"{folder / INFO} cannot be used ({error}). Remove the folder or restore it.") from error
+
+
+def read_verified(folder: Path) -> tuple[ModelInfo, bytes]:
+    """The info and the very bytes of the weights it was verified against; nothing is parsed before that."""
+    info = read_info(folder)
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except FileNotFoundError as error:
+        raise DamagedModel(f"{folder} is incomplete: {WEIGHTS} is missing. Restore it or train again.") from error
+    if fingerprint(weights, asdict(info)) != info.fingerprint:
+        raise DamagedModel(f"{folder} does not match its fingerprint: it was altered. Restore it or train again.")
+    return info, weights
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
