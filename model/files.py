@@ -10,7 +10,7 @@ PARTIAL = ".partial-"  # what a killed process may leave behind begins with this
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data`. Readers see the old file or the new one; a failure leaves the old one and no temporary."""
+    """Replace `path` by `data`. Readers see the old file or the new; a failure leaves the old and no temporary."""
     partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}"
     try:
         _write_synced(partial, data)
@@ -24,7 +24,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 def create_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:
     """Make the folder `path` appear with everything that `fill` wrote into it. A folder already there is replaced.
 
-    Replacing is two renames, for a full folder cannot be renamed over another: between them `path` is absent, never half.
+    Replacing is two renames, for a folder cannot be renamed over a full one: between them `path` is absent, never half.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f"{PARTIAL}{secrets.token_hex(8)}"

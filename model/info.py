@@ -1,8 +1,8 @@
 """What a model is, without loading it: how pixels are prepared, what it was trained from, and its fingerprint.
 
 A model is a folder with `weights.safetensors` and `model.json`. The fingerprint is a hash of everything that decides a
-vector and of nothing else, so two models with one fingerprint give the same vectors and can share an index. It doubles as
-the checksum: a folder whose content no longer hashes to it is refused before any parser has seen the weights.
+vector and of nothing else, so two models with one fingerprint give the same vectors and can share an index. It doubles
+as the checksum: a folder whose content no longer hashes to it is refused before any parser has seen the weights.
 """
 
 import hashlib
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import DamagedModel
+from model.images import PREVIEW_RECIPE
 
 WEIGHTS = "weights.safetensors"
 INFO = "model.json"
+ONNX, ONNX_INFO = "encoder.onnx", "encoder.json"  # a cache made from the weights, and its checksum; see model.export
 FORMAT = 1  # of model.json
-PREVIEW_RECIPE = 1  # raise it when `model.images` makes other pixels of the same file: old vectors are then told apart
 
 FITS = ("centre", "squeeze")
 INTERPOLATIONS = ("bicubic", "bilinear")
@@ -56,7 +57,7 @@ class ModelInfo:
     preview_side: int  # shorter side of the previews it was made for
     started_from: str  # "random", "timm:NAME" or a fingerprint
     arithmetic: str = "float32"
-    preview_recipe: int = PREVIEW_RECIPE
+    preview_recipe: str = PREVIEW_RECIPE  # of the code that made the previews, see model.images
     training: dict[str, Any] = field(default_factory=dict)  # settings and figures of the run; {} if none
     created: str = ""  # ISO 8601, UTC
 
@@ -78,8 +79,10 @@ class ModelInfo:
 
 
 _TYPES = {
-    **dict.fromkeys(("fingerprint", "backbone", "stem", "started_from", "arithmetic", "created"), str),
-    **dict.fromkeys(("dim", "preview_side", "preview_recipe"), int),
+    **dict.fromkeys(
+        ("fingerprint", "backbone", "stem", "started_from", "arithmetic", "preview_recipe", "created"), str
+    ),
+    **dict.fromkeys(("dim", "preview_side"), int),
     "training": dict,
 }
 

@@ -88,5 +88,5 @@ def write_folders(folder: Path, names: tuple[str, ...], count: int, size: int = 
 def _bytes(name: str) -> bytes:
     package, path = _FILES[name]
     spec = find_spec(package)  # found, not imported: scikit-image takes a second to import
-    assert spec is not None and spec.origin is not None
-    return (Path(spec.origin).parent / path).read_bytes()
+    assert spec is not None
+    return (Path(str(spec.origin)).parent / path).read_bytes()

@@ -1,0 +1,75 @@
+"""A model on disk: safetensors and JSON, written as one folder or not at all, and never unpickled."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from model.errors import BadInput, DamagedModel
+from model.files import create_folder_atomically, write_atomically
+from model.images import PREVIEW_SIDE
+from model.info import INFO, WEIGHTS, ModelInfo, Preparation, fingerprint, read_verified
+from model.network import Backbone, build_backbone
+
+
+def save_model(
+    network: Backbone,
+    preparation: Preparation,
+    models: Path,
+    *,
+    started_from: str,
+    training: dict[str, Any] | None = None,
+    preview_side: int = PREVIEW_SIDE,
+) -> ModelInfo:
+    """Write `models/<fingerprint>/`. A sound model already there is the same model, and stays as it is."""
+    weights = safetensors.torch.save({name: _as_kept(tensor) for name, tensor in network.state_dict().items()})
+    info = ModelInfo(
+        fingerprint="",
+        backbone=network.name,
+        stem=network.stem,
+        dim=network.dim,
+        preparation=preparation,
+        preview_side=preview_side,
+        started_from=started_from,
+        training=training or {},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    info = ModelInfo.from_json(ModelInfo.to_json(info))  # what a reader will see: lists for tuples, floats for ints
+    info = ModelInfo(**{**vars(info), "fingerprint": fingerprint(weights, asdict(info))})
+    folder = models / info.fingerprint
+    try:
+        return read_verified(folder)[0]
+    except DamagedModel:  # nothing there yet, or a damaged copy of what we hold in our hands
+
+        def fill(partial: Path) -> None:
+            write_atomically(partial / WEIGHTS, weights)
+            write_atomically(partial / INFO, info.to_json().encode())
+
+        create_folder_atomically(folder, fill)
+    return info
+
+
+def load_model(folder: Path) -> tuple[Backbone, ModelInfo]:
+    """The network in evaluation mode, verified against its fingerprint. Raises DamagedModel; executes nothing."""
+    info, weights = read_verified(folder)
+    try:
+        network = build_backbone(info.backbone, info.stem)
+        network.load_state_dict(safetensors.torch.load(weights))
+    except (SafetensorError, RuntimeError, BadInput) as error:
+        raise DamagedModel(f"{folder} does not hold the weights of a {info.backbone} ({_brief(error)}).") from error
+    if network.dim != info.dim:
+        raise DamagedModel(f"{folder} promises vectors of {info.dim} numbers, its {info.backbone} gives {network.dim}.")
+    return network.eval(), info
+
+
+def _as_kept(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu().contiguous()
+    return tensor.float() if tensor.is_floating_point() else tensor  # bf16 weights of a GPU run become float32
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

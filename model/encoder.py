@@ -1,0 +1,115 @@
+"""A model at work: pictures to unit vectors. ONNX Runtime on a CPU, torch on CUDA, equal within a tested tolerance.
+
+Importing this module, and encoding on a CPU once `encoder.onnx` exists, needs no torch: the API starts without it.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from model.errors import BadInput
+from model.images import square
+from model.info import ONNX, ONNX_INFO, ModelInfo, read_verified
+
+BATCH = 64  # pictures at once on a CPU: more is no faster and only takes memory
+CUDA_BATCH = 512
+
+
+class Encoder:
+    """Encodes with one model. Safe to share between threads; immutable."""
+
+    def __init__(self, info: ModelInfo, run: Callable[[np.ndarray], np.ndarray], batch: int, device: str) -> None:
+        self.info, self.device = info, device
+        self._run, self._batch = run, batch
+
+    def prepare(self, image: Image.Image) -> np.ndarray:
+        """The network's square of a picture's preview: (S, S, 3) uint8."""
+        preparation = self.info.preparation
+        return square(image, preparation.image_size, preparation.fit, preparation.interpolation)
+
+    def encode(self, pixels: np.ndarray) -> np.ndarray:
+        """Unit vectors (N, D) float32 of squares (N, S, S, 3) uint8, any N."""
+        side = self.info.preparation.image_size
+        if pixels.dtype != np.uint8 or pixels.ndim != 4 or pixels.shape[1:] != (side, side, 3):
+            raise BadInput(f"expected pixels (N, {side}, {side}, 3) uint8, got {pixels.shape} {pixels.dtype}")
+        vectors = np.empty((len(pixels), self.info.dim), np.float32)
+        for start in range(0, len(pixels), self._batch):
+            vectors[start : start + self._batch] = self._run(pixels[start : start + self._batch])
+        return vectors
+
+
+def open_encoder(folder: Path, device: str = "auto", threads: int = 0) -> Encoder:
+    """The encoder of the model in `folder`, on "cpu", "cuda" or the better of them ("auto").
+
+    `threads` is for the CPU; 0 means one per core. Raises DamagedModel when the folder is not exactly what was saved.
+    The first opening on a CPU exports the model to ONNX, which takes some seconds.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise BadInput(f"the device is auto, cpu or cuda; {device!r} is none of them")
+    if device == "cuda" or (device == "auto" and _has_cuda()):
+        return _on_cuda(folder)
+    return _on_cpu(folder, threads)
+
+
+def _on_cpu(folder: Path, threads: int) -> Encoder:
+    import onnxruntime
+
+    info, _ = read_verified(folder)
+    graph = _cached_graph(folder, info)
+    if graph is None:
+        from model.export import export_onnx  # only here: it imports torch
+
+        graph = export_onnx(folder)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # Waiting threads would otherwise spin and take the cores from search, page and decoding beside us.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return Encoder(info, lambda pixels: session.run(None, {"pixels": pixels})[0], BATCH, "cpu")
+
+
+def _cached_graph(folder: Path, info: ModelInfo) -> bytes | None:
+    """The bytes of encoder.onnx when they are whole and belong to this model."""
+    try:
+        described = json.loads((folder / ONNX_INFO).read_bytes())
+        graph = (folder / ONNX).read_bytes()
+    except (OSError, ValueError):
+        return None
+    expected = {"fingerprint": info.fingerprint, "sha256": hashlib.sha256(graph).hexdigest()}
+    return graph if described == expected else None
+
+
+def _on_cuda(folder: Path) -> Encoder:
+    import torch
+
+    from model.checkpoint import load_model
+    from model.export import PixelsToVectors
+
+    if not torch.cuda.is_available():
+        raise BadInput("there is no CUDA device that this torch can use; choose cpu or auto")
+    network, info = load_model(folder)
+    model: Any = PixelsToVectors(network, info).eval().cuda().to(memory_format=torch.channels_last)
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        # TF32 keeps 10 bits of each factor: too few for vectors that share a fingerprint with the CPU's.
+        exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False)
+        with torch.inference_mode(), exact:
+            on_device = torch.from_numpy(np.ascontiguousarray(pixels)).cuda(non_blocking=True)
+            return model(on_device).cpu().numpy()
+
+    return Encoder(info, run, CUDA_BATCH, "cuda")
+
+
+def _has_cuda() -> bool:
+    """Whether to use CUDA; without the driver's device file the two seconds of importing torch are saved."""
+    if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
