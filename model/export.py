@@ -25,6 +25,9 @@ from model.network import Backbone
 class PixelsToVectors(nn.Module):
     """uint8 pixels (N, S, S, 3) to unit vectors (N, D): all of encoding after the square is cut."""
 
+    mean: Tensor  # (1, 3, 1, 1), in 0..255 as the pixels are
+    std: Tensor
+
     def __init__(self, network: Backbone, info: ModelInfo) -> None:
         super().__init__()
         self.network = network
