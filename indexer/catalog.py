@@ -1,0 +1,167 @@
+"""The durable truth: opening, checking and migrating the catalog, and the collections in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy.exc import DatabaseError, IntegrityError
+
+from indexer.errors import CollectionExists, DamagedCatalog, NewerCatalog, NoSuchCollection
+from indexer.home import Home
+from indexer.schema import collections, images, now
+from model.errors import BadInput
+
+SCHEMA_VERSION = "0001"  # the newest migration below indexer/migrations/versions
+NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A named set of images with its own classes, labels, active model and indexes."""
+
+    id: int
+    name: str
+    preset: str
+    active_model: str | None
+    revision: int
+    created_at: str
+
+
+def open_catalog(home: Home, url: str | None = None) -> Engine:
+    """Open the catalog, make or migrate it, and refuse one that is damaged or from a newer Likeness."""
+    if url is None:
+        home.root.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{home.catalog}"
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+    try:
+        _migrate(engine)
+    except DatabaseError as error:
+        engine.dispose()
+        raise DamagedCatalog(
+            f"{home.catalog} cannot be read as a catalog ({error.orig}). It was left as it is: "
+            "restore a backup in its place, or move it away to start an empty one."
+        ) from error
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA busy_timeout = 30000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # what was answered with success survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            problem = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+            if problem != "ok":
+                raise DatabaseError("quick_check", None, ValueError(problem))
+        found = None
+        if inspect(connection).has_table("alembic_version"):
+            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if found == SCHEMA_VERSION:
+        return
+    if found is not None and found > SCHEMA_VERSION:
+        raise NewerCatalog(
+            f"The catalog is of version {found} and this Likeness knows versions up to {SCHEMA_VERSION}: "
+            "start the newer Likeness. The catalog was left as it is."
+        )
+    from alembic import command  # 0.6 s to import, and needed once per version
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.execute(text("BEGIN IMMEDIATE"))  # two processes starting together migrate once
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def create_collection(engine: Engine, name: str, preset: str = "photo") -> Collection:
+    if not NAME.fullmatch(name) or name.strip() != name or name in (".", ".."):
+        raise BadInput(f"{name!r} cannot name a collection: use 1 to 80 characters without slashes or line breaks.")
+    try:
+        with engine.begin() as connection:
+            connection.execute(collections.insert().values(name=name, preset=preset, revision=0, created_at=now()))
+    except IntegrityError as error:
+        raise CollectionExists(f"There is a collection {name!r} already: choose another name.") from error
+    return collection_named(engine, name)
+
+
+def collection_named(engine: Engine, name: str) -> Collection:
+    with engine.connect() as connection:
+        row = connection.execute(select(collections).where(collections.c.name == name)).mappings().first()
+    if row is None:
+        raise NoSuchCollection(f"There is no collection {name!r}: import pictures into it first, or check the name.")
+    return Collection(**row)
+
+
+def collection_with_id(engine: Engine, collection_id: int) -> Collection:
+    with engine.connect() as connection:
+        row = connection.execute(select(collections).where(collections.c.id == collection_id)).mappings().first()
+    if row is None:
+        raise NoSuchCollection("The collection was deleted.")
+    return Collection(**row)
+
+
+def ensure_collection(engine: Engine, name: str) -> Collection:
+    """The collection of that name, made when there is none."""
+    try:
+        return collection_named(engine, name)
+    except NoSuchCollection:
+        try:
+            return create_collection(engine, name)
+        except CollectionExists:  # another process was quicker
+            return collection_named(engine, name)
+
+
+def all_collections(engine: Engine) -> list[Collection]:
+    with engine.connect() as connection:
+        rows = connection.execute(select(collections).order_by(collections.c.name)).mappings().all()
+    return [Collection(**row) for row in rows]
+
+
+def update_collection(engine: Engine, collection: Collection, changes: Mapping[str, str | None]) -> Collection:
+    """Change `name`, `preset` or `active_model`: one write."""
+    if (new_name := changes.get("name")) is not None and not NAME.fullmatch(new_name):
+        raise BadInput(f"{new_name!r} cannot name a collection: use 1 to 80 characters without slashes or line breaks.")
+    if changes:
+        try:
+            with engine.begin() as connection:
+                connection.execute(collections.update().where(collections.c.id == collection.id).values(**changes))
+        except IntegrityError as error:
+            raise CollectionExists(f"There is a collection {new_name!r} already: choose another name.") from error
+    return collection_with_id(engine, collection.id)
+
+
+def delete_collection(engine: Engine, collection: Collection) -> None:
+    """Forget a collection, its images, labels and jobs. Files in the user's folders stay as they are."""
+    with engine.begin() as connection:
+        connection.execute(collections.delete().where(collections.c.id == collection.id))
+
+
+def touch(connection: Connection, collection_id: int) -> None:
+    """Say that images came or went."""
+    connection.execute(
+        collections.update().where(collections.c.id == collection_id).values(revision=collections.c.revision + 1)
+    )
+
+
+def count_images(engine: Engine, collection: Collection) -> int:
+    with engine.connect() as connection:
+        query = select(func.count()).select_from(images).where(visible(collection.id))
+        return int(connection.execute(query).scalar_one())
+
+
+def visible(collection_id: int) -> Any:
+    """The condition for an image to be in the collection now."""
+    return (images.c.collection_id == collection_id) & images.c.removed_at.is_(None) & images.c.absent_at.is_(None)

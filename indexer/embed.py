@@ -1,0 +1,91 @@
+"""Contents without a vector of this model → vectors, in batches that are kept as they come."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image as PILImage
+from sqlalchemy import Engine
+
+from indexer.catalog import Collection
+from indexer.home import Home
+from indexer.images import contents_of
+from indexer.importer import Progress, duration
+from indexer.vectors import VectorStore
+from model.encoder import Encoder
+from model.errors import Cancelled
+
+BATCH = 64
+
+
+@dataclass
+class EmbedResult:
+    """What embedding did: how many were encoded now, and which previews could not be read."""
+
+    encoded: int = 0
+    unreadable: list[str] = field(default_factory=list)  # SHA-256 of contents whose preview is missing or damaged
+    seconds: float = 0.0
+
+
+def embed_missing(
+    engine: Engine,
+    home: Home,
+    collection: Collection,
+    encoder: Encoder,
+    *,
+    progress: Progress = lambda share, message: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> EmbedResult:
+    """Encode what has no vector of this model yet. A batch is durable before the next is begun."""
+    started = time.monotonic()
+    result = EmbedResult()
+    store = VectorStore(home.vectors(encoder.info.fingerprint), encoder.info.dim)
+    suffixes = {sha256: suffix for _, sha256, suffix in contents_of(engine, collection)}
+    missing = store.missing(list(suffixes))
+
+    def prepare(part: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:
+        """Decode and square one batch; Pillow works without Python's lock, so this overlaps with encoding."""
+        kept, squares = [], []
+        for sha256 in part:
+            try:
+                data = home.preview(sha256, suffixes[sha256]).read_bytes()
+                with PILImage.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+                    squares.append(encoder.prepare(image))
+                kept.append(sha256)
+            except OSError:  # includes every refusal of Pillow; these are files of our own
+                result.unreadable.append(sha256)
+        return kept, squares
+
+    with ThreadPoolExecutor(2) as pool:
+        waiting: deque[Future[tuple[list[str], list[np.ndarray]]]] = deque()
+        starts = iter(range(0, len(missing), BATCH))
+        for start in starts:
+            waiting.append(pool.submit(prepare, missing[start : start + BATCH]))
+            if len(waiting) == 3:
+                break
+        while waiting:
+            if stop():
+                for future in waiting:
+                    future.cancel()
+                raise Cancelled(f"Stopped after {result.encoded:,} of {len(missing):,} pictures; start again to go on.")
+            kept, squares = waiting.popleft().result()
+            if (start := next(starts, -1)) >= 0:
+                waiting.append(pool.submit(prepare, missing[start : start + BATCH]))
+            if kept:
+                store.put(kept, encoder.encode(np.stack(squares)))
+                result.encoded += len(kept)
+            seconds = time.monotonic() - started
+            rate = result.encoded / max(seconds, 1e-9)
+            left = duration((len(missing) - result.encoded) / max(rate, 1e-9))
+            progress(
+                result.encoded / len(missing),
+                f"{result.encoded:,} of {len(missing):,} pictures, {rate:.0f} a second, {left} left",
+            )
+    result.seconds = time.monotonic() - started
+    return result

@@ -1,0 +1,79 @@
+"""What can go wrong on disk; see `model.errors` for the base and the rest of the tree.
+
+LikenessError
+├── NoSuch             the name or id is not in the catalog: NoSuchCollection, NoSuchImage, NoSuchClass, ...
+├── CollectionExists   the name is taken
+├── NoIndex            nothing can be searched yet; the message says which command makes it possible
+├── Busy               another process does this kind of work on this collection; the message says which
+├── NothingToUndo      the journal holds no action to take back (or to do again)
+├── DamagedIndex       an index file is not what was published; `likeness index` makes it again
+├── DamagedCatalog     the catalog cannot be read; it was left as it is
+├── NewerCatalog       the catalog was written by a newer Likeness; it was left as it is
+└── NoSpace            a write failed for lack of space; nothing was half written
+"""
+
+from model.errors import LikenessError
+
+
+class NoSuch(LikenessError):
+    """The name or id is not in the catalog."""
+
+
+class NoSuchCollection(NoSuch):
+    """There is no collection of that name."""
+
+
+class NoSuchImage(NoSuch):
+    """There is no image of that id, or it was removed."""
+
+
+class NoSuchClass(NoSuch):
+    """There is no class of that name in the collection."""
+
+
+class NoSuchModel(NoSuch):
+    """There is no model of that fingerprint."""
+
+
+class NoSuchQuery(NoSuch):
+    """There is no query of that id."""
+
+
+class NoSuchJob(NoSuch):
+    """There is no job of that id."""
+
+
+class NoSuchSearch(NoSuch):
+    """There is no saved search of that id."""
+
+
+class CollectionExists(LikenessError):
+    """The name is taken."""
+
+
+class NoIndex(LikenessError):
+    """Nothing can be searched yet; the message says which command makes it possible."""
+
+
+class Busy(LikenessError):
+    """Another process does this kind of work on this collection; the message says which."""
+
+
+class NothingToUndo(LikenessError):
+    """The journal holds no action to take back, or to do again."""
+
+
+class DamagedIndex(LikenessError):
+    """An index file is not what was published; `likeness index` makes it again from the vectors."""
+
+
+class DamagedCatalog(LikenessError):
+    """The catalog cannot be read. It was left as it is."""
+
+
+class NewerCatalog(LikenessError):
+    """The catalog was written by a newer Likeness. It was left as it is."""
+
+
+class NoSpace(LikenessError):
+    """A write failed for lack of space; nothing was half written."""

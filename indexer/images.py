@@ -1,0 +1,278 @@
+"""The images of a collection: list them by a filter, look one up, remove some."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Engine, case, or_, select
+
+from indexer.catalog import Collection, delete_collection, touch, visible
+from indexer.errors import NoSuchImage
+from indexer.home import Home
+from indexer.labels import Label, current_labels
+from indexer.schema import contents, files, images, now
+from indexer.vectors import forget
+from model.errors import BadInput
+from model.images import make_rendition
+
+SORTS: dict[str, list[ColumnElement[Any]]] = {
+    "newest": [images.c.id.desc()],
+    "oldest": [images.c.id.asc()],
+    "name": [images.c.folder, images.c.name, images.c.id],
+    "random": [(images.c.id * 7919) % 100_003, images.c.id],  # the same order every time, so that pages fit together
+}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which images: the same object in lists, searches, labels and removals. An empty field does not filter."""
+
+    class_: str | None = None
+    predicted: str | None = None
+    min_probability: float | None = None
+    folder: str | None = None
+    taken_from: str | None = None
+    taken_to: str | None = None
+    camera: str | None = None
+    labelled: bool | None = None
+    imported_since: str | None = None
+    min_side: int | None = None
+    text: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        return self == Filter()
+
+    @property
+    def needs_predictions(self) -> bool:
+        return self.predicted is not None or self.min_probability is not None
+
+
+@dataclass(frozen=True)
+class Image:
+    """One picture in one collection."""
+
+    id: int
+    collection_id: int
+    sha256: str
+    name: str
+    folder: str
+    added_at: str
+    width: int
+    height: int
+    bytes: int
+    format: str
+    taken_at: str | None
+    camera: str | None
+    preview_suffix: str
+
+
+_COLUMNS = (
+    images.c.id,
+    images.c.collection_id,
+    images.c.sha256,
+    images.c.name,
+    images.c.folder,
+    images.c.added_at,
+    contents.c.width,
+    contents.c.height,
+    contents.c.bytes,
+    contents.c.format,
+    contents.c.taken_at,
+    contents.c.camera,
+    contents.c.preview_suffix,
+)
+_ROWS = select(*_COLUMNS).join(contents, contents.c.sha256 == images.c.sha256)
+
+
+def select_ids(engine: Engine, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
+    """The ids (N,) int64 of the images that a filter keeps, but for its predictions, which no catalog holds."""
+    if sort not in SORTS:
+        raise BadInput(f"{sort!r} is not an order: use {', '.join(SORTS)}.")
+    query = select(images.c.id).join(contents, contents.c.sha256 == images.c.sha256).where(visible(collection.id))
+    if wanted.folder is not None:
+        below = images.c.folder.startswith(wanted.folder + "/", autoescape=True)
+        query = query.where(or_(images.c.folder == wanted.folder, below))
+    for column, value, compare in (
+        (contents.c.taken_at, wanted.taken_from, "__ge__"),
+        (contents.c.taken_at, wanted.taken_to, "__le__"),
+        (contents.c.camera, wanted.camera, "__eq__"),
+        (images.c.added_at, wanted.imported_since, "__ge__"),
+        (contents.c.width, wanted.min_side, "__ge__"),
+        (contents.c.height, wanted.min_side, "__ge__"),
+    ):
+        if value is not None:
+            query = query.where(getattr(column, compare)(value))
+    ids = _ids(engine, query.order_by(*SORTS[sort]))
+    if wanted.class_ is None and wanted.labelled is None and not wanted.text:
+        return ids
+    labels = [item for item in current_labels(engine, collection) if item.answer == "yes"]
+    if wanted.class_ is not None:
+        ids = ids[np.isin(ids, [item.image_id for item in labels if item.class_name == wanted.class_])]
+    if wanted.labelled is not None:
+        ids = ids[np.isin(ids, [item.image_id for item in labels], invert=not wanted.labelled)]
+    if wanted.text:
+        for word in wanted.text.split():  # every word, in the file name, the folder or the class
+            matches = or_(*(column.icontains(word, autoescape=True) for column in (images.c.name, images.c.folder)))
+            named = _ids(engine, select(images.c.id).where(visible(collection.id), matches))
+            classed = [item.image_id for item in labels if word.lower() in item.class_name.lower()]
+            ids = ids[np.isin(ids, np.union1d(named, classed))]
+    return ids
+
+
+def get_images(engine: Engine, ids: Sequence[int]) -> list[Image]:
+    """The images of these ids, in their order; ids that are gone are left out."""
+    with engine.connect() as connection:
+        rows = connection.execute(_ROWS.where(images.c.id.in_([int(i) for i in ids]))).all()
+    found = {row.id: Image(**row._mapping) for row in rows}
+    return [found[int(i)] for i in ids if int(i) in found]
+
+
+def get_image(engine: Engine, image_id: int) -> Image:
+    with engine.connect() as connection:
+        row = connection.execute(_ROWS.where(images.c.id == image_id, images.c.removed_at.is_(None))).first()
+    if row is None:
+        raise NoSuchImage(f"There is no image {image_id}, or it was removed.")
+    return Image(**row._mapping)
+
+
+def find_by_path(engine: Engine, collection: Collection, paths: Sequence[str]) -> dict[str, int]:
+    """Path as a person wrote it → image id: the file itself, else the only image whose folder and name end so."""
+    found: dict[str, int] = {}
+    with engine.connect() as connection:
+        rows = connection.execute(
+            select(files.c.path, files.c.image_id).where(
+                files.c.collection_id == collection.id, files.c.image_id.is_not(None)
+            )
+        )
+        by_path = {bytes(row.path): row.image_id for row in rows}
+        by_name: dict[str, list[tuple[str, int]]] = {}
+        for row in connection.execute(
+            select(images.c.id, images.c.folder, images.c.name).where(visible(collection.id))
+        ):
+            by_name.setdefault(row.name, []).append((f"/{row.folder}/{row.name}", row.id))
+    for path in paths:
+        image_id = by_path.get(os.fsencode(os.path.abspath(path)))
+        if image_id is None:
+            ending = "/" + path.replace("\\", "/").lstrip("./")
+            fits = [i for full, i in by_name.get(Path(path).name, []) if full.endswith(ending)]
+            image_id = fits[0] if len(fits) == 1 else None
+        if image_id is not None:
+            found[path] = image_id
+    return found
+
+
+def remove(engine: Engine, home: Home, collection: Collection, image_ids: Sequence[int]) -> int:
+    """Take images out of a collection, with a tombstone; drop what no collection holds any more. Returns how many.
+
+    Stored uploads, previews and vectors go; files in the user's own folders are never touched.
+    """
+    removed: list[int] = []
+    with engine.begin() as connection:
+        for start in range(0, len(image_ids), 500):
+            here = visible(collection.id) & images.c.id.in_([int(i) for i in image_ids[start : start + 500]])
+            removed += connection.execute(
+                images.update().where(here).values(removed_at=now()).returning(images.c.id)
+            ).scalars()
+        touch(connection, collection.id)
+        shas = connection.execute(select(images.c.sha256).where(images.c.id.in_(removed))).scalars().all()
+    _drop_unheld(engine, home, shas)
+    return len(removed)
+
+
+def remove_collection(engine: Engine, home: Home, collection: Collection) -> None:
+    """Forget a collection, its labels and jobs, and what only it held. Files in the user's folders stay as they are."""
+    with engine.connect() as connection:
+        query = select(images.c.sha256).where(images.c.collection_id == collection.id)
+        shas = connection.execute(query).scalars().all()
+    delete_collection(engine, collection)
+    _drop_unheld(engine, home, shas)
+    shutil.rmtree(home.index(collection.id, "x").parent, ignore_errors=True)
+
+
+def _drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
+    """Delete the files kept for contents that no collection shows any more. The catalog's rows stay: they are small."""
+    with engine.connect() as connection:
+        held = set(connection.execute(select(images.c.sha256).where(images.c.removed_at.is_(None))).scalars())
+    dropped = [sha256 for sha256 in shas if sha256 not in held]
+    for sha256 in dropped:
+        for path in (home.original(sha256), *(home.preview(sha256, s) for s in ("jpg", "png")), home.rendition(sha256)):
+            path.unlink(missing_ok=True)
+    for store in home.all_vectors():
+        forget(store, dropped)
+
+
+def read_preview(home: Home, image: Image) -> bytes:
+    try:
+        return home.preview(image.sha256, image.preview_suffix).read_bytes()
+    except FileNotFoundError as error:
+        raise NoSuchImage(f"The preview of image {image.id} is missing: import its folder again.") from error
+
+
+def read_original(engine: Engine, home: Home, image: Image) -> bytes:
+    """The bytes of the picture: the stored upload, or the file where it was last seen."""
+    stored = home.original(image.sha256)
+    if stored.exists():
+        return stored.read_bytes()
+    with engine.connect() as connection:
+        paths = connection.execute(select(files.c.path).where(files.c.image_id == image.id)).scalars().all()
+    for path in paths:
+        try:
+            with open(bytes(path), "rb") as file:
+                return file.read()
+        except OSError:
+            continue
+    raise NoSuchImage(f"The file of {image.name!r} is not where it was: import the folder it is in now.")
+
+
+def read_rendition(engine: Engine, home: Home, image: Image) -> bytes:
+    return make_rendition(read_original(engine, home, image), image.name)
+
+
+def path_of(engine: Engine, image: Image) -> bytes | None:
+    """Where the picture was last seen, when it came from a folder."""
+    with engine.connect() as connection:
+        query = select(files.c.path).where(files.c.image_id == image.id).order_by(files.c.id.desc()).limit(1)
+        path = connection.execute(query).scalar()
+    return bytes(path) if path is not None else None
+
+
+def contents_of(engine: Engine, collection: Collection) -> list[tuple[int, str, str]]:
+    """(image id, sha256, preview suffix) of every image in the collection, by id."""
+    query = (
+        select(images.c.id, images.c.sha256, contents.c.preview_suffix)
+        .join(contents, contents.c.sha256 == images.c.sha256)
+        .where(visible(collection.id))
+        .order_by(images.c.id)
+    )
+    with engine.connect() as connection:
+        return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+
+def median_side(engine: Engine, collection: Collection) -> int:
+    """The median shorter side of the originals, px; 0 when there are none."""
+    side = case((contents.c.width < contents.c.height, contents.c.width), else_=contents.c.height)
+    query = select(side).join(images, images.c.sha256 == contents.c.sha256).where(visible(collection.id))
+    with engine.connect() as connection:
+        sides = connection.execute(query).scalars().all()
+    return int(np.median(sides)) if sides else 0
+
+
+def labels_of(engine: Engine, collection: Collection, ids: Sequence[int]) -> dict[int, Label]:
+    """Image id → the answer to show for it: its class, else the newest other answer."""
+    shown: dict[int, Label] = {}
+    for item in current_labels(engine, collection, ids):
+        if item.image_id not in shown or item.answer == "yes":
+            shown[item.image_id] = item
+    return shown
+
+
+def _ids(engine: Engine, query: Any) -> np.ndarray:
+    with engine.connect() as connection:
+        return np.array(connection.execute(query).scalars().all(), dtype=np.int64)

@@ -1,0 +1,205 @@
+"""Where pictures come from: folders, single files, zips and uploads, as one stream of sources.
+
+Nothing is opened here but folders and zips; whatever is not a plain file is reported with a reason and never read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from model.errors import BadInput
+
+MAX_FILE_BYTES = 1 << 30  # one picture file; a 120 MP TIFF with 16 bits is 720 MB
+MAX_ZIP_BYTES = 64 << 30  # all members of one zip together, unpacked
+MAX_RATIO = 200  # unpacked over packed: photographs stay near 1, bombs reach 1,000
+_IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
+NAMES = "names.json"  # beside uploaded files: what the person called them
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file that may be a picture: its bytes are at `path`, or in `member` of the zip at `path`."""
+
+    path: bytes  # as the operating system has it; for a zip member the zip's path, "!" and the member's name
+    name: str
+    folder: str  # for people and filters: "Photos/2024"
+    size: int
+    mtime_ns: int
+    depth: int  # folders between it and what was imported: only deeper files take a class from their folder
+    member: str | None = None
+    stored: bool = False  # its bytes must be kept: they came over HTTP or in a zip
+    lasting: bool = True  # whether the path will still be there tomorrow; an upload's is not
+
+
+@dataclass
+class Scan:
+    """What a scan found: files to look at, and what was skipped with the reason."""
+
+    sources: list[Source] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)  # (path for people, reason)
+
+
+def scan(paths: Sequence[Path]) -> Scan:
+    """List every file below `paths`; a path that does not exist raises `BadInput` before anything is read."""
+    found = Scan()
+    for path in paths:
+        if not os.path.lexists(path):
+            raise BadInput(f"{readable(os.fsencode(path))} does not exist: check the path.")
+        root = Path(os.path.abspath(path))
+        if root.is_dir():
+            _scan_folder(root, found)
+        elif root.suffix.lower() == ".zip":
+            scan_zip(root, root.stem, found)
+        else:
+            _add_file(os.fsencode(root), root.parent.name, 0, root.parent, found)
+    return found
+
+
+def scan_upload(batch: Path) -> Scan:
+    """The files of one upload, under the names they had on the person's machine."""
+    found = Scan()
+    names: dict[str, str] = json.loads((batch / NAMES).read_text())
+    for stored_as, name in names.items():
+        path, relative = batch / stored_as, PurePosixPath(name.replace("\\", "/"))
+        folder = "/".join(part for part in relative.parent.parts if part not in ("/", "..", "."))
+        if relative.suffix.lower() == ".zip":
+            scan_zip(path, "/".join(filter(None, (folder, relative.stem))), found, called=name, lasting=False)
+            continue
+        info = path.stat()
+        found.sources.append(
+            Source(os.fsencode(path), relative.name or stored_as, folder, info.st_size, info.st_mtime_ns,
+                   depth=len(folder.split("/")) if folder else 0, stored=True, lasting=False)
+        )  # fmt: skip
+    return found
+
+
+def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, lasting: bool = True) -> None:
+    """List a zip's members. Names become labels for people only; nothing is ever unpacked to them."""
+    called = called or readable(os.fsencode(path))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        found.refused.append((called, f"not a zip we can read ({error})"))
+        return
+    if sum(info.file_size for info in members) > MAX_ZIP_BYTES:
+        found.refused.append((called, f"holds more than {MAX_ZIP_BYTES >> 30} GB unpacked"))
+        return
+    mtime_ns = path.stat().st_mtime_ns
+    for info in members:
+        inside = PurePosixPath(info.filename.replace("\\", "/"))
+        if _ignored(inside.parts):
+            continue
+        reason = None
+        if info.flag_bits & 0x1:
+            reason = "is encrypted: unpack it first"
+        elif inside.suffix.lower() == ".zip":
+            reason = "is a zip inside a zip: import it by itself"
+        elif info.file_size > MAX_FILE_BYTES:
+            reason = f"is larger than {MAX_FILE_BYTES >> 30} GB"
+        elif info.file_size > 1 << 20 and info.file_size > MAX_RATIO * max(info.compress_size, 1):
+            reason = "unpacks to far more than a picture would: it looks like a zip bomb"
+        if reason:
+            found.refused.append((f"{called}!{info.filename}", reason))
+            continue
+        parts = [part for part in inside.parent.parts if part not in ("/", "..", ".")]
+        found.sources.append(
+            Source(os.fsencode(path) + b"!" + info.filename.encode("utf-8", "surrogateescape"), inside.name,
+                   "/".join([folder, *parts]).strip("/"), info.file_size, mtime_ns,
+                   depth=len(parts), member=info.filename, stored=True, lasting=lasting)
+        )  # fmt: skip
+
+
+def read(source: Source, archive: zipfile.ZipFile | None = None) -> bytes:
+    """The bytes of a source, never more than it declared; raises OSError or a zip error."""
+    if source.member is None:
+        # O_NONBLOCK: a file that became a FIFO since the scan must not hang us.
+        descriptor = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)[:MAX_FILE_BYTES]
+    assert archive is not None
+    with archive.open(source.member) as file:
+        data = file.read(source.size + 1)
+    if len(data) > source.size:
+        raise OSError("is larger than the zip says")
+    return data
+
+
+def readable(path: bytes) -> str:
+    """A path that can be shown, logged and put into JSON, whatever bytes it has."""
+    text = path.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _scan_folder(root: Path, found: Scan) -> None:
+    inside = os.path.realpath(root)
+    for folder, subfolders, names in os.walk(os.fsencode(root), onerror=lambda e: _unreadable(e, found)):
+        subfolders[:] = sorted(name for name in subfolders if not _ignored((os.fsdecode(name),)))
+        relative = os.path.relpath(os.fsdecode(folder), root.parent)
+        depth = len(Path(relative).parts) - 1
+        for name in sorted(names):
+            if not _ignored((os.fsdecode(name),)):
+                label = readable(os.fsencode(relative))
+                _add_file(os.path.join(folder, name), label, depth, Path(inside), found)
+
+
+def _add_file(path: bytes, folder: str, depth: int, root: Path, found: Scan) -> None:
+    """Add one path when it is a plain file; say why when it is not."""
+    try:
+        info = os.stat(path)
+        target = os.path.realpath(path)
+        linked_out = os.path.islink(path) and not target.startswith(os.fsencode(root) + b"/")
+    except OSError as error:
+        found.refused.append((readable(path), f"cannot be read ({error.strerror})"))
+        return
+    if not stat.S_ISREG(info.st_mode):
+        found.refused.append((readable(path), "is not a plain file"))
+    elif linked_out:
+        found.refused.append((readable(path), "is a link to outside the folder: import its target instead"))
+    elif info.st_size > MAX_FILE_BYTES:
+        found.refused.append((readable(path), f"is larger than {MAX_FILE_BYTES >> 30} GB"))
+    else:
+        name = readable(os.path.basename(path))
+        found.sources.append(Source(path, name, folder, info.st_size, info.st_mtime_ns, depth))
+
+
+def _unreadable(error: OSError, found: Scan) -> None:
+    found.refused.append((readable(os.fsencode(error.filename)), f"cannot be read ({error.strerror})"))
+
+
+def _ignored(parts: Sequence[str]) -> bool:
+    """Hidden files and the leavings of file managers are not pictures anybody meant to import."""
+    return any((part.startswith(".") and part not in ("..", ".")) or part.lower() in _IGNORED for part in parts)
+
+
+def batches(sources: Sequence[Source]) -> Iterator[tuple[zipfile.ZipFile | None, list[Source]]]:
+    """Sources grouped so that each zip is opened once."""
+    group: list[Source] = []
+    for source in sources:
+        if group and _archive(group[0]) != _archive(source):
+            yield from _opened(group)
+            group = []
+        group.append(source)
+    if group:
+        yield from _opened(group)
+
+
+def _opened(group: list[Source]) -> Iterator[tuple[zipfile.ZipFile | None, list[Source]]]:
+    archive = _archive(group[0])
+    if archive is None:
+        yield None, group
+    else:
+        with zipfile.ZipFile(os.fsdecode(archive)) as opened:
+            yield opened, group
+
+
+def _archive(source: Source) -> bytes | None:
+    if source.member is None:
+        return None
+    return source.path[: -len(b"!" + source.member.encode("utf-8", "surrogateescape"))]

@@ -1,0 +1,72 @@
+"""Vectors of one model: content → float16, in a SQLite file of their own. Removing a model is removing its file.
+
+Float16 keeps cosine within 1e-3 of float32 on unit vectors, at half the space (a million × 512 is 1.1 GB).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+
+class VectorStore:
+    """Content (SHA-256) → unit vector (D,). Every `put` is one durable transaction."""
+
+    def __init__(self, path: Path, dim: int) -> None:
+        self.path, self.dim = path, dim
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(self._open()) as connection, connection:
+            connection.execute("PRAGMA page_size = 16384")  # before the first table: 1.1 GB a million, not 4.7 GB
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(
+                "CREATE TABLE IF NOT EXISTS vectors "
+                "(id INTEGER PRIMARY KEY, sha256 BLOB UNIQUE NOT NULL, vector BLOB NOT NULL)"
+            )
+
+    def put(self, contents: Sequence[str], vectors: np.ndarray) -> None:
+        """Keep `vectors` (N, D) of these contents."""
+        halves = vectors.astype(np.float16)
+        rows = [(bytes.fromhex(sha256), half.tobytes()) for sha256, half in zip(contents, halves, strict=True)]
+        with closing(self._open()) as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO vectors (sha256, vector) VALUES (?, ?)", rows)
+
+    def missing(self, contents: Sequence[str]) -> list[str]:
+        """Those of `contents` that have no vector yet, in their order."""
+        with closing(self._open()) as connection:
+            present = {row[0] for row in connection.execute("SELECT sha256 FROM vectors")}
+        return [sha256 for sha256 in contents if bytes.fromhex(sha256) not in present]
+
+    def get(self, contents: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The positions in `contents` (M,) that have a vector, and those unit vectors (M, D) float32."""
+        position: dict[bytes, list[int]] = {}
+        for i, sha256 in enumerate(contents):
+            position.setdefault(bytes.fromhex(sha256), []).append(i)
+        vectors = np.zeros((len(contents), self.dim), dtype=np.float32)
+        have = np.zeros(len(contents), dtype=bool)
+        with closing(self._open()) as connection:
+            for sha256, blob in connection.execute("SELECT sha256, vector FROM vectors"):
+                for i in position.get(sha256, ()):
+                    vectors[i] = np.frombuffer(blob, dtype=np.float16)
+                    have[i] = True
+        found = vectors[have]
+        found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)  # float16 moved the norm a little
+        return np.flatnonzero(have), found
+
+    def _open(self) -> sqlite3.Connection:
+        return _connect(self.path)
+
+
+def forget(path: Path, contents: Sequence[str]) -> None:
+    """Drop the vectors of these contents from one model's file."""
+    with closing(_connect(path)) as connection, connection:
+        connection.executemany("DELETE FROM vectors WHERE sha256 = ?", [(bytes.fromhex(c),) for c in contents])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=30)
+    connection.execute("PRAGMA synchronous = FULL")
+    return connection
