@@ -168,6 +168,25 @@ def test_the_routes_on_the_page_are_those_of_the_program():
     assert {re.sub(r"{\w+}", "{}", path) for path in said} - {"/v1/docs"} == there
 
 
+def test_what_is_on_disk_is_documented():
+    from indexer.home import Home
+
+    home, said = Home(Path("home")), page("architecture.md")
+
+    for path in (
+        home.catalog,
+        home.original("abcd"),
+        home.preview("abcd", "jpg"),
+        home.rendition("abcd"),
+        home.vectors("f"),
+        home.model("f"),
+        home.index(1, "f"),
+        home.run("j"),
+        home.upload("b"),
+    ):
+        assert f"\n    {path.relative_to(home.root).parts[0]}" in said
+
+
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
 def test_links_within_the_repository_lead_somewhere(file):
     broken = []
