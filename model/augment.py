@@ -39,7 +39,7 @@ class Preset:
 
 
 PRESETS = {
-    # Objects and scenes: SimCLR's recipe at colour strength 0.5; its blur, 0.1 to 2 px at 224 px, as a part of the side.
+    # Objects and scenes: SimCLR's recipe at colour strength 0.5; its blur, 0.1 to 2 px at 224, as a part of the side.
     "photo": Preset(),
     # Species, breeds, car models: colour and small parts tell them apart, so keep more of both.
     "fine-grained": Preset(
@@ -128,7 +128,7 @@ def render(pixels: Tensor, views: Views, size: int) -> Tensor:
 
 
 def two_views(pixels: Tensor, uniforms: Tensor, preset: Preset, size: int) -> Tensor:
-    """Pictures (N, 3, H, H) uint8 to (2N, 3, size, size), by (2N, UNIFORMS) numbers; rows i and i + N show picture i."""
+    """Pictures (N, 3, H, H) uint8 to (2N, 3, size, size), by (2N, UNIFORMS) numbers; rows i, i + N show picture i."""
     return render(pixels.repeat(2, 1, 1, 1), draw(uniforms, preset, pixels.shape[-1], size), size)
 
 

@@ -1,0 +1,170 @@
+"""`python -m model.train`: a folder of pictures to a trained model, on a machine with nothing else of Likeness.
+
+Run it again with the same arguments and it goes on where it was, after a signal, a crash or a reboot.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from model.augment import PRESETS
+from model.checkpoint import save_model
+from model.errors import BadInput, CannotDecode, LikenessError
+from model.images import decode
+from model.learner import pick_device
+from model.network import choose_stem, starting_point
+from model.pixels import learning_side, load_pixels, native_side
+from model.settings import OPTIMIZERS, sensible
+from model.train import Progress, pretrain
+
+SHOWN_REFUSALS = 20
+SIZE_SAMPLE = 64  # pictures opened to learn how large the collection's are
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0, or 1 after one sentence that says what to do."""
+    options = _parser().parse_args(arguments)
+    try:
+        print(_train(options))
+        return 0
+    except LikenessError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _train(options: argparse.Namespace) -> Path:
+    """The folder of the new model."""
+    stop = _StopOnSignal()
+    device = pick_device(options.device).type
+    paths = find_files(options.images)
+    if not paths:
+        raise BadInput(f"there is no file in {options.images}; give the folder that holds the pictures")
+    settings, reason = sensible(len(paths), device, **_chosen(options))
+    native = native_side(_sides(paths))
+    stem = choose_stem(options.stem, native, options.backbone)
+    start = starting_point(
+        options.init, options.backbone, settings.image_size, options.out / "models", settings.seed, stem
+    )
+    refusals: list[CannotDecode] = []
+    pixels = load_pixels(
+        paths,
+        learning_side(settings.image_size, native),
+        start.preparation.fit,
+        lambda done, of: _say(f"read {done:,} of {of:,} pictures") if done % 1000 == 0 or done == of else None,
+        lambda _, error: refusals.append(error),
+    )
+    for error in refusals[:SHOWN_REFUSALS]:
+        _say(f"skipped {error}")
+    if refusals:
+        _say(f"skipped {len(refusals):,} of {len(paths):,} files; the other {len(pixels):,} are trained on")
+        settings, reason = sensible(len(pixels), device, **_chosen(options))
+    _say(f"{reason} {start.backbone.name} with the {start.backbone.stem} stem, from {start.started_from}.")
+
+    def tell(progress: Progress) -> None:
+        _say(f"{progress.done:4.0%}  {progress.message}")
+
+    trained = pretrain(pixels, start, settings, options.out / "run", tell, stop)
+    info = save_model(
+        trained.backbone,
+        start.preparation,
+        options.out / "models",
+        started_from=start.started_from,
+        training=trained.record,
+    )
+    return options.out / "models" / info.fingerprint
+
+
+def find_files(folder: Path) -> list[Path]:
+    """Every regular file below `folder` in a fixed order, but for hidden ones; links to folders are not followed."""
+    if not folder.is_dir():
+        raise BadInput(f"{folder} is not a folder")
+    return sorted(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (p for name in names if not name.startswith(".") and (p := Path(parent, name)).is_file())
+
+
+def _sides(paths: Sequence[Path]) -> list[int]:
+    """Shorter sides of a few pictures from all over the collection."""
+    sides = []
+    for path in paths[:: max(1, len(paths) // SIZE_SAMPLE)]:
+        try:
+            sides.append(min(decode(path.read_bytes(), str(path)).size))
+        except (CannotDecode, OSError):
+            continue  # listed with its reason when all are loaded
+    if not sides:
+        raise BadInput("none of the files looked at is a picture that can be read")
+    return sides
+
+
+class _StopOnSignal:
+    """Says yes once SIGTERM or SIGINT has come; a second one ends the process as it would have."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.signal(number, signal.SIG_DFL)
+        _say("stopping after this step; its state will be saved")
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+def _chosen(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in _SETTINGS}
+
+
+_SETTINGS = {  # of TrainSettings; what is not given is chosen for the collection and the machine
+    "epochs": int,
+    "batch_size": int,
+    "image_size": int,
+    "temperature": float,
+    "learning_rate": float,
+    "weight_decay": float,
+    "warmup_epochs": float,
+    "head_hidden": int,
+    "head_out": int,
+    "seed": int,
+    "checkpoint_minutes": float,
+    "preset": str,
+    "optimizer": str,
+    "compile": bool,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model.train", description="Train a backbone on a folder of pictures."
+    )
+    parser.add_argument("--images", type=Path, required=True, help="folder of pictures, with all its subfolders")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the run's state, its metrics and the model")
+    parser.add_argument("--init", default="default", help="default, random, timm:NAME, or a fingerprint in OUT/models")
+    parser.add_argument("--backbone", default="resnet18", help="any name timm knows (default: %(default)s)")
+    parser.add_argument("--stem", default="auto", choices=("auto", "standard", "cifar"))
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
+    choices = {"preset": tuple(PRESETS), "optimizer": OPTIMIZERS}
+    for name, kind in _SETTINGS.items():
+        flag = f"--{name.replace('_', '-')}"
+        if kind is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=None)
+        else:
+            parser.add_argument(flag, type=kind, choices=choices.get(name), help="chosen for you when not given")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
