@@ -60,7 +60,7 @@ def _on_cpu(folder: Path, threads: int) -> Encoder:
     import onnxruntime
 
     info, _ = read_verified(folder)
-    graph = _cached_graph(folder, info)
+    graph = cached_graph(folder, info)
     if graph is None:
         from model.export import export_onnx  # only here: it imports torch
 
@@ -74,7 +74,7 @@ def _on_cpu(folder: Path, threads: int) -> Encoder:
     return Encoder(info, lambda pixels: session.run(None, {"pixels": pixels})[0], BATCH, "cpu")
 
 
-def _cached_graph(folder: Path, info: ModelInfo) -> bytes | None:
+def cached_graph(folder: Path, info: ModelInfo) -> bytes | None:
     """The bytes of encoder.onnx when they are whole and belong to this model."""
     try:
         described = json.loads((folder / ONNX_INFO).read_bytes())
