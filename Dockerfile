@@ -32,7 +32,9 @@ RUN pip install --no-deps --editable . \
     && install -d -o likeness -g likeness /data
 
 USER likeness
-ENV LIKENESS_HOME=/data
+# Folders mounted at /pictures can be imported by name from the page; on an address that is not loopback nothing else can.
+ENV LIKENESS_HOME=/data \
+    LIKENESS_IMPORT_ROOTS=/pictures
 VOLUME /data
 EXPOSE 8000
 

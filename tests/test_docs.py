@@ -137,16 +137,20 @@ def test_every_pretrained_name_in_the_documentation_is_one_timm_knows():
     assert named <= {*timm.list_models(), *timm.list_pretrained()}
 
 
-def test_the_intervals_on_the_page_are_wilsons():
+def test_the_intervals_on_the_page_are_those_of_the_formula_and_of_the_program():
+    from model.probe import wilson
+
     said = page("evaluating-a-model.md")
+
     rows = re.findall(r"^\| (\d+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) to ([\d.]+) \|$", said, re.MULTILINE)
 
     assert len(rows) == 4
-    for right, of, accuracy, low, high in rows:
-        k, n, z = int(right), int(of.replace(",", "")), 1.959964
+    for right, of, accuracy, *interval in rows:
+        k, n, z = int(right), int(of.replace(",", "")), 1.96
         centre, spread = k / n + z * z / (2 * n), z * math.sqrt(k / n * (1 - k / n) / n + z * z / (4 * n * n))
-        expected = [k / n, (centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)]
-        assert [accuracy, low, high] == [f"{value:.2f}" for value in expected]
+        by_hand = [(centre - spread) / (1 + z * z / n), (centre + spread) / (1 + z * z / n)]
+        assert accuracy == f"{k / n:.2f}"
+        assert interval == [f"{value:.2f}" for value in by_hand] == [f"{value:.2f}" for value in wilson(k, n)]
 
 
 def test_every_preset_is_documented():
