@@ -1,0 +1,123 @@
+"""What the API answers, as types: the JSON of `/v1` with its keys named. Nothing is converted."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypedDict, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Collection(TypedDict):
+    """A named set of pictures with its own classes, labels, active model and indexes."""
+
+    name: str
+    preset: str
+    images: int
+    labelled: int
+    classes: int
+    active_model: str | None
+    indexed: int  # vectors in the published index
+    created_at: str
+    next_step: str  # one sentence: what to do next
+
+
+# Written as calls, because `class` is a word Python keeps for itself.
+Prediction = TypedDict("Prediction", {"class": str, "probability": float})
+Image = TypedDict(
+    "Image",
+    {
+        "id": int,
+        "name": str,
+        "folder": str,
+        "width": int,  # of the original
+        "height": int,
+        "bytes": int,
+        "format": str,
+        "added_at": str,
+        "taken_at": str | None,
+        "camera": str | None,
+        "class": str | None,  # the current label
+        "answer": str | None,
+        "predicted": Prediction | None,
+        "preview": str,
+    },
+)
+
+
+class Page(TypedDict, Generic[Item]):
+    """One page of a list."""
+
+    items: list[Item]
+    total: int
+    offset: int
+    limit: int
+
+
+class Job(TypedDict):
+    """Long work: import, index or training."""
+
+    id: int
+    kind: str
+    collection: str
+    state: Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+    progress: float  # 0..1
+    message: str
+    result: dict[str, Any] | None
+    error: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    params: dict[str, Any]
+
+
+class Hit(TypedDict):
+    """A picture that was found; the list is sorted by `score`, `cosine` is the similarity to the nearest positive."""
+
+    image: Image
+    score: float
+    cosine: float
+
+
+class Found(TypedDict):
+    """The answer of a search, best first."""
+
+    hits: list[Hit]
+    total: int
+    took_ms: float
+    model: str
+
+
+class Class(TypedDict):
+    """A class of a collection, with the key (1 to 9) that gives it on the page."""
+
+    name: str
+    colour: str
+    key: str | None
+    labels: int
+    predicted: int | None
+
+
+class Probe(TypedDict):
+    """What the labels teach so far. `confusion[i][j]` counts those labelled class i and predicted class j."""
+
+    classes: list[str]
+    labels: int
+    accuracy: float | None
+    interval: tuple[float, float] | None
+    confusion: list[list[int]] | None
+    folds: int
+    strength: float
+    note: str | None
+
+
+class Model(TypedDict):
+    """An encoder, known by its fingerprint."""
+
+    fingerprint: str
+    backbone: str
+    image_size: int
+    dim: int
+    started_from: str
+    created_at: str
+    collections: list[str]  # where it is the active one
+    training: dict[str, Any]

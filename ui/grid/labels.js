@@ -1,0 +1,65 @@
+// Classes and labels from the browser: fetched, given, taken back.
+
+class Labels {
+  constructor(collection, toast) {
+    this.collection = collection;
+    this.toast = toast;
+    this.classes = [];
+  }
+
+  async refresh() {
+    this.classes = (await get(of(this.collection, "classes"))).items;
+    return this.classes;
+  }
+
+  colours() {
+    return new Map(this.classes.map(({ name, colour }) => [name, colour]));
+  }
+
+  withKey(key) {
+    return this.classes.find((one) => one.key === key)?.name;
+  }
+
+  /** Give pictures a class (or take it away with "none"); the images here change at once, as the server's will have. */
+  async give(images, name, answer = "yes") {
+    if (!images.length) return null;
+    const ids = images.map((image) => image.id);
+    const said = await post(of(this.collection, "labels"), { image_ids: ids, class: name, answer });
+    for (const image of images) {
+      image.answer = answer === "none" ? null : answer;
+      image.class = answer === "yes" ? name : null;
+    }
+    if (!this.classes.some((one) => one.name === name)) tellOthers("classes", this.collection);
+    tellOthers("labels", this.collection);
+    return said;
+  }
+
+  /** Undo or redo the last action; true when there was one. */
+  async back(which = "undo") {
+    const said = await post(of(this.collection, `labels/${which}`));
+    if (said.undone === null && !said.changed) {
+      this.toast.say(which === "undo" ? "There is nothing to undo." : "There is nothing to redo.");
+      return false;
+    }
+    tellOthers("labels", this.collection);
+    this.toast.say(`${which === "undo" ? "Undone" : "Done again"}: ${count(said.changed, "picture")}.`);
+    return true;
+  }
+}
+
+/** A form of one line that makes a class; Enter makes it. */
+function classForm(make) {
+  const input = el("input", { type: "text", placeholder: "New class", "aria-label": "Name of a new class", maxlength: "60", size: "12" });
+  return el(
+    "form.row.newclass",
+    {
+      onsubmit: async (event) => {
+        event.preventDefault();
+        const name = input.value.trim();
+        if (name && (await make(name)) !== false) input.value = "";
+      },
+    },
+    input,
+    el("button", {}, "Add"),
+  );
+}

@@ -1,0 +1,30 @@
+"""Label: one picture after another, then what the classifier makes of the rest."""
+
+import streamlit as st
+
+from ui import components
+from ui.state import collection_or_stop, go, go_to_similar, keep_in_address
+
+VIEWS = {"one": "One at a time", "predictions": "Predictions", "accuracy": "Accuracy"}
+
+collection = collection_or_stop()
+given = st.query_params.get("view", "one")
+if given in VIEWS and st.session_state.get("view") is None:
+    st.session_state["view"] = given
+view = st.segmented_control(
+    "View", list(VIEWS), format_func=lambda v: VIEWS[v], key="view", label_visibility="collapsed", required=True
+)
+keep_in_address(view=view if view and view != "one" else "")
+
+if view == "predictions":
+    components.gallery(
+        collection,
+        {"predicted": st.query_params.get("predicted", "")},
+        mode="predictions",
+        on_similar=lambda ids: go_to_similar(collection, ids),
+        on_view=lambda now: keep_in_address(predicted=now["predicted"]),
+    )
+elif view == "accuracy":
+    components.probe_report(collection, on_pictures=lambda cell: go("gallery.py", c=collection, **cell))
+else:
+    components.label_queue(collection)

@@ -1,0 +1,88 @@
+"""The page of Likeness: what is common to every page, then the page that was asked for.
+
+Streamlit runs this file again for every click. All HTTP is in `ui/client.py`; what must be quick to the hand is in
+`ui/grid/` and talks to the API from the browser.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import streamlit as st
+
+from ui import components
+from ui.client import ApiError
+from ui.state import api, choose, chosen
+
+log = logging.getLogger("likeness.page")
+ICON = str(Path(__file__).parent / "icon.png")
+SIDEBAR = 232  # pixels
+
+# The pictures get the room: Streamlit's own margins are made for text.
+STYLE = """
+<style>
+  [data-testid="stMainBlockContainer"] { padding-left: 1.25rem; padding-right: 1.25rem; max-width: none; }
+  [data-testid="stMain"] { scrollbar-gutter: auto; }
+  [data-testid="stHeader"] { background: transparent; }
+  h1 { padding: 0 0 .25rem !important; }
+  [data-testid="stSidebarHeader"] { padding-left: 1.1rem; }
+  [data-testid="stSidebarHeader"] [data-testid="stLogoSpacer"] { display: none; }
+  [data-testid="stSidebarHeader"] .stLogo { height: 1.5rem; }
+  [data-testid="stSidebarHeader"] > :first-child::after {
+    content: "Likeness"; margin-left: .5rem; font-weight: 650; font-size: 1.05rem; vertical-align: middle;
+  }
+</style>
+"""
+
+
+def sidebar() -> None:
+    """The chosen collection and what is running."""
+    names = [one["name"] for one in api().collections()]
+    wanted = st.query_params.get("c") or chosen()
+    if names:
+        choose(wanted if wanted in names else names[0])
+        if st.session_state.get("box") != chosen():
+            st.session_state["box"] = chosen()
+        st.sidebar.selectbox("Collection", names, key="box", on_change=change_collection)
+        if wanted is not None and wanted not in names:
+            st.toast(f"There is no collection called “{wanted}” here.")
+    else:
+        choose(None)
+    with st.sidebar:
+        components.job_list("tray")
+
+
+def change_collection() -> None:
+    """Another collection: what the address said about the old one goes."""
+    st.query_params.clear()
+    choose(st.session_state["box"])
+
+
+# A file of our own: a material or emoji icon here would be fetched from a server of Google's.
+st.set_page_config(page_title="Likeness", page_icon=ICON, layout="wide", initial_sidebar_state=SIDEBAR)
+st.html(STYLE)
+st.logo(ICON, size="small")
+page = st.navigation(
+    [
+        st.Page("home.py", title="Collections", icon=":material/photo_library:", default=True),
+        st.Page("gallery.py", title="Gallery", icon=":material/grid_view:"),
+        st.Page("search.py", title="Search", icon=":material/image_search:"),
+        st.Page("label.py", title="Label", icon=":material/label:"),
+        st.Page("train.py", title="Train", icon=":material/model_training:"),
+        st.Page("jobs.py", title="Jobs", icon=":material/checklist:"),
+    ]
+)
+going = st.session_state.pop("go", None)
+if going is not None:
+    to, address = going
+    st.switch_page(to, query_params=address)
+try:
+    sidebar()
+    page.run()
+except ApiError as error:
+    st.error(error.detail)
+    st.button("Try again")
+except Exception:  # a fault of ours: the log has it, the person gets one sentence
+    log.exception("The page %r failed", page.title)
+    st.error("Something went wrong on this page. The log of `likeness serve` says what; reloading may help.")
