@@ -5,6 +5,7 @@ LikenessError            anything a person can act on; the message is written fo
 │   └── CannotDecode     the bytes are not a picture we accept; the file is left untouched
 ├── DamagedModel         a model folder is incomplete, altered, or not ours; nothing in it was executed
 ├── WeightsUnavailable   pretrained weights could not be had (offline, or no such name)
+├── DatasetUnavailable   a public data set could not be downloaded
 ├── TooFewImages         the collection is too small for what was asked
 ├── TooFewLabels         not enough labels yet; the message says how many are missing
 ├── TrainingFailed       the loss left the numbers, or the embeddings collapsed; the last good checkpoint stays
@@ -36,6 +37,10 @@ class DamagedModel(LikenessError):
 
 class WeightsUnavailable(LikenessError):
     """Pretrained weights could not be had: no network, or no such name."""
+
+
+class DatasetUnavailable(LikenessError):
+    """A public data set, or the demo's photographs, could not be had. Nothing half-downloaded is kept."""
 
 
 class TooFewImages(LikenessError):
