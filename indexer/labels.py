@@ -179,6 +179,7 @@ def update_class(engine: Engine, collection: Collection, name: str, new_name: st
     if values:
         with engine.begin() as connection:
             connection.execute(classes.update().where(classes.c.id == found.id).values(**values))
+            _note_classes(connection, collection)
     return Class(found.id, new_name or found.name, colour or found.colour)
 
 
@@ -187,10 +188,13 @@ def remove_class(engine: Engine, collection: Collection, name: str) -> None:
     found = class_named(engine, collection, name)
     with engine.begin() as connection:
         connection.execute(classes.update().where(classes.c.id == found.id).values(removed_at=now()))
-        # The journal must show that something changed, or a fitted probe would go on offering the class.
-        connection.execute(
-            actions.insert().values(collection_id=collection.id, kind="classes", source="hand", created_at=now())
-        )
+        _note_classes(connection, collection)
+
+
+def _note_classes(connection: Connection, collection: Collection) -> None:
+    """Let the journal show that classes changed, or a fitted probe would go on offering the old ones."""
+    values = {"collection_id": collection.id, "kind": "classes", "source": "hand", "created_at": now()}
+    connection.execute(actions.insert().values(**values))
 
 
 def class_named(engine: Engine, collection: Collection, name: str) -> Class:

@@ -19,7 +19,9 @@ from model.errors import CannotDecode
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 120_000_000  # decoded, that is 360 MB of RGB: the most memory one picture may take
 PREVIEW_SIDE = 320
-PREVIEW_RECIPE = "rgb-lanczos-jpeg92-444"  # part of every fingerprint: change it when a change below moves preview pixels
+PREVIEW_RECIPE = (
+    "rgb-lanczos-jpeg92-444"  # part of every fingerprint: change it when a change below moves preview pixels
+)
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 _ORIENTATION, _MAKE, _MODEL, _DATE, _EXIF_IFD, _DATE_ORIGINAL = 0x0112, 0x010F, 0x0110, 0x0132, 0x8769, 0x9003

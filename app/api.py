@@ -1,0 +1,130 @@
+"""The FastAPI app: routes, the guard, limits, and the one place where errors become HTTP."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+
+from app.engine import Engine
+from app.guard import Guard, request_id
+from app.routes import classes, collections, exports, health, images, jobs, labels, models, searches
+from app.settings import Settings, load_settings
+from app.workspace import Workspace
+from indexer import errors as on_disk
+from model import errors
+
+log = logging.getLogger("likeness.api")
+
+# The first class of an error's ancestry that is listed decides; the message is the error's own sentence.
+STATUS: dict[type[Exception], int] = {
+    errors.CannotDecode: 422,
+    errors.BadInput: 422,
+    errors.TooFewLabels: 409,
+    errors.TooFewImages: 409,
+    errors.WeightsUnavailable: 409,
+    on_disk.NoSuch: 404,
+    on_disk.CollectionExists: 409,
+    on_disk.NoIndex: 409,
+    on_disk.Busy: 409,
+    on_disk.NothingToUndo: 409,
+    on_disk.DamagedIndex: 503,
+    errors.DamagedModel: 503,
+    on_disk.DamagedCatalog: 503,
+    on_disk.NoSpace: 507,
+    errors.LikenessError: 422,
+}
+NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+
+
+def create_api(settings: Settings | None = None) -> FastAPI:
+    """The API over one data folder."""
+    settings = settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.workspace = Workspace.open(settings)
+        app.state.engine = Engine(app.state.workspace)
+        yield
+        app.state.workspace.engine.dispose()
+
+    api = FastAPIOffline(
+        title="Likeness",
+        version=version("likeness"),
+        description="Search pictures by likeness, and turn a few labels into a classifier.",
+        openapi_url="/v1/openapi.json",
+        docs_url="/v1/docs",
+        static_url="/v1/docs-files",
+        swagger_ui_oauth2_redirect_url="/v1/docs/oauth2-redirect",
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(Guard, hosts=settings.hosts),
+            Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_upload_mb << 20),
+        ],
+    )
+    for module in (health, collections, images, searches, classes, labels, models, jobs, exports):
+        api.include_router(module.router, prefix="/v1")
+    api.add_exception_handler(errors.LikenessError, _on_likeness_error)
+    api.add_exception_handler(RequestValidationError, _on_invalid)
+    api.add_exception_handler(HTTPException, _on_http)
+    api.add_exception_handler(OSError, _on_os_error)
+    api.add_exception_handler(OperationalError, _on_catalog_error)
+    api.add_exception_handler(Exception, _on_bug)
+    return api
+
+
+def problem(request: Request, status: int, error: str, detail: str) -> JSONResponse:
+    body = {"error": error, "detail": detail, "request_id": request_id(request.scope)}
+    return JSONResponse(body, status_code=status)
+
+
+async def _on_likeness_error(request: Request, error: Any) -> JSONResponse:
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return problem(request, status, type(error).__name__, str(error))
+
+
+async def _on_invalid(request: Request, error: Any) -> JSONResponse:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    return problem(request, 422, "BadInput", f"{where or 'The request'}: {first['msg']}.")
+
+
+async def _on_http(request: Request, error: Any) -> JSONResponse:
+    names = {404: "NoSuchPath", 405: "MethodNotAllowed", 413: "TooLarge"}
+    details = {
+        404: "There is nothing at this path: see /v1/docs.",
+        413: "The request is larger than this server accepts.",
+    }
+    name = names.get(error.status_code, "BadRequest")
+    return problem(request, error.status_code, name, details.get(error.status_code, str(error.detail)))
+
+
+async def _on_os_error(request: Request, error: Any) -> JSONResponse:
+    log.error("request %s failed", request_id(request.scope), exc_info=error)
+    if error.errno in NO_SPACE:
+        return problem(request, 507, "NoSpace", "The disk is full: free some space; nothing was lost.")
+    return problem(request, 500, "InternalError", "Something went wrong on our side; the log has the details.")
+
+
+async def _on_catalog_error(request: Request, error: Any) -> JSONResponse:
+    log.error("request %s failed", request_id(request.scope), exc_info=error)
+    if "full" in str(error.orig):
+        return problem(request, 507, "NoSpace", "The disk is full: free some space; nothing was lost.")
+    return problem(request, 503, "CatalogUnavailable", "The catalog cannot be used right now; the log has the details.")
+
+
+async def _on_bug(request: Request, error: Any) -> JSONResponse:
+    log.error("request %s failed", request_id(request.scope), exc_info=error)
+    return problem(request, 500, "InternalError", "Something went wrong on our side; the log has the details.")

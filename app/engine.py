@@ -1,0 +1,250 @@
+"""What the API keeps open between requests: indexes, encoders, probes and predictions, each replaced when outdated.
+
+Everything here is a cache of what is on disk. Indexes are immutable and swapped by one assignment, so a search sees the
+old list or the new one, and requests share them without a lock.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import faiss
+import numpy as np
+from PIL import Image as PILImage
+from sqlalchemy import select
+
+from app.workspace import Workspace
+from indexer.catalog import Collection
+from indexer.errors import NoIndex, NoSuchImage, NoSuchQuery
+from indexer.images import Filter, select_ids
+from indexer.index import VectorIndex, open_index, read_published
+from indexer.labels import current_labels, last_action
+from indexer.schema import now, probes, queries
+from indexer.search import Hits, search
+from model.encoder import Encoder, open_encoder
+from model.errors import TooFewLabels
+from model.images import make_preview
+from model.probe import Probe, Quality, assess, fit_probe
+
+Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
+ENCODERS, QUERIES = 2, 256  # how many stay open
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A probe with what it says of every indexed image."""
+
+    probe: Probe
+    probabilities: np.ndarray  # (N, C) float32, rows as in the index
+    labels: int
+    key: tuple[Any, ...]
+
+
+class Engine:
+    """Search, probes and predictions for any number of threads."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._indexes: dict[tuple[int, str], VectorIndex] = {}
+        self._encoders: OrderedDict[str, Encoder] = OrderedDict()
+        self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
+        self._fitted: dict[tuple[int, str], Fitted] = {}
+        self._qualities: dict[tuple[Any, ...], Quality | TooFewLabels] = {}
+        self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
+        self._opening = threading.Lock()
+        faiss.omp_set_num_threads(1)  # two threads make a single query slower, and requests bring their own
+
+    def index(self, collection: Collection) -> VectorIndex:
+        """The live index of the collection's active model."""
+        if collection.active_model is None:
+            raise NoIndex(f"{collection.name!r} has no index yet: import pictures, then index them.")
+        folder = self.workspace.home.index(collection.id, collection.active_model)
+        published = read_published(folder)
+        key = (collection.id, collection.active_model)
+        held = self._indexes.get(key)
+        if held is None or held.published != published:
+            with self._opening:  # one thread opens it, the others wait instead of reading it too
+                held = self._indexes.get(key)
+                if held is None or held.published != published:
+                    held = open_index(folder)
+                    for other in [k for k in self._indexes if k[0] == collection.id]:
+                        del self._indexes[other]  # requests that still use it keep it until they are done
+                    self._indexes[key] = held
+        return held
+
+    def encoder(self, fingerprint: str) -> Encoder:
+        with self._opening:
+            held = self._encoders.get(fingerprint)
+            if held is None:
+                settings = self.workspace.settings
+                held = open_encoder(self.workspace.home.model(fingerprint), settings.device, settings.threads)
+                self._encoders[fingerprint] = held
+            self._encoders.move_to_end(fingerprint)
+            while len(self._encoders) > ENCODERS:
+                self._encoders.popitem(last=False)
+        return held
+
+    def encode(self, fingerprint: str, previews: Sequence[bytes]) -> np.ndarray:
+        """Unit vectors (N, D) of previews, on the very path that indexed images took."""
+        encoder = self.encoder(fingerprint)
+        squares = []
+        for data in previews:
+            with PILImage.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
+                squares.append(encoder.prepare(image))
+        return encoder.encode(np.stack(squares))
+
+    def search(
+        self,
+        collection: Collection,
+        positive: Sequence[Example],
+        negative: Sequence[Example],
+        wanted: Filter,
+        limit: int,
+        offset: int,
+    ) -> tuple[Hits, float]:
+        """A page of hits and the milliseconds they took."""
+        started = time.perf_counter()
+        index = self.index(collection)
+        likes = self._examples(collection, index, positive)
+        dislikes = self._examples(collection, index, negative)
+        examples = np.array([x for x in (*positive, *negative) if isinstance(x, int)], np.int64)
+        exclude = np.union1d(examples, self._gone(collection, index))
+        among = None if wanted.empty else self.select(collection, wanted)
+        hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude)
+        return hits, (time.perf_counter() - started) * 1000
+
+    def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
+        """The ids of the images a filter keeps, predictions included, in the order of `sort`."""
+        ids = select_ids(self.workspace.engine, collection, wanted, sort)
+        if wanted.needs_predictions:
+            fitted = self.fitted(collection)
+            best, sure = fitted.probabilities.argmax(axis=1), fitted.probabilities.max(axis=1)
+            keep = sure >= (wanted.min_probability or 0)
+            if wanted.predicted is not None:
+                names = np.array(fitted.probe.classes)
+                keep &= names[best] == wanted.predicted
+            ids = ids[np.isin(ids, self.index(collection).ids[keep])]
+        return ids
+
+    def fitted(self, collection: Collection) -> Fitted:
+        """The probe from the labels as they are now, and its probabilities for every indexed image."""
+        index = self.index(collection)
+        key = (index.published.sha256, last_action(self.workspace.engine, collection), collection.revision)
+        held = self._fitted.get((collection.id, collection.active_model or ""))
+        if held is not None and held.key == key:
+            return held
+        vectors, names = self.labelled(collection)
+        probe = fit_probe(vectors, names)
+        held = Fitted(probe, probe.probabilities(index.vectors), len(names), key)
+        self._fitted[collection.id, collection.active_model or ""] = held
+        self._store(collection, held)
+        return held
+
+    def quality(self, collection: Collection) -> Quality:
+        """Cross-validated; raises `TooFewLabels` with what is missing. Remembered until a label changes."""
+        fitted = self.fitted(collection)
+        if fitted.key not in self._qualities:
+            vectors, names = self.labelled(collection)
+            try:
+                self._qualities[fitted.key] = assess(vectors, names)
+            except TooFewLabels as error:
+                self._qualities[fitted.key] = error
+            for old in list(self._qualities)[:-8]:
+                self._qualities.pop(old, None)
+        known = self._qualities[fitted.key]
+        if isinstance(known, TooFewLabels):
+            raise TooFewLabels(str(known))
+        return known
+
+    def predictions_of(self, collection: Collection, ids: np.ndarray) -> dict[int, tuple[str, float]]:
+        """Image id → (most probable class, probability); empty while there are too few labels or no index."""
+        try:
+            fitted, index = self.fitted(collection), self.index(collection)
+        except (TooFewLabels, NoIndex):
+            return {}
+        order = np.argsort(index.ids)
+        rows = order[np.searchsorted(index.ids, ids, sorter=order).clip(0, len(order) - 1)]
+        return {
+            int(image_id): (fitted.probe.classes[p.argmax()], float(p.max()))
+            for image_id, row in zip(ids, rows, strict=True)
+            if index.ids[row] == image_id and (p := fitted.probabilities[row]) is not None
+        }
+
+    def labelled(self, collection: Collection) -> tuple[np.ndarray, list[str]]:
+        """Vectors (n, D) and classes of the images with a class."""
+        index = self.index(collection)
+        named = {
+            x.image_id: x.class_name for x in current_labels(self.workspace.engine, collection) if x.answer == "yes"
+        }
+        ids, vectors = index.vectors_of(np.array(sorted(named), np.int64))
+        return vectors, [named[int(i)] for i in ids]
+
+    def add_query(self, collection: Collection, data: bytes, name: str) -> str:
+        """Keep a picture to search with; returns its id. Raises `CannotDecode`."""
+        import secrets
+
+        preview = make_preview(data, name)
+        query_id = "q" + secrets.token_hex(8)
+        values = {
+            "id": query_id, "collection_id": collection.id, "name": name, "preview": preview.data,
+            "preview_suffix": preview.suffix, "created_at": now(),
+        }  # fmt: skip
+        with self.workspace.engine.begin() as connection:
+            connection.execute(queries.insert().values(**values))
+        return query_id
+
+    def query_preview(self, query_id: str) -> tuple[bytes, str]:
+        """The stored preview of a query and its suffix."""
+        with self.workspace.engine.connect() as connection:
+            row = connection.execute(
+                select(queries.c.preview, queries.c.preview_suffix).where(queries.c.id == query_id)
+            ).first()
+        if row is None:
+            raise NoSuchQuery(f"There is no query {query_id!r}: send the picture again.")
+        return bytes(row.preview), row.preview_suffix
+
+    def _examples(self, collection: Collection, index: VectorIndex, examples: Sequence[Example]) -> np.ndarray:
+        """(P, D) vectors of examples."""
+        wanted = np.array([x for x in examples if isinstance(x, int)], np.int64)
+        ids, vectors = index.vectors_of(wanted)
+        if len(ids) < len(wanted):
+            missing = next(int(i) for i in wanted if i not in ids)
+            raise NoSuchImage(f"Image {missing} is not in the index of {collection.name!r}: index the collection.")
+        fingerprint = collection.active_model or ""
+        rows = [vectors, *(self.encode(fingerprint, [x]) for x in examples if isinstance(x, bytes))]
+        for query_id in (x for x in examples if isinstance(x, str)):
+            key = (query_id, fingerprint)
+            if key not in self._vectors:
+                self._vectors[key] = self.encode(fingerprint, [self.query_preview(query_id)[0]])[0]
+                while len(self._vectors) > QUERIES:
+                    self._vectors.popitem(last=False)
+            rows.append(self._vectors[key][np.newaxis])
+        return np.concatenate(rows)
+
+    def _gone(self, collection: Collection, index: VectorIndex) -> np.ndarray:
+        """Indexed ids that left the collection since: deleting is immediate, the index follows."""
+        key = (collection.revision, index.published.sha256)
+        held = self._absent.get(collection.id)
+        if held is None or held[0] != key:
+            present = select_ids(self.workspace.engine, collection, Filter())
+            held = self._absent[collection.id] = (key, np.setdiff1d(index.ids, present))
+        return held[1]
+
+    def _store(self, collection: Collection, fitted: Fitted) -> None:
+        """Keep the fitted probe in the catalog, where export and other programs find it."""
+        values = {
+            "last_action": fitted.key[1], "data": fitted.probe.to_bytes(), "quality": {"labels": fitted.labels},
+            "created_at": now(),
+        }  # fmt: skip
+        here = (probes.c.collection_id == collection.id) & (probes.c.fingerprint == collection.active_model)
+        with self.workspace.engine.begin() as connection:
+            if not connection.execute(probes.update().where(here).values(**values)).rowcount:
+                connection.execute(
+                    probes.insert().values(collection_id=collection.id, fingerprint=collection.active_model, **values)
+                )

@@ -1,0 +1,154 @@
+"""Durable jobs: long work as rows of the catalog, done by the worker of their lane.
+
+Two lanes, one worker each: `pictures` (import, index) and `learning` (training), so that ten new images are searchable
+while a model trains. A killed worker's job is queued again when the worker returns, and goes on from its last batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from indexer.catalog import Collection
+from indexer.errors import NoSuchJob
+from indexer.schema import collections, jobs, now
+from model.errors import BadInput
+
+LANES = {"import": "pictures", "index": "pictures", "training": "learning"}
+FINISHED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of long work and how far it is."""
+
+    id: int
+    kind: str
+    collection: str
+    state: str
+    progress: float
+    message: str
+    params: dict[str, Any]
+    result: dict[str, Any] | None
+    error: str | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    asked: str | None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in FINISHED
+
+    def public(self) -> dict[str, Any]:
+        return {name: value for name, value in asdict(self).items() if name != "asked"}
+
+
+_ROWS = select(
+    *(getattr(jobs.c, name) for name in Job.__dataclass_fields__ if name != "collection"),
+    collections.c.name.label("collection"),
+).join(collections, collections.c.id == jobs.c.collection_id)
+
+
+def create(engine: Engine, collection: Collection, kind: str, params: dict[str, Any]) -> Job:
+    """Queue a piece of work."""
+    values = {
+        "collection_id": collection.id, "kind": kind, "lane": LANES[kind], "state": "queued", "progress": 0.0,
+        "message": "waiting for its turn", "params": params, "created_at": now(), "changed_at": now(),
+    }  # fmt: skip
+    with engine.begin() as connection:
+        job_id = connection.execute(jobs.insert().values(**values).returning(jobs.c.id)).scalar_one()
+    return get(engine, job_id)
+
+
+def get(engine: Engine, job_id: int) -> Job:
+    with engine.connect() as connection:
+        row = connection.execute(_ROWS.where(jobs.c.id == job_id)).first()
+    if row is None:
+        raise NoSuchJob(f"There is no job {job_id}.")
+    return Job(**row._mapping)
+
+
+def listed(engine: Engine, collection: str | None, state: str | None, offset: int, limit: int) -> tuple[list[Job], int]:
+    """A page of the jobs, newest first, and how many there are in all."""
+    query = _ROWS
+    if collection is not None:
+        query = query.where(collections.c.name == collection)
+    if state is not None:
+        query = query.where(jobs.c.state == state)
+    with engine.connect() as connection:
+        total = connection.execute(select(func.count()).select_from(query.subquery())).scalar_one()
+        rows = connection.execute(query.order_by(jobs.c.id.desc()).offset(offset).limit(limit)).all()
+    return [Job(**row._mapping) for row in rows], total
+
+
+def claim(engine: Engine, lane: str) -> Job | None:
+    """Take the oldest queued job of a lane. Only the lane's one worker calls this."""
+    with engine.begin() as connection:
+        query = select(func.min(jobs.c.id)).where(jobs.c.state == "queued", jobs.c.lane == lane)
+        job_id = connection.execute(query).scalar()
+        if job_id is None:
+            return None
+        values = {"state": "running", "started_at": now(), "changed_at": now(), "message": "starting"}
+        taken = connection.execute(jobs.update().where(jobs.c.id == job_id, jobs.c.state == "queued").values(**values))
+    return get(engine, job_id) if taken.rowcount else None
+
+
+def requeue_orphans(engine: Engine, lane: str) -> None:
+    """Queue again what a worker that died was doing. Only the lane's one worker calls this, when it starts."""
+    with engine.begin() as connection:
+        connection.execute(
+            jobs.update()
+            .where(jobs.c.state == "running", jobs.c.lane == lane)
+            .values(state="queued", message="waiting to go on after an interruption", changed_at=now())
+        )
+
+
+def report(engine: Engine, job_id: int, progress: float, message: str) -> str | None:
+    """Say how far a running job is; returns what a person asked of it meanwhile (cancel, pause) or None."""
+    with engine.begin() as connection:
+        connection.execute(
+            jobs.update().where(jobs.c.id == job_id).values(progress=progress, message=message, changed_at=now())
+        )
+        return connection.execute(select(jobs.c.asked).where(jobs.c.id == job_id)).scalar()
+
+
+def finish(
+    engine: Engine,
+    job_id: int,
+    state: str,
+    message: str,
+    result: dict[str, Any] | None = None,
+    error: str | None = None,
+) -> None:
+    """Close a job, or put it back (`queued`, `paused`)."""
+    values: dict[str, Any] = {"state": state, "message": message, "changed_at": now(), "asked": None}
+    if state in FINISHED:
+        values |= {"result": result, "error": error, "finished_at": now()}
+    if state == "succeeded":
+        values["progress"] = 1.0
+    with engine.begin() as connection:
+        connection.execute(jobs.update().where(jobs.c.id == job_id).values(**values))
+
+
+def ask(engine: Engine, job_id: int, what: str) -> Job:
+    """Cancel, pause or resume a job. A running one is told and stops at its next batch."""
+    job = get(engine, job_id)
+    moves = {
+        ("cancel", "queued"): {"state": "cancelled", "message": "cancelled", "finished_at": now()},
+        ("cancel", "paused"): {"state": "cancelled", "message": "cancelled", "finished_at": now()},
+        ("cancel", "running"): {"asked": "cancel", "message": "stopping"},
+        ("pause", "queued"): {"state": "paused", "message": "paused"},
+        ("pause", "running"): {"asked": "pause", "message": "pausing"},
+        ("resume", "paused"): {"state": "queued", "message": "waiting for its turn"},
+    }
+    move = moves.get((what, job.state))
+    if move is None:
+        raise BadInput(f"Job {job_id} is {job.state}: it cannot be asked to {what}.")
+    with engine.begin() as connection:
+        connection.execute(
+            jobs.update().where(jobs.c.id == job_id, jobs.c.state == job.state).values(**move, changed_at=now())
+        )
+    return get(engine, job_id)

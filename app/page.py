@@ -1,0 +1,87 @@
+"""The page's process: Streamlit at `/`, and `/v1` passed on to the API, so that the browser sees one origin."""
+
+from __future__ import annotations
+
+import os
+import runpy
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from app.guard import Guard
+from app.settings import Settings, load_settings
+
+SCRIPT = Path(__file__).parent.parent / "ui" / "main.py"
+METHODS = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]
+# Of this connection only, or already checked here: the API behind us sees a plain local caller.
+DROPPED = {"host", "origin", "connection", "keep-alive", "te", "upgrade", "proxy-authorization"}
+DROPPED_BACK = {"connection", "keep-alive", "transfer-encoding", "server", "date"}
+
+
+def proxy_to(api: str) -> Starlette:
+    """An app that passes every request on to `api` and streams both bodies, so that nothing is held in memory."""
+    client = httpx.AsyncClient(base_url=api, timeout=httpx.Timeout(None, connect=5), trust_env=False)
+
+    async def forward(request: Request) -> Response:
+        headers = [
+            (name, value)
+            for name, value in request.headers.items()
+            if name not in DROPPED and not name.startswith("sec-fetch-")
+        ]
+        target = httpx.URL(path=request.scope["path"], query=request.scope["query_string"])
+        has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
+        outgoing = client.build_request(
+            request.method, target, headers=headers, content=request.stream() if has_body else None
+        )
+        try:
+            answer = await client.send(outgoing, stream=True)
+        except httpx.TransportError:
+            body = {
+                "error": "ApiDown",
+                "detail": "The API does not answer; it is being restarted. Try again in a moment.",
+                "request_id": request.scope.get("state", {}).get("request_id", ""),
+            }
+            return JSONResponse(body, status_code=503, headers={"Retry-After": "2"})
+        return StreamingResponse(
+            answer.aiter_raw(),
+            status_code=answer.status_code,
+            headers={name: value for name, value in answer.headers.items() if name not in DROPPED_BACK},
+            background=BackgroundTask(answer.aclose),
+        )
+
+    return Starlette(routes=[Route("/{path:path}", forward, methods=METHODS)])
+
+
+def create_page(settings: Settings | None = None) -> ASGIApp:
+    """Streamlit and the proxy behind the guard."""
+    settings = settings or load_settings()
+    api = f"http://127.0.0.1:{settings.api_port}"
+    os.environ["LIKENESS_API_URL"] = api
+    from streamlit import config
+    from streamlit.starlette import App
+
+    # By path, as the page's script is: `app` imports nothing of `ui`.
+    for name, value in runpy.run_path(str(SCRIPT.parent / "theme.py"))["OPTIONS"].items():
+        config.set_option(name, value)
+    routes: list[Any] = [Mount("/v1", proxy_to(api))]
+    return App(SCRIPT, routes=routes, middleware=[Middleware(Guard, hosts=settings.hosts)])
+
+
+def main() -> None:
+    settings = load_settings()
+    uvicorn.run(
+        create_page(settings), host=settings.host, port=settings.port, log_level="warning", ws="websockets-sansio"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Classes of a collection."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
+from app.schemas import ClassChanges, NewClass
+from indexer.errors import NoIndex
+from indexer.labels import all_classes, create_class, current_labels, remove_class, update_class
+from model.errors import TooFewLabels
+
+router = APIRouter(prefix="/collections/{collection}/classes", tags=["labels"])
+KEYS = "123456789"
+
+
+@router.get("")
+def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
+    """The classes in the order they were made, with how many images carry each, and are predicted to."""
+    catalog = engine.workspace.engine
+    labels = Counter(x.class_name for x in current_labels(catalog, collection) if x.answer == "yes")
+    try:
+        fitted = engine.fitted(collection)
+        best = Counter(fitted.probe.classes[i] for i in fitted.probabilities.argmax(axis=1))
+        predicted: Counter[str] | None = best
+    except (TooFewLabels, NoIndex):
+        predicted = None
+    items = [
+        {
+            "name": item.name,
+            "colour": item.colour,
+            "key": KEYS[number] if number < len(KEYS) else None,
+            "labels": labels[item.name],
+            "predicted": None if predicted is None else predicted[item.name],
+        }
+        for number, item in enumerate(all_classes(catalog, collection))
+    ]
+    return {"items": items, "total": len(items), "offset": 0, "limit": max(len(items), 1)}
+
+
+@router.post("", status_code=201)
+def new_class(collection: CollectionDep, body: NewClass, workspace: WorkspaceDep) -> dict[str, Any]:
+    made = create_class(workspace.engine, collection, body.name, body.colour)
+    return {"name": made.name, "colour": made.colour}
+
+
+@router.patch("/{name:path}")
+def change_class(collection: CollectionDep, name: str, body: ClassChanges, workspace: WorkspaceDep) -> dict[str, Any]:
+    """Rename a class or give it another colour; its labels stay."""
+    changed = update_class(workspace.engine, collection, name, body.name, body.colour)
+    return {"name": changed.name, "colour": changed.colour}
+
+
+@router.delete("/{name:path}", status_code=204)
+def delete_class(collection: CollectionDep, name: str, workspace: WorkspaceDep) -> Response:
+    """Hide a class. Its answers stay in the journal and return with a class of the same name."""
+    remove_class(workspace.engine, collection, name)
+    return Response(status_code=204)

@@ -1,0 +1,176 @@
+"""Collections, and the long work on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+from fastapi import APIRouter, File, Response, UploadFile
+
+from app import jobs
+from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
+from app.schemas import CollectionChanges, ImportRequest, IndexRequest, NewCollection, Page, TrainingRequest
+from app.work import activate
+from app.workspace import find_model
+from indexer.catalog import (
+    Collection,
+    all_collections,
+    collection_with_id,
+    count_images,
+    create_collection,
+    update_collection,
+)
+from indexer.errors import DamagedIndex, NoIndex
+from indexer.images import remove_collection
+from indexer.index import read_published
+from indexer.labels import all_classes, current_labels
+from indexer.sources import NAMES
+from model.errors import BadInput
+from model.files import write_atomically
+from model.settings import PRESET_NAMES
+
+router = APIRouter(prefix="/collections", tags=["collections"])
+
+
+@router.get("")
+def list_collections(engine: EngineDep) -> Page:
+    """Every collection, by name."""
+    found = [_json(engine, item) for item in all_collections(engine.workspace.engine)]
+    return Page(items=found, total=len(found), offset=0, limit=max(len(found), 1))
+
+
+@router.post("", status_code=201)
+def new_collection(body: NewCollection, engine: EngineDep) -> dict[str, Any]:
+    _check_preset(body.preset)
+    return _json(engine, create_collection(engine.workspace.engine, body.name, body.preset))
+
+
+@router.get("/{collection}")
+def get_collection(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
+    return _json(engine, collection)
+
+
+@router.patch("/{collection}")
+def change_collection(
+    collection: CollectionDep, body: CollectionChanges, engine: EngineDep, workspace: WorkspaceDep
+) -> dict[str, Any]:
+    """Rename it, choose its preset, or make another model the active one (whose index must be there)."""
+    _check_preset(body.preset)
+    if body.active_model is not None:
+        collection = activate(workspace, collection, body.active_model)
+    changes = body.model_dump(exclude_none=True, exclude={"active_model"})
+    return _json(engine, update_collection(workspace.engine, collection, changes))
+
+
+@router.delete("/{collection}", status_code=204)
+def delete_collection(collection: CollectionDep, workspace: WorkspaceDep) -> Response:
+    """Forget a collection with its labels. Files in your own folders stay as they are."""
+    remove_collection(workspace.engine, workspace.home, collection)
+    return Response(status_code=204)
+
+
+@router.post("/{collection}/images", status_code=202)
+def upload_images(
+    collection: CollectionDep, workspace: WorkspaceDep, files: Annotated[list[UploadFile], File()]
+) -> dict[str, Any]:
+    """Import pictures or zips. A file's name may hold its folder (`holiday/beach.jpg`)."""
+    batch = uuid4().hex
+    folder = workspace.home.upload(batch)
+    folder.mkdir(parents=True)
+    try:
+        names: dict[str, str] = {}
+        for number, file in enumerate(files):
+            stored_as = f"{number:06d}"
+            with open(folder / stored_as, "wb") as target:
+                shutil.copyfileobj(file.file, target, 1 << 20)
+                target.flush()
+                os.fsync(target.fileno())
+            names[stored_as] = file.filename or stored_as
+        write_atomically(folder / NAMES, json.dumps(names).encode())
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # half an upload is none: the disk may be full
+        raise
+    return jobs.create(workspace.engine, collection, "import", {"upload": batch, "files": len(names)}).public()
+
+
+@router.post("/{collection}/imports", status_code=202)
+def import_path(collection: CollectionDep, body: ImportRequest, workspace: WorkspaceDep) -> dict[str, Any]:
+    """Import a folder or file of the server's machine, below one of the allowed roots."""
+    path = Path(body.path).expanduser()
+    roots = workspace.settings.roots
+    if not any(path.resolve().is_relative_to(root) for root in roots):
+        raise BadInput(
+            f"{body.path} is not below a folder this server may import from: name its folder in LIKENESS_IMPORT_ROOTS."
+        )
+    if not path.exists():
+        raise BadInput(f"{body.path} does not exist on the server's machine: check the path.")
+    params = {"path": str(path.resolve()), "labels_from_folders": body.labels_from_folders}
+    return jobs.create(workspace.engine, collection, "import", params).public()
+
+
+@router.post("/{collection}/trainings", status_code=202)
+def start_training(
+    collection: CollectionDep, workspace: WorkspaceDep, body: TrainingRequest | None = None
+) -> dict[str, Any]:
+    """Pretrain on this collection."""
+    body = body or TrainingRequest()
+    _check_preset(body.preset)
+    return jobs.create(workspace.engine, collection, "training", body.model_dump(exclude_none=True)).public()
+
+
+@router.post("/{collection}/indexes", status_code=202)
+def start_index(collection: CollectionDep, workspace: WorkspaceDep, body: IndexRequest | None = None) -> dict[str, Any]:
+    """Embed what is missing and publish the index; the model named becomes the active one."""
+    model = find_model(workspace.home, body.model).fingerprint if body and body.model else None
+    return jobs.create(workspace.engine, collection, "index", {"model": model} if model else {}).public()
+
+
+def _check_preset(preset: str | None) -> None:
+    if preset is not None and preset not in PRESET_NAMES:
+        raise BadInput(f"There is no preset {preset!r}: use {', '.join(PRESET_NAMES)}.")
+
+
+def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
+    catalog = engine.workspace.engine
+    collection = collection_with_id(catalog, collection.id)
+    count, classes = count_images(catalog, collection), len(all_classes(catalog, collection))
+    labelled = len({label.image_id for label in current_labels(catalog, collection) if label.answer == "yes"})
+    indexed = _indexed(engine, collection)
+    return {
+        "name": collection.name,
+        "preset": collection.preset,
+        "images": count,
+        "labelled": labelled,
+        "classes": classes,
+        "active_model": collection.active_model,
+        "indexed": indexed,
+        "created_at": collection.created_at,
+        "next_step": _next_step(count, indexed, labelled, classes),
+    }
+
+
+def _indexed(engine: EngineDep, collection: Collection) -> int:
+    if collection.active_model is None:
+        return 0
+    try:
+        return read_published(engine.workspace.home.index(collection.id, collection.active_model)).count
+    except (NoIndex, DamagedIndex):
+        return 0
+
+
+def _next_step(images: int, indexed: int, labelled: int, classes: int) -> str:
+    if images == 0:
+        return "Add pictures: drop files or a folder, or give a path on this machine."
+    if indexed == 0:
+        return "Index the pictures, so that they can be searched."
+    if indexed < images:
+        return f"Index the {images - indexed:,} new pictures, so that they can be searched too."
+    if labelled == 0:
+        return "Click a picture to see what resembles it; label a few of two classes to sort the rest."
+    if classes < 2:
+        return "Label a few pictures of a second class, and the rest is sorted."
+    return "Look through the predictions, and label where they are wrong."

@@ -1,0 +1,90 @@
+"""What routes share: the workspace and engine of this process, the collection a path names, and images as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import Depends, Path, Query, Request
+
+from app.engine import Engine
+from app.schemas import MAX_ID, Page, Selection
+from app.workspace import Workspace
+from indexer.catalog import Collection, collection_named, collection_with_id
+from indexer.images import Filter, Image, get_images, labels_of
+from model.errors import BadInput
+
+
+def _workspace(request: Request) -> Workspace:
+    return request.app.state.workspace
+
+
+def _engine(request: Request) -> Engine:
+    return request.app.state.engine
+
+
+WorkspaceDep = Annotated[Workspace, Depends(_workspace)]
+EngineDep = Annotated[Engine, Depends(_engine)]
+
+
+def _collection(workspace: WorkspaceDep, collection: Annotated[str, Path(max_length=80)]) -> Collection:
+    return collection_named(workspace.engine, collection)
+
+
+CollectionDep = Annotated[Collection, Depends(_collection)]
+Offset = Annotated[int, Query(ge=0, le=10_000_000)]
+Limit = Annotated[int, Query(ge=1, le=500)]
+ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
+
+
+def images_json(engine: Engine, collection: Collection, found: Sequence[Image]) -> list[dict[str, Any]]:
+    """Images with their labels and predictions, as every list shows them."""
+    ids = [image.id for image in found]
+    labels = labels_of(engine.workspace.engine, collection, ids) if ids else {}
+    predicted = engine.predictions_of(collection, np.array(ids, np.int64)) if ids else {}
+    return [
+        {
+            "id": image.id,
+            "name": image.name,
+            "folder": image.folder,
+            "width": image.width,
+            "height": image.height,
+            "bytes": image.bytes,
+            "format": image.format,
+            "added_at": image.added_at,
+            "taken_at": image.taken_at,
+            "camera": image.camera,
+            "class": labels[image.id].class_name if image.id in labels else None,
+            "answer": labels[image.id].answer if image.id in labels else None,
+            "predicted": (
+                {"class": predicted[image.id][0], "probability": round(predicted[image.id][1], 4)}
+                if image.id in predicted
+                else None
+            ),
+            "preview": f"/v1/images/{image.id}/preview",
+        }
+        for image in found
+    ]
+
+
+def image_page(engine: Engine, collection: Collection, ids: np.ndarray, offset: int, limit: int) -> Page:
+    """One page of the images with these ids."""
+    found = get_images(engine.workspace.engine, ids[offset : offset + limit].tolist())
+    return Page(items=images_json(engine, collection, found), total=len(ids), offset=offset, limit=limit)
+
+
+def selected(engine: Engine, collection: Collection, selection: Selection) -> list[int]:
+    """The ids a request means: those it lists, or all that its filter keeps."""
+    if (selection.image_ids is None) == (selection.filter is None):
+        raise BadInput("Say either image_ids or filter.")
+    if selection.image_ids is not None:
+        return selection.image_ids
+    wanted = selection.filter.wanted() if selection.filter else Filter()
+    if wanted.empty:
+        raise BadInput("An empty filter would mean every image: name at least one condition.")
+    return engine.select(collection, wanted).tolist()
+
+
+def collection_of(engine: Engine, image: Image) -> Collection:
+    return collection_with_id(engine.workspace.engine, image.collection_id)

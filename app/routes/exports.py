@@ -1,0 +1,22 @@
+"""Take the labels and predictions away."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter, Response
+
+from app.exporting import rows, to_csv
+from app.routes.common import CollectionDep, EngineDep
+
+router = APIRouter(prefix="/collections/{collection}/export", tags=["export"])
+
+
+@router.get("", response_model=None)
+def export(collection: CollectionDep, engine: EngineDep, format: Literal["csv", "json"] = "csv") -> Any:
+    """Every image with its class and what the probe says of it."""
+    found = rows(engine, collection)
+    if format == "json":
+        return {"collection": collection.name, "model": collection.active_model, "images": found}
+    headers = {"Content-Disposition": "attachment; filename=likeness.csv"}
+    return Response(to_csv(found), media_type="text/csv; charset=utf-8", headers=headers)

@@ -1,0 +1,36 @@
+"""Is it up, and can it do its work?"""
+
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+
+from app.routes.common import EngineDep, WorkspaceDep
+from indexer.catalog import all_collections
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/health")
+def health() -> dict[str, str]:
+    """Up. Says nothing about the data."""
+    return {"status": "ok", "version": version("likeness")}
+
+
+@router.get("/ready")
+def ready(workspace: WorkspaceDep, engine: EngineDep) -> dict[str, Any]:
+    """The catalog answers and every active index is sound; otherwise 503 with the reason."""
+    with workspace.engine.connect() as connection:
+        connection.execute(text("SELECT 1 FROM collections LIMIT 1"))
+    for collection in all_collections(workspace.engine):
+        if collection.active_model is not None:
+            engine.index(collection)
+    return {"ready": True}
+
+
+@router.get("/metrics")
+def metrics() -> Response:
+    """Prometheus metrics of this process."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

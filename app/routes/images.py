@@ -1,0 +1,117 @@
+"""Images: lists, one image, its bytes, removal."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from app.routes.common import (
+    CollectionDep,
+    EngineDep,
+    ImageId,
+    Limit,
+    Offset,
+    WorkspaceDep,
+    collection_of,
+    image_page,
+    images_json,
+    selected,
+)
+from app.schemas import Page, Selection
+from indexer.images import Filter, get_image, path_of, read_original, read_preview, read_rendition, remove
+from indexer.labels import history
+from indexer.sources import readable
+from model.files import write_atomically
+
+router = APIRouter(tags=["images"])
+SUFFIX_TYPES = {"jpg": "image/jpeg", "png": "image/png"}
+INERT = {"Content-Security-Policy": "sandbox", "Content-Disposition": "inline"}
+FOREVER = {"Cache-Control": "private, max-age=31536000, immutable", **INERT}  # an id's picture never changes
+
+
+@router.get("/collections/{collection}/images")
+def list_images(
+    collection: CollectionDep,
+    engine: EngineDep,
+    offset: Offset = 0,
+    limit: Limit = 100,
+    sort: str = "newest",
+    text: str | None = Query(None, max_length=200),
+    class_: Annotated[str | None, Query(alias="class")] = None,
+    predicted: str | None = None,
+    min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
+    folder: str | None = None,
+    labelled: bool | None = None,
+    camera: str | None = None,
+    taken_from: str | None = None,
+    taken_to: str | None = None,
+    imported_since: str | None = None,
+    min_side: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+) -> Page:
+    """The images a filter keeps. `text` finds file names, folders and classes: likeness itself is visual."""
+    wanted = Filter(
+        class_=class_,
+        predicted=predicted,
+        min_probability=min_probability,
+        folder=folder,
+        taken_from=taken_from,
+        taken_to=taken_to,
+        camera=camera,
+        labelled=labelled,
+        imported_since=imported_since,
+        min_side=min_side,
+        text=text,
+    )
+    return image_page(engine, collection, engine.select(collection, wanted, sort), offset, limit)
+
+
+@router.post("/collections/{collection}/images/remove")
+def remove_images(
+    collection: CollectionDep, body: Selection, engine: EngineDep, workspace: WorkspaceDep
+) -> dict[str, int]:
+    """Take images out of the collection; no later import brings them back. Your own files are not touched."""
+    return {"removed": remove(workspace.engine, workspace.home, collection, selected(engine, collection, body))}
+
+
+@router.get("/images/{image_id}")
+def one_image(image_id: ImageId, engine: EngineDep, workspace: WorkspaceDep) -> dict[str, Any]:
+    image = get_image(workspace.engine, image_id)
+    collection = collection_of(engine, image)
+    path = path_of(workspace.engine, image)
+    return {
+        **images_json(engine, collection, [image])[0],
+        "collection": collection.name,
+        "path": readable(path) if path is not None else None,
+        "history": history(workspace.engine, image_id),
+    }
+
+
+@router.get("/images/{image_id}/preview")
+def preview(image_id: ImageId, workspace: WorkspaceDep) -> Response:
+    """The learning preview: shorter side 320 px, upright, without EXIF."""
+    image = get_image(workspace.engine, image_id)
+    return Response(read_preview(workspace.home, image), media_type=SUFFIX_TYPES[image.preview_suffix], headers=FOREVER)
+
+
+@router.get("/images/{image_id}/rendition")
+def rendition(image_id: ImageId, workspace: WorkspaceDep) -> Response:
+    """A JPEG for the eye, longest side 1440 px, without EXIF; made when first asked for."""
+    image = get_image(workspace.engine, image_id)
+    path = workspace.home.rendition(image.sha256)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        data = read_rendition(workspace.engine, workspace.home, image)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, data)
+    return Response(data, media_type="image/jpeg", headers=FOREVER)
+
+
+@router.get("/images/{image_id}/original")
+def original(image_id: ImageId, workspace: WorkspaceDep) -> Response:
+    """The file's own bytes, as a download: a browser must not interpret what a stranger may have made."""
+    image = get_image(workspace.engine, image_id)
+    data = read_original(workspace.engine, workspace.home, image)
+    headers = {**INERT, "Content-Disposition": "attachment"}
+    return Response(data, media_type="application/octet-stream", headers=headers)

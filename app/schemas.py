@@ -1,0 +1,122 @@
+"""The JSON of the API: what requests may hold, with their limits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from indexer.images import Filter
+
+MAX_ID = 2**63 - 1
+
+
+class Strict(BaseModel):
+    """A misspelt field is an error, not silence."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class FilterBody(Strict):
+    """Which images; the same object everywhere."""
+
+    class_: str | None = Field(None, alias="class")
+    predicted: str | None = None
+    min_probability: float | None = Field(None, ge=0, le=1)
+    folder: str | None = None
+    taken_from: str | None = None
+    taken_to: str | None = None
+    camera: str | None = None
+    labelled: bool | None = None
+    imported_since: str | None = None
+    min_side: int | None = Field(None, ge=0, le=1_000_000)
+    text: str | None = Field(None, max_length=200)
+
+    def wanted(self) -> Filter:
+        return Filter(**self.model_dump())
+
+
+class NewCollection(Strict):
+    name: str
+    preset: str = "photo"
+
+
+class CollectionChanges(Strict):
+    name: str | None = None
+    preset: str | None = None
+    active_model: str | None = None
+
+
+class ImportRequest(Strict):
+    path: str = Field(min_length=1, max_length=4096)
+    labels_from_folders: bool = False
+
+
+class Selection(Strict):
+    """Images by id, or all that a filter keeps."""
+
+    image_ids: list[int] | None = Field(None, max_length=100_000)
+    filter: FilterBody | None = None
+
+
+class LabelRequest(Selection):
+    class_: str = Field(alias="class", max_length=100)
+    answer: Literal["yes", "no", "unsure", "none"] = "yes"
+
+
+class TrainingRequest(Strict):
+    """What is left out is chosen from the collection's size and the hardware."""
+
+    init: str | None = None
+    backbone: str | None = None
+    adopt: Literal["better", "always", "never"] | None = None
+    preset: str | None = None
+    epochs: int | None = Field(None, ge=1, le=100_000)
+    batch_size: int | None = Field(None, ge=4, le=65_536)
+    image_size: int | None = Field(None, ge=16, le=1024)
+    learning_rate: float | None = Field(None, gt=0, le=10)
+    temperature: float | None = Field(None, ge=0.01, le=10)
+    seed: int | None = Field(None, ge=0, le=2**31 - 1)
+
+
+class IndexRequest(Strict):
+    model: str | None = None
+
+
+class SearchRequest(Strict):
+    positive: list[int | str] = Field(min_length=1, max_length=100)
+    negative: list[int | str] = Field([], max_length=100)
+    limit: int = Field(60, ge=1, le=500)
+    offset: int = Field(0, ge=0, le=1_000_000)
+    filter: FilterBody = FilterBody()
+
+
+class SavedSearchRequest(Strict):
+    name: str = Field(min_length=1, max_length=100)
+    positive: list[int | str] = Field(min_length=1, max_length=100)
+    negative: list[int | str] = Field([], max_length=100)
+    filter: FilterBody = FilterBody()
+
+
+class BoxQuery(Strict):
+    image_id: int = Field(ge=1, le=MAX_ID)
+    box: tuple[float, float, float, float] = (0, 0, 1, 1)
+
+
+class NewClass(Strict):
+    name: str
+    colour: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
+
+
+class ClassChanges(Strict):
+    name: str | None = None
+    colour: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
+
+
+class Page(BaseModel):
+    """A page of a list."""
+
+    items: list[dict[str, Any]]
+    total: int
+    offset: int
+    limit: int

@@ -1,0 +1,55 @@
+"""Every knob, as environment variables `LIKENESS_*`. A bad value stops the start and names the variable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.errors import BadInput
+
+
+class Settings(BaseSettings):
+    """What an installation decides. The command line's options take precedence."""
+
+    model_config = SettingsConfigDict(env_prefix="LIKENESS_", frozen=True)
+
+    home: Path = Field(Path.home() / ".local/share/likeness", description="the data folder")
+    database_url: str | None = Field(None, description="a SQLAlchemy URL; empty: SQLite inside the data folder")
+    host: str = Field("127.0.0.1", description="the address the page listens on; it passes /v1 on to the API")
+    port: int = Field(8000, ge=1, le=65535, description="the page's port, the one URL a person opens")
+    api_port: int = Field(8001, ge=1, le=65535, description="the API's own port")
+    api_host: str = Field("127.0.0.1", description="the address the API's own port listens on")
+    allowed_hosts: str = Field("", description="further host names that may be in a request, by comma")
+    import_roots: str = Field("", description="folders the API may import from, by the system's path separator")
+    max_upload_mb: int = Field(4096, ge=1, description="the largest request that brings pictures, in MB")
+    device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where models run: auto, cpu or cuda")
+    threads: int = Field(0, ge=0, description="CPU threads of the encoder; 0: one per core")
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names a request's Host header may carry."""
+        own = {"localhost", "127.0.0.1", "[::1]", *(name.strip() for name in self.allowed_hosts.split(","))}
+        return frozenset((own | {self.host, self.api_host}) - {"", "0.0.0.0", "::"})
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders below which the API imports. Empty: everywhere on loopback, nowhere on any other address."""
+        named = tuple(Path(part).expanduser().resolve() for part in self.import_roots.split(os.pathsep) if part)
+        return named or ((Path("/"),) if self.loopback else ())
+
+    @property
+    def loopback(self) -> bool:
+        return self.host in ("127.0.0.1", "localhost", "::1")
+
+
+def load_settings(**given: object) -> Settings:
+    """The environment's settings with `given` (those not None) in their place."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        raise BadInput(f"LIKENESS_{name} is {first['input']!r}: {first['msg']}.") from error

@@ -1,0 +1,268 @@
+"""The long work itself: import, index, training. A worker does it for a job, the command line for itself.
+
+Each function takes the lock of its kind on the collection, can be stopped at any batch, and goes on when called again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.workspace import Workspace, all_models, find_model
+from indexer.catalog import Collection, update_collection
+from indexer.embed import embed_missing
+from indexer.errors import NoIndex
+from indexer.images import contents_of, median_side
+from indexer.importer import import_sources
+from indexer.index import publish, read_published
+from indexer.labels import current_labels
+from indexer.sources import Scan, scan, scan_upload
+from indexer.vectors import VectorStore
+from model.encoder import open_encoder
+from model.errors import BadInput, CannotDecode, TooFewImages
+from model.files import write_atomically
+from model.images import decode
+from model.info import ModelInfo
+
+Progress = Callable[[float, str], None]  # share done (0..1), one sentence
+Stop = Callable[[], bool]
+SMALLEST, LARGEST = 32, 128  # px: the square of a first, untrained encoder, by the size of the pictures
+REPORT_IMAGES = 1000  # images the report of a training looks at
+
+
+def silent(share: float, message: str) -> None:
+    """Progress nobody watches."""
+
+
+def never() -> bool:
+    """Nobody asks to stop."""
+    return False
+
+
+def import_paths(
+    workspace: Workspace,
+    collection: Collection,
+    paths: list[Path],
+    labels_from_folders: bool = False,
+    progress: Progress = silent,
+    stop: Stop = never,
+) -> dict[str, Any]:
+    """Bring the pictures at `paths` into a collection."""
+    progress(0.0, "looking for pictures")
+    return _import(workspace, collection, scan(paths), labels_from_folders, progress, stop)
+
+
+def import_upload(
+    workspace: Workspace, collection: Collection, batch: str, progress: Progress = silent, stop: Stop = never
+) -> dict[str, Any]:
+    """Bring the files that arrived over HTTP into a collection, then drop their waiting copies."""
+    folder = workspace.home.upload(batch)
+    result = _import(workspace, collection, scan_upload(folder), False, progress, stop)
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _import(
+    workspace: Workspace, collection: Collection, found: Scan, labels_from_folders: bool, progress: Progress, stop: Stop
+) -> dict[str, Any]:
+    with workspace.home.lock(collection.id, collection.name, "import"):
+        result = import_sources(
+            workspace.engine,
+            workspace.home,
+            collection,
+            found,
+            labels_from_folders=labels_from_folders,
+            progress=progress,
+            stop=stop,
+        )
+    return asdict(result)
+
+
+def index(
+    workspace: Workspace,
+    collection: Collection,
+    fingerprint: str | None = None,
+    progress: Progress = silent,
+    stop: Stop = never,
+) -> dict[str, Any]:
+    """Embed what is missing, publish the index, and make its model the active one."""
+    started = time.monotonic()
+    home = workspace.home
+    with home.lock(collection.id, collection.name, "index"):
+        if not contents_of(workspace.engine, collection):
+            raise TooFewImages(f"{collection.name!r} holds no pictures yet: import some first.")
+        info = find_model(home, fingerprint) if fingerprint else _model_for(workspace, collection, progress)
+        progress(0.0, "opening the model")
+        settings = workspace.settings
+        encoder = open_encoder(home.model(info.fingerprint), settings.device, settings.threads)
+        embedded = embed_missing(workspace.engine, home, collection, encoder, progress=progress, stop=stop)
+        progress(1.0, "publishing the index")
+        rows = contents_of(workspace.engine, collection)
+        store = VectorStore(home.vectors(info.fingerprint), info.dim)
+        positions, vectors = store.get([sha256 for _, sha256, _ in rows])
+        ids = np.array([rows[i][0] for i in positions], np.int64)
+        published = publish(home.index(collection.id, info.fingerprint), ids, vectors)
+        update_collection(workspace.engine, collection, {"active_model": info.fingerprint})
+    return {
+        "model": info.fingerprint,
+        "encoded": embedded.encoded,
+        "unreadable": len(embedded.unreadable),
+        "indexed": published.count,
+        "images_per_second": round(embedded.encoded / embedded.seconds, 1) if embedded.encoded else None,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+
+
+def activate(workspace: Workspace, collection: Collection, fingerprint: str) -> Collection:
+    """Make another model the active one: one write. Its index must be there, so that search goes on."""
+    info = find_model(workspace.home, fingerprint)
+    try:
+        read_published(workspace.home.index(collection.id, info.fingerprint))
+    except NoIndex as error:
+        raise NoIndex(
+            f"{collection.name!r} has no index under model {info.fingerprint} yet: "
+            f"run `likeness index --collection {collection.name} --model {info.fingerprint}`."
+        ) from error
+    return update_collection(workspace.engine, collection, {"active_model": info.fingerprint})
+
+
+def train(
+    workspace: Workspace,
+    collection: Collection,
+    chosen: dict[str, Any],
+    progress: Progress = silent,
+    stop: Stop = never,
+) -> dict[str, Any]:
+    """Pretrain on the collection, report against the model it started from, and adopt the new one if so asked.
+
+    `chosen` may hold init, backbone, adopt (better, always, never) and any field of `TrainSettings`; what it leaves
+    out is chosen from the collection's size and the hardware. Called again after an interruption it goes on.
+    """
+    from model.checkpoint import save_model
+    from model.learner import pick_device
+    from model.network import choose_stem, starting_point
+    from model.pixels import learning_side, load_pixels
+    from model.train import pretrain, sensible
+
+    home, chosen = workspace.home, dict(chosen)
+    init = chosen.pop("init", None) or "default"
+    backbone = chosen.pop("backbone", None) or "resnet18"
+    adopt = chosen.pop("adopt", None) or "never"
+    if adopt not in ("better", "always", "never"):
+        raise BadInput(f"--adopt is better, always or never, not {adopt!r}.")
+    if init not in ("default", "random") and not init.startswith("timm:"):
+        init = find_model(home, init).fingerprint
+    with home.lock(collection.id, collection.name, "training"):
+        rows = contents_of(workspace.engine, collection)
+        native = median_side(workspace.engine, collection)
+        chosen.setdefault("preset", collection.preset)
+        chosen.setdefault("device", workspace.settings.device)
+        device = pick_device(chosen["device"])
+        if not chosen.get("image_size"):
+            chosen["image_size"] = max(SMALLEST, min(native, 128 if device.type == "cuda" else 64))
+        settings, reason = sensible(len(rows), device.type, **chosen)
+        progress(0.0, reason)
+        start = starting_point(
+            init, backbone, settings.image_size, home.models, settings.seed, choose_stem("auto", native, backbone)
+        )
+        side = learning_side(settings.image_size, native)
+        previews = [home.preview(sha256, suffix) for _, sha256, suffix in rows]
+        pixels = load_pixels(
+            previews,
+            side,
+            start.preparation.fit,
+            lambda done, of: progress(0.0, f"reading previews: {done:,} of {of:,}") if done % 500 == 0 else None,
+            lambda position, error: None,  # a preview that went missing; `likeness index` lists it
+        )
+        # The same training of the same pictures goes on where it was; any other starts in a folder of its own.
+        deciding = repr((init, backbone, settings, [sha256 for _, sha256, _ in rows]))
+        run = home.run(f"{training_runs(collection)}{hashlib.sha256(deciding.encode()).hexdigest()[:12]}")
+        trained = pretrain(pixels, start, settings, run, lambda p: progress(p.done * 0.95, p.message), stop)
+        before = save_model(start.backbone, start.preparation, home.models, started_from=start.started_from)
+        after = save_model(
+            trained.backbone,
+            start.preparation,
+            home.models,
+            started_from=before.fingerprint,
+            training={**trained.record, "collection": collection.name, "reason": reason},
+        )
+        progress(0.96, "comparing with the model it started from")
+        report = _report(workspace, collection, before, after)
+        _keep(home.model(after.fingerprint), run, report)
+        for old in run.parent.glob(training_runs(collection) + "*"):
+            shutil.rmtree(old, ignore_errors=True)
+    adopted = adopt == "always" or (adopt == "better" and report["verdict"] == "better")
+    if adopted:
+        progress(0.98, "indexing with the new model")
+        index(workspace, collection, after.fingerprint, stop=stop)
+    return {
+        "model": after.fingerprint,
+        "started_from": before.fingerprint,
+        "verdict": report["verdict"],
+        "sentence": report["sentence"],
+        "adopted": adopted,
+        "settings": asdict(settings),
+        "metrics": trained.metrics,
+        "report": report,
+    }
+
+
+def training_runs(collection: Collection) -> str:
+    """What the names of a collection's run folders begin with."""
+    return f"training-{collection.id}-"
+
+
+def _model_for(workspace: Workspace, collection: Collection, progress: Progress) -> ModelInfo:
+    """The model to index with when none is named: the active one, else the newest trained here, else a first one."""
+    if collection.active_model:
+        return find_model(workspace.home, collection.active_model)
+    trained = [i for i in all_models(workspace.home) if i.training.get("collection") == collection.name]
+    if trained:
+        return trained[-1]
+    progress(0.0, "making a first, untrained model")
+    from model.checkpoint import save_model
+    from model.network import choose_stem, starting_point
+
+    native = median_side(workspace.engine, collection)
+    size = max(SMALLEST, min(LARGEST, native))
+    start = starting_point(
+        "default", "resnet18", size, workspace.home.models, 0, choose_stem("auto", native, "resnet18")
+    )
+    return save_model(start.backbone, start.preparation, workspace.home.models, started_from=start.started_from)
+
+
+def _report(workspace: Workspace, collection: Collection, before: ModelInfo, after: ModelInfo) -> dict[str, Any]:
+    """The before/after report on a sample of the collection's own pictures, and on its labels when there are some."""
+    from model.compare import compare, measure
+
+    home, settings = workspace.home, workspace.settings
+    rows = contents_of(workspace.engine, collection)
+    chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:REPORT_IMAGES])
+    labels = {x.image_id: x.class_name for x in current_labels(workspace.engine, collection) if x.answer == "yes"}
+    pictures, classes = [], []
+    for i in chosen:
+        image_id, sha256, suffix = rows[i]
+        try:
+            pictures.append(decode(home.preview(sha256, suffix).read_bytes(), sha256))
+        except (FileNotFoundError, CannotDecode):
+            continue
+        classes.append(labels.get(image_id))
+    old, new = (
+        measure(open_encoder(home.model(info.fingerprint), settings.device, settings.threads), pictures)
+        for info in (before, after)
+    )
+    return {**compare(old, new, classes), "before": before.fingerprint, "after": after.fingerprint}
+
+
+def _keep(model: Path, run: Path, report: dict[str, Any]) -> None:
+    """Put metrics and report beside the weights."""
+    write_atomically(model / "metrics.jsonl", (run / "metrics.jsonl").read_bytes())
+    write_atomically(model / "report.json", json.dumps(report, indent=2, ensure_ascii=False).encode())

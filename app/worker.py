@@ -1,0 +1,131 @@
+"""A worker: does the jobs of one lane, one after the other, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from app import jobs, work
+from app.jobs import Job
+from app.workspace import Workspace
+from indexer.catalog import Collection, collection_named
+from indexer.errors import Busy, NoSuch
+from model.errors import Cancelled, LikenessError
+
+log = logging.getLogger("likeness.worker")
+POLL = 0.3  # seconds between looks at the queue
+TELL = 0.5  # seconds between reports of a running job
+
+
+def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> None:
+    """Do the lane's jobs until `stopping` is set. A second worker for a lane refuses to start."""
+    path = workspace.home.root / "locks" / f"worker.{lane}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=5):
+            jobs.requeue_orphans(workspace.engine, lane)
+            while not stopping.is_set():
+                job = jobs.claim(workspace.engine, lane)
+                if job is None:
+                    stopping.wait(POLL)
+                else:
+                    _do(workspace, job, stopping)
+    except Timeout:
+        raise Busy(f"Another worker does the jobs of the lane {lane!r} already.") from None
+
+
+def _do(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
+    """Do one job and write down how it ended. Nothing a job raises may end the worker."""
+    watch = _Watch(workspace, job.id, stopping)
+    try:
+        result = _KINDS[job.kind](workspace, collection_named(workspace.engine, job.collection), job, watch)
+    except Cancelled as error:
+        if watch.asked == "cancel":
+            jobs.finish(workspace.engine, job.id, "cancelled", str(error))
+        elif watch.asked == "pause":
+            jobs.finish(workspace.engine, job.id, "paused", "paused; resume to go on")
+        else:  # this worker is being stopped, not the job
+            jobs.finish(workspace.engine, job.id, "queued", "waiting to go on after a restart")
+    except Busy as error:
+        jobs.finish(workspace.engine, job.id, "queued", str(error))
+        stopping.wait(2)
+    except NoSuch as error:  # the collection or model went away meanwhile
+        jobs.finish(workspace.engine, job.id, "failed", "failed", error=str(error))
+    except LikenessError as error:
+        jobs.finish(workspace.engine, job.id, "failed", "failed", error=str(error))
+    except OSError as error:
+        log.exception("job %s failed", job.id)
+        jobs.finish(
+            workspace.engine, job.id, "failed", "failed", error=f"{error.strerror or error}: {error.filename or ''}"
+        )
+    except Exception as error:
+        log.exception("job %s failed", job.id)
+        reason = f"Something went wrong on our side ({type(error).__name__}); the log has the details."
+        jobs.finish(workspace.engine, job.id, "failed", "failed", error=reason)
+    else:
+        jobs.finish(workspace.engine, job.id, "succeeded", "done", result=result)
+
+
+class _Watch:
+    """Progress of a job into the catalog, and a person's wishes out of it, at a gentle rate."""
+
+    def __init__(self, workspace: Workspace, job_id: int, stopping: threading.Event) -> None:
+        self.workspace, self.job_id, self.stopping = workspace, job_id, stopping
+        self.asked: str | None = None
+        self.share, self.message = 0.0, "starting"
+        self.told = 0.0
+
+    def progress(self, share: float, message: str) -> None:
+        self.share, self.message = share, message
+        self._tell()
+
+    def stop(self) -> bool:
+        self._tell()
+        return self.asked is not None or self.stopping.is_set()
+
+    def _tell(self) -> None:
+        if time.monotonic() - self.told > TELL:
+            self.told = time.monotonic()
+            self.asked = jobs.report(self.workspace.engine, self.job_id, self.share, self.message) or self.asked
+
+
+def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    if batch := job.params.get("upload"):
+        result = work.import_upload(workspace, collection, batch, watch.progress, watch.stop)
+    else:
+        paths = [Path(job.params["path"])]
+        from_folders = bool(job.params.get("labels_from_folders"))
+        result = work.import_paths(workspace, collection, paths, from_folders, watch.progress, watch.stop)
+    if result["added_total"]:  # what has just come in is searchable next, without being asked for
+        result["index_job"] = jobs.create(workspace.engine, collection, "index", {}).id
+    return result
+
+
+def _index(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    return work.index(workspace, collection, job.params.get("model"), watch.progress, watch.stop)
+
+
+def _train(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    return work.train(workspace, collection, job.params, watch.progress, watch.stop)
+
+
+_KINDS: dict[str, Callable[[Workspace, Collection, Job, _Watch], dict[str, Any]]] = {
+    "import": _import,
+    "index": _index,
+    "training": _train,
+}
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set: the running job stops at its next batch and is queued again."""
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    return stopping
