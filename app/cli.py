@@ -18,7 +18,7 @@ from app.terminal import Terminal
 from app.workspace import Workspace, all_models, find_model
 from indexer.catalog import all_collections, collection_named, count_images, ensure_collection
 from indexer.images import Filter, find_by_path, get_images, path_of
-from indexer.sources import readable
+from indexer.sources import batches, read, readable, scan
 from model.errors import BadInput, Cancelled, CannotDecode, LikenessError, TooFewLabels
 from model.images import make_preview
 
@@ -91,8 +91,10 @@ def import_(
     from app import work
 
     terminal, workspace = _start(json_, home)
+    terminal.progress(0.0, "looking for pictures")
+    found = scan(paths)  # before the collection is made: a wrong path must not leave an empty one behind
     target = ensure_collection(workspace.engine, collection)
-    result = work.import_paths(workspace, target, paths, labels_from_folders, terminal.progress, terminal.stop)
+    result = work.import_found(workspace, target, found, labels_from_folders, terminal.progress, terminal.stop)
     shown = {**result, "added": result["added_total"], "collection": collection}
     del shown["added_total"]
     done = result["added_total"] + result["known"]
@@ -261,7 +263,6 @@ def predict(
     """Classify pictures with the collection's probe."""
     from app.engine import Engine
     from app.labelling import predict as classify
-    from indexer.sources import batches, read, scan
 
     terminal, workspace = _start(json_, home)
     target = collection_named(workspace.engine, collection)

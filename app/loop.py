@@ -16,6 +16,7 @@ from app.workspace import Workspace, find_model
 from indexer.catalog import Collection, collection_named, ensure_collection
 from indexer.images import Filter, contents_of, get_images
 from indexer.labels import current_labels, label_each
+from indexer.sources import scan
 from model.errors import TooFewLabels
 from model.evaluate import colour_histogram, precision_at
 from model.images import decode
@@ -38,8 +39,9 @@ def whole_loop(workspace: Workspace, folder: Path | None, dataset: str | None, t
         name, folder = "demo", workspace.home.root / "demo"
         terminal.say("cutting the demo collection out of the photographs that came with the dependencies")
         demo.write_demo(folder)
+    found = scan([folder])
     collection = ensure_collection(workspace.engine, name)
-    imported = work.import_paths(workspace, collection, [folder], False, terminal.progress, terminal.stop)
+    imported = work.import_found(workspace, collection, found, False, terminal.progress, terminal.stop)
     terminal.say(f"{imported['added_total']:,} pictures added to {name!r}, {len(imported['refused']):,} refused")
     for item in imported["refused"][:10]:
         terminal.say(f"  {item['path']}: {item['reason']}")

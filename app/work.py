@@ -24,7 +24,7 @@ from indexer.images import contents_of, median_side
 from indexer.importer import import_sources
 from indexer.index import publish, read_published
 from indexer.labels import current_labels
-from indexer.sources import Scan, scan, scan_upload
+from indexer.sources import Scan, scan_upload
 from indexer.vectors import VectorStore
 from model.encoder import open_encoder
 from model.errors import BadInput, CannotDecode, TooFewImages
@@ -47,32 +47,25 @@ def never() -> bool:
     return False
 
 
-def import_paths(
-    workspace: Workspace,
-    collection: Collection,
-    paths: list[Path],
-    labels_from_folders: bool = False,
-    progress: Progress = silent,
-    stop: Stop = never,
-) -> dict[str, Any]:
-    """Bring the pictures at `paths` into a collection."""
-    progress(0.0, "looking for pictures")
-    return _import(workspace, collection, scan(paths), labels_from_folders, progress, stop)
-
-
 def import_upload(
     workspace: Workspace, collection: Collection, batch: str, progress: Progress = silent, stop: Stop = never
 ) -> dict[str, Any]:
     """Bring the files that arrived over HTTP into a collection, then drop their waiting copies."""
     folder = workspace.home.upload(batch)
-    result = _import(workspace, collection, scan_upload(folder), False, progress, stop)
+    result = import_found(workspace, collection, scan_upload(folder), False, progress, stop)
     shutil.rmtree(folder, ignore_errors=True)
     return result
 
 
-def _import(
-    workspace: Workspace, collection: Collection, found: Scan, labels_from_folders: bool, progress: Progress, stop: Stop
+def import_found(
+    workspace: Workspace,
+    collection: Collection,
+    found: Scan,
+    labels_from_folders: bool = False,
+    progress: Progress = silent,
+    stop: Stop = never,
 ) -> dict[str, Any]:
+    """Bring the pictures that a scan found into a collection."""
     with workspace.home.lock(collection.id, collection.name, "import"):
         result = import_sources(
             workspace.engine,

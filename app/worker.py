@@ -17,6 +17,7 @@ from app.jobs import Job
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
 from indexer.errors import Busy, NoSuch
+from indexer.sources import scan
 from model.errors import Cancelled, LikenessError
 
 log = logging.getLogger("likeness.worker")
@@ -100,9 +101,9 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
     if batch := job.params.get("upload"):
         result = work.import_upload(workspace, collection, batch, watch.progress, watch.stop)
     else:
-        paths = [Path(job.params["path"])]
         from_folders = bool(job.params.get("labels_from_folders"))
-        result = work.import_paths(workspace, collection, paths, from_folders, watch.progress, watch.stop)
+        found = scan([Path(job.params["path"])])
+        result = work.import_found(workspace, collection, found, from_folders, watch.progress, watch.stop)
     if result["added_total"]:  # what has just come in is searchable next, without being asked for
         result["index_job"] = jobs.create(workspace.engine, collection, "index", {}).id
     return result

@@ -204,7 +204,9 @@ def _failed(reason: str) -> Digest:
 
 
 def _refusal(source: Source, reason: str) -> dict[str, str]:
-    return {"path": readable(source.path), "name": source.name, "reason": reason}
+    # An upload is named as the person knew it, never by where its bytes wait on the server.
+    path = readable(source.path) if source.lasting else f"{source.folder}/{source.name}".lstrip("/")
+    return {"path": path, "name": source.name, "reason": reason}
 
 
 def _known_files(engine: Engine, collection: Collection) -> dict[bytes, Any]:
