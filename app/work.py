@@ -157,8 +157,7 @@ def train(
         rows = contents_of(workspace.engine, collection)
         native = median_side(workspace.engine, collection)
         chosen.setdefault("preset", collection.preset)
-        chosen.setdefault("device", workspace.settings.device)
-        device = pick_device(chosen["device"])
+        device = pick_device(chosen.pop("device", None) or workspace.settings.device)
         if not chosen.get("image_size"):
             chosen["image_size"] = max(SMALLEST, min(native, 128 if device.type == "cuda" else 64))
         settings, reason = sensible(len(rows), device.type, **chosen)
