@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import timm
 import torch
+from huggingface_hub import constants
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
@@ -115,8 +116,6 @@ def _be_quick_when_offline() -> None:
     """Without a network the hub client retries for 50 s before it says so; told that it is offline, it looks in its
     cache and answers at once. A proxy resolves names itself, so behind one we cannot tell and leave the client alone.
     """
-    from huggingface_hub import constants
-
     if any(name.lower() in ("https_proxy", "all_proxy") for name in os.environ):
         return
     try:
@@ -187,7 +186,7 @@ def _preparation(size: int, mean: tuple[float, ...], std: tuple[float, ...], int
 
 
 def _require_size(backbone: Backbone, image_size: int) -> None:
-    """Fail now, in words, when the network cannot take this size: some (Swin, ...) are built for exactly one."""
+    """Fail now, in words, when the network cannot take this size: some (MLP-Mixer, ...) are built for exactly one."""
     trial = copy.deepcopy(backbone).eval()  # a copy: a trial must not touch what will be trained
     try:
         with torch.no_grad():
