@@ -1,0 +1,46 @@
+"""What the tests of the indexer share: a small real model, unit vectors, and a look at a folder as a whole."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from tests.pictures import NAMES, views
+
+SIDE = 32
+
+
+@cache
+def small_model(models: Path) -> Path:
+    """A ResNet-18 for 32 px whose batch norm has seen real pictures, so that it tells them apart; with its graph."""
+    import torch
+
+    from model.checkpoint import save_model
+    from model.encoder import open_encoder
+    from model.network import starting_point
+
+    start = starting_point("random", "resnet18", SIDE, models, seed=0)
+    network = start.backbone.train()
+    with torch.no_grad():
+        for name in NAMES[:4]:
+            batch = np.stack([np.asarray(view) for view in views(name, 16, SIDE)])
+            network((torch.from_numpy(batch).permute(0, 3, 1, 2).float() / 255 - 0.45) / 0.225)
+    folder = models / save_model(network.eval(), start.preparation, models, started_from="random").fingerprint
+    open_encoder(folder, "cpu", threads=2)  # exports the graph: the children of the kill harness need no torch
+    return folder
+
+
+def unit_vectors(count: int, dim: int = 16, seed: int = 0) -> np.ndarray:
+    """(count, dim) float32 of length 1."""
+    vectors = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def tree(folder: Path) -> dict[str, tuple[str, int]]:
+    """Every file below `folder`: its SHA-256 and its time of change, to compare before and after."""
+    return {
+        str(path.relative_to(folder)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
