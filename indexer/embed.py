@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,7 +9,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image as PILImage
 from sqlalchemy import Engine
 
 from indexer.catalog import Collection
@@ -19,7 +17,8 @@ from indexer.images import contents_of
 from indexer.importer import Progress, duration
 from indexer.vectors import VectorStore
 from model.encoder import Encoder
-from model.errors import Cancelled
+from model.errors import Cancelled, CannotDecode
+from model.images import decode
 
 BATCH = 64
 
@@ -55,10 +54,9 @@ def embed_missing(
         for sha256 in part:
             try:
                 data = home.preview(sha256, suffixes[sha256]).read_bytes()
-                with PILImage.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-                    squares.append(encoder.prepare(image))
+                squares.append(encoder.prepare(decode(data, sha256)))
                 kept.append(sha256)
-            except OSError:  # includes every refusal of Pillow; these are files of our own
+            except (OSError, CannotDecode):
                 result.unreadable.append(sha256)
         return kept, squares
 

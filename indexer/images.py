@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine, case, or_, select
+from sqlalchemy import ColumnElement, Engine, case, func, or_, select
 
 from indexer.catalog import Collection, delete_collection, touch, visible
 from indexer.errors import NoSuchImage
@@ -20,6 +20,8 @@ from indexer.schema import contents, files, images, now
 from indexer.vectors import forget
 from model.errors import BadInput
 from model.images import make_rendition
+
+T = TypeVar("T")
 
 SORTS: dict[str, list[ColumnElement[Any]]] = {
     "newest": [images.c.id.desc()],
@@ -101,7 +103,6 @@ def select_ids(engine: Engine, collection: Collection, wanted: Filter, sort: str
         query = query.where(or_(images.c.folder == wanted.folder, below))
     for column, value, compare in (
         (contents.c.taken_at, wanted.taken_from, "__ge__"),
-        (contents.c.taken_at, wanted.taken_to, "__le__"),
         (contents.c.camera, wanted.camera, "__eq__"),
         (images.c.added_at, wanted.imported_since, "__ge__"),
         (contents.c.width, wanted.min_side, "__ge__"),
@@ -109,6 +110,8 @@ def select_ids(engine: Engine, collection: Collection, wanted: Filter, sort: str
     ):
         if value is not None:
             query = query.where(getattr(column, compare)(value))
+    if wanted.taken_to is not None:  # "2024-05" or "2024-05-31" includes all of that month or day
+        query = query.where(func.substr(contents.c.taken_at, 1, len(wanted.taken_to)) <= wanted.taken_to)
     ids = _ids(engine, query.order_by(*SORTS[sort]))
     if wanted.class_ is None and wanted.labelled is None and not wanted.text:
         return ids
@@ -128,9 +131,11 @@ def select_ids(engine: Engine, collection: Collection, wanted: Filter, sort: str
 
 def get_images(engine: Engine, ids: Sequence[int]) -> list[Image]:
     """The images of these ids, in their order; ids that are gone are left out."""
+    found: dict[int, Image] = {}
     with engine.connect() as connection:
-        rows = connection.execute(_ROWS.where(images.c.id.in_([int(i) for i in ids]))).all()
-    found = {row.id: Image(**row._mapping) for row in rows}
+        for part in _parts([int(i) for i in ids]):
+            rows = connection.execute(_ROWS.where(images.c.id.in_(part)))
+            found |= {row.id: Image(**row._mapping) for row in rows}
     return [found[int(i)] for i in ids if int(i) in found]
 
 
@@ -147,9 +152,9 @@ def find_by_path(engine: Engine, collection: Collection, paths: Sequence[str]) -
     found: dict[str, int] = {}
     with engine.connect() as connection:
         rows = connection.execute(
-            select(files.c.path, files.c.image_id).where(
-                files.c.collection_id == collection.id, files.c.image_id.is_not(None)
-            )
+            select(files.c.path, files.c.image_id)
+            .join(images, images.c.id == files.c.image_id)
+            .where(visible(collection.id))
         )
         by_path = {bytes(row.path): row.image_id for row in rows}
         by_name: dict[str, list[tuple[str, int]]] = {}
@@ -173,16 +178,15 @@ def remove(engine: Engine, home: Home, collection: Collection, image_ids: Sequen
 
     Stored uploads, previews and vectors go; files in the user's own folders are never touched.
     """
-    removed: list[int] = []
+    removed: list[str] = []
     with engine.begin() as connection:
-        for start in range(0, len(image_ids), 500):
-            here = visible(collection.id) & images.c.id.in_([int(i) for i in image_ids[start : start + 500]])
+        for part in _parts([int(i) for i in image_ids]):
+            here = visible(collection.id) & images.c.id.in_(part)
             removed += connection.execute(
-                images.update().where(here).values(removed_at=now()).returning(images.c.id)
+                images.update().where(here).values(removed_at=now()).returning(images.c.sha256)
             ).scalars()
         touch(connection, collection.id)
-        shas = connection.execute(select(images.c.sha256).where(images.c.id.in_(removed))).scalars().all()
-    _drop_unheld(engine, home, shas)
+    drop_unheld(engine, home, removed)
     return len(removed)
 
 
@@ -192,19 +196,22 @@ def remove_collection(engine: Engine, home: Home, collection: Collection) -> Non
         query = select(images.c.sha256).where(images.c.collection_id == collection.id)
         shas = connection.execute(query).scalars().all()
     delete_collection(engine, collection)
-    _drop_unheld(engine, home, shas)
+    drop_unheld(engine, home, shas)
     shutil.rmtree(home.index(collection.id, "x").parent, ignore_errors=True)
 
 
-def _drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
+def drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
     """Delete the files kept for contents that no collection shows any more. The catalog's rows stay: they are small."""
+    held: set[str] = set()
     with engine.connect() as connection:
-        held = set(connection.execute(select(images.c.sha256).where(images.c.removed_at.is_(None))).scalars())
+        for part in _parts(shas):
+            holding = images.c.removed_at.is_(None) & images.c.sha256.in_(part)
+            held.update(connection.execute(select(images.c.sha256).where(holding)).scalars())
     dropped = [sha256 for sha256 in shas if sha256 not in held]
     for sha256 in dropped:
         for path in (home.original(sha256), *(home.preview(sha256, s) for s in ("jpg", "png")), home.rendition(sha256)):
             path.unlink(missing_ok=True)
-    for store in home.all_vectors():
+    for store in home.all_vectors() if dropped else ():
         forget(store, dropped)
 
 
@@ -271,6 +278,12 @@ def labels_of(engine: Engine, collection: Collection, ids: Sequence[int]) -> dic
         if item.image_id not in shown or item.answer == "yes":
             shown[item.image_id] = item
     return shown
+
+
+def _parts(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+    """Few enough values at a time for the limits of SQL."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def _ids(engine: Engine, query: Any) -> np.ndarray:

@@ -1,21 +1,13 @@
 """Folders, files, zips and uploads → catalog and previews. What was added, known, refused, and why.
 
-Decoding runs in a process pool: it uses every core, and a decoder that dies takes only its own file. The catalog is
-written in small batches, each of them complete, so a run that is stopped or killed goes on where it was.
+The catalog is written in small batches, each of them complete, so a run that is stopped or killed goes on where it was.
 """
 
 from __future__ import annotations
 
-import hashlib
-import multiprocessing
 import os
-import signal
 import time
-import zipfile
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,13 +15,13 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from indexer.catalog import Collection, touch
+from indexer.digest import Digest, digested
 from indexer.home import Home
-from indexer.labels import label_unlabelled
+from indexer.images import drop_unheld
+from indexer.labels import LONGEST_NAME, label_unlabelled
 from indexer.schema import contents, files, images, now
-from indexer.sources import Scan, Source, batches, read, readable
-from model.errors import Cancelled, CannotDecode
-from model.files import write_atomically
-from model.images import PREVIEW_SIDE, Preview, make_preview
+from indexer.sources import Scan, Source, readable
+from model.errors import Cancelled
 
 BATCH = 64  # images a transaction: what a kill may repeat
 Progress = Callable[[float, str], None]  # share done (0..1), one sentence
@@ -47,17 +39,6 @@ class ImportResult:
     refused: list[dict[str, str]] = field(default_factory=list)  # {path, name, reason}
     labelled: int = 0  # images that took their folder's name as class
     seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Digest:
-    """What a worker process found in one file. The preview is on disk when this arrives."""
-
-    sha256: str
-    preview_sha256: str
-    preview: Preview | None  # without its data
-    bytes: int
-    refused: str | None = None
 
 
 def import_sources(
@@ -86,121 +67,38 @@ def import_sources(
             result.refused.append(_refusal(source, row.reason))
         elif row.removed_at:
             result.removed += 1
+        elif not home.preview(row.sha256, row.preview_suffix).exists():
+            fresh.append(source)  # somebody cleared it away: make it again
         else:
             result.known += 1
     in_folders: dict[int, str] = {}  # image id → name of the folder it lies in
     for source in found.sources:
         if source.depth > 0 and (row := known.get(source.path)) is not None and row.image_id is not None:
-            in_folders[row.image_id] = source.folder.rpartition("/")[2]
+            in_folders[row.image_id] = _class_of(source)
     pending: list[tuple[Source, Digest]] = []
     done, committed_at = 0, time.monotonic()
     try:
-        for source, digest in _digested(fresh, home, workers or os.cpu_count() or 1):
+        for source, digest in digested(fresh, home, workers or os.cpu_count() or 1):
             pending.append((source, digest))
             done += 1
             if len(pending) >= BATCH or time.monotonic() - committed_at > 1:
-                _commit(engine, collection, pending, known, result, in_folders)
+                _commit(engine, home, collection, pending, known, result, in_folders)
                 pending, committed_at = [], time.monotonic()
                 progress(done / len(fresh), _rate(done, len(fresh), time.monotonic() - started))
             if stop():
                 raise Cancelled(f"Stopped after {done:,} of {len(fresh):,} files; import again to go on.")
     finally:
-        _commit(engine, collection, pending, known, result, in_folders)
+        _commit(engine, home, collection, pending, known, result, in_folders)
     if labels_from_folders:
-        result.labelled = label_unlabelled(engine, collection, in_folders, source="folders")
+        named = {image_id: name for image_id, name in in_folders.items() if name}
+        result.labelled = label_unlabelled(engine, collection, named, source="folders")
     result.seconds = time.monotonic() - started
     return result
 
 
-def _digested(sources: Sequence[Source], home: Home, workers: int) -> Iterator[tuple[Source, Digest]]:
-    """Decode in parallel, in order, with a bounded number of files in memory."""
-    pool = _pool(workers)
-    window: deque[tuple[Source, bytes | None, Future[Digest]]] = deque()
-
-    def finish() -> tuple[Source, Digest]:
-        nonlocal pool
-        source, data, future = window.popleft()
-        try:
-            return source, future.result()
-        except BrokenProcessPool:
-            # One of the files in flight killed its decoder: each now gets a process of its own, so only it is lost.
-            pool.shutdown(wait=False, cancel_futures=True)
-            digest = _alone(source, data, home)
-            pool = _pool(workers)
-            waiting = list(window)
-            window.clear()
-            for other, other_data, _ in waiting:
-                window.append((other, other_data, _done(_alone(other, other_data, home))))
-            return source, digest
-
-    try:
-        for archive, group in batches(sources):
-            for source in group:
-                data: bytes | None = None
-                if archive is not None:
-                    try:
-                        data = read(source, archive)
-                    except Exception as error:  # zipfile raises BadZipFile, zlib.error, RuntimeError, EOFError, ...
-                        window.append((source, None, _done(_failed(f"cannot be unpacked ({error})"))))
-                        continue
-                window.append((source, data, pool.submit(digest_file, source, data, home)))
-                if len(window) >= 4 * workers:
-                    yield finish()
-        while window:
-            yield finish()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def digest_file(source: Source, data: bytes | None, home: Home) -> Digest:
-    """Read, hash, decode and write the preview of one file. Runs in a worker process."""
-    try:
-        data = read(source) if data is None else data
-    except (OSError, zipfile.BadZipFile) as error:
-        return _failed(f"cannot be read ({getattr(error, 'strerror', None) or error})")
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        preview = make_preview(data, source.name, PREVIEW_SIDE)
-    except CannotDecode as error:
-        return _failed(error.reason)
-    for path, content in (
-        (home.preview(sha256, preview.suffix), preview.data),
-        (home.original(sha256), data if source.stored else None),
-    ):
-        if content is not None and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-    slim = Preview(b"", preview.suffix, preview.width, preview.height, preview.format, preview.taken_at, preview.camera)
-    return Digest(sha256, hashlib.sha256(preview.data).hexdigest(), slim, len(data))
-
-
-def _alone(source: Source, data: bytes | None, home: Home) -> Digest:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(digest_file, source, data, home).result()
-        except BrokenProcessPool:
-            return _failed("made the decoder crash")
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # A fork of a process with threads (Torch, ONNX Runtime) may hang; a fork server starts clean.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["indexer.importer"])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_ctrl_c_to_the_parent)
-
-
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _done(digest: Digest) -> Future[Digest]:
-    future: Future[Digest] = Future()
-    future.set_result(digest)
-    return future
-
-
-def _failed(reason: str) -> Digest:
-    return Digest("", "", None, 0, refused=reason)
+def _class_of(source: Source) -> str:
+    """The class that a picture takes from its folder; empty when the folder's name cannot be one."""
+    return source.folder.rpartition("/")[2].strip()[:LONGEST_NAME].strip()
 
 
 def _refusal(source: Source, reason: str) -> dict[str, str]:
@@ -210,8 +108,15 @@ def _refusal(source: Source, reason: str) -> dict[str, str]:
 
 
 def _known_files(engine: Engine, collection: Collection) -> dict[bytes, Any]:
-    columns = (files.c.path, files.c.size, files.c.mtime_ns, files.c.reason, files.c.image_id, images.c.removed_at)
-    query = select(*columns).outerjoin(images, images.c.id == files.c.image_id)
+    columns = (
+        *(files.c.path, files.c.size, files.c.mtime_ns, files.c.reason, files.c.image_id),
+        *(images.c.removed_at, contents.c.sha256, contents.c.preview_suffix),
+    )
+    query = (
+        select(*columns)
+        .outerjoin(images, images.c.id == files.c.image_id)
+        .outerjoin(contents, contents.c.sha256 == images.c.sha256)
+    )
     with engine.connect() as connection:
         rows = connection.execute(query.where(files.c.collection_id == collection.id))
         return {bytes(row.path): row for row in rows}
@@ -219,6 +124,7 @@ def _known_files(engine: Engine, collection: Collection) -> dict[bytes, Any]:
 
 def _commit(
     engine: Engine,
+    home: Home,
     collection: Collection,
     pending: Sequence[tuple[Source, Digest]],
     known: dict[bytes, Any],
@@ -229,63 +135,72 @@ def _commit(
     if not pending:
         return
     added: list[dict[str, Any]] = []
-    seen = removed = 0
+    known_already: list[str] = []
+    removed = 0
     with engine.begin() as connection:
         for source, digest in pending:
-            image_id = None
+            if digest.again:
+                continue
+            image_id, before = None, known.get(source.path)
             if digest.preview is not None:
-                image_id, is_new, is_removed = _image_of(connection, collection, source, digest, known)
+                image_id, is_new, is_removed = _image_of(connection, collection, source, digest, before)
                 if is_new:
                     added.append({"id": image_id, "name": source.name})
+                else:
+                    known_already.append(digest.sha256)
                 removed += is_removed
-                seen += not is_new and not is_removed
+            elif before is not None and before.image_id is not None:
+                _mark_absent(connection, before.image_id, source.path)
             if source.lasting:
                 _upsert(connection, files, ("collection_id", "path"), {
                     "collection_id": collection.id, "path": source.path, "image_id": image_id,
                     "size": source.size, "mtime_ns": source.mtime_ns, "reason": digest.refused,
                 })  # fmt: skip
             if image_id is not None and source.depth > 0:
-                in_folders[image_id] = source.folder.rpartition("/")[2]
+                in_folders[image_id] = _class_of(source)
         touch(connection, collection.id)
+    # Of a removed image, and of one whose file got a tag, the worker has just kept a preview that nobody needs.
+    drop_unheld(engine, home, known_already)
     for source, digest in pending:
         if digest.refused:
             result.refused.append(_refusal(source, digest.refused))
     result.added_total += len(added)
     result.added += added[: LISTED - len(result.added)]
-    result.known += seen
+    result.known += len(known_already) - removed
     result.removed += removed
 
 
 def _image_of(
-    connection: Connection, collection: Collection, source: Source, digest: Digest, known: dict[bytes, Any]
+    connection: Connection, collection: Collection, source: Source, digest: Digest, before: Any
 ) -> tuple[int, bool, bool]:
     """The image a file belongs to: (id, whether it is new, whether a person removed it)."""
     preview = digest.preview
     assert preview is not None
-    before = known.get(source.path)
     if before is not None and before.image_id is not None:
         same = connection.execute(
-            select(images.c.id)
+            select(images.c.id, images.c.removed_at)
             .join(contents, contents.c.sha256 == images.c.sha256)
             .where(images.c.id == before.image_id, contents.c.preview_sha256 == digest.preview_sha256)
-        ).scalar()
+        ).first()
         if same is not None:  # other bytes, same pixels: a tag was written into the file
-            return same, False, False
+            return same.id, False, same.removed_at is not None
     _upsert(connection, contents, ("sha256",), {
         "sha256": digest.sha256, "preview_sha256": digest.preview_sha256, "preview_suffix": preview.suffix,
         "width": preview.width, "height": preview.height, "bytes": digest.bytes, "format": preview.format,
         "taken_at": preview.taken_at, "camera": preview.camera, "stored": int(source.stored),
     }, keep=not source.stored)  # fmt: skip
     row = connection.execute(
-        select(images.c.id, images.c.removed_at, images.c.absent_at).where(
-            images.c.collection_id == collection.id, images.c.sha256 == digest.sha256
-        )
+        select(images.c.id, images.c.removed_at, contents.c.stored)
+        .join(contents, contents.c.sha256 == images.c.sha256)
+        .where(images.c.collection_id == collection.id, images.c.sha256 == digest.sha256)
     ).first()
     if before is not None and before.image_id is not None and (row is None or row.id != before.image_id):
         _mark_absent(connection, before.image_id, source.path)
     if row is not None:
-        if row.absent_at is not None:
-            connection.execute(images.update().where(images.c.id == row.id).values(absent_at=None))
+        values: dict[str, Any] = {"absent_at": None}
+        if not row.stored and not _shown_elsewhere(connection, row.id, source.path):
+            values |= {"name": source.name, "folder": source.folder}  # it was moved here
+        connection.execute(images.update().where(images.c.id == row.id).values(**values))
         return row.id, False, row.removed_at is not None
     values = {
         "collection_id": collection.id, "sha256": digest.sha256, "name": source.name,
@@ -297,10 +212,15 @@ def _image_of(
 
 def _mark_absent(connection: Connection, image_id: int, path: bytes) -> None:
     """The path now holds another picture; the old one leaves the lists unless another file still shows it."""
-    others = select(files.c.id).where(files.c.image_id == image_id, files.c.path != path).limit(1)
     stored = select(contents.c.stored).join(images, images.c.sha256 == contents.c.sha256).where(images.c.id == image_id)
-    if connection.execute(others).first() is None and not connection.execute(stored).scalar():
+    if not connection.execute(stored).scalar() and not _shown_elsewhere(connection, image_id, path):
         connection.execute(images.update().where(images.c.id == image_id).values(absent_at=now()))
+
+
+def _shown_elsewhere(connection: Connection, image_id: int, path: bytes) -> bool:
+    """Whether another file that we know of, and that is still there, shows the image."""
+    others = connection.execute(select(files.c.path).where(files.c.image_id == image_id, files.c.path != path))
+    return any(os.path.lexists(bytes(other.path)) for other in others.all())
 
 
 def _upsert(

@@ -23,7 +23,7 @@ Answer = Literal["yes", "no", "unsure", "none"]
 ANSWERS = ("yes", "no", "unsure", "none")
 # Okabe and Ito's eight colours (2008), told apart by colour-blind eyes too; black left out.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#8C6BB1", "#7F7F7F")
-
+LONGEST_NAME = 100
 FEW = 500  # up to here a query names the images; beyond, reading them all is quicker and no limit of SQL is met
 
 
@@ -128,7 +128,7 @@ def current_labels(engine: Engine, collection: Collection, image_ids: Sequence[i
     """The answers that stand, of images in the collection, oldest first."""
     query = _current(collection, image_ids).order_by(label_events.c.id)
     with engine.connect() as connection:
-        rows = connection.execute(query.where(visible(collection.id))).all()
+        rows = connection.execute(query.where(visible(collection.id), classes.c.removed_at.is_(None))).all()
     return [Label(r.image_id, r.name, r.answer, r.created_at, r.source) for r in rows if r.answer != "none"]
 
 
@@ -171,16 +171,18 @@ def create_class(engine: Engine, collection: Collection, name: str, colour: str 
 
 
 def update_class(engine: Engine, collection: Collection, name: str, new_name: str | None, colour: str | None) -> Class:
+    """Change the name or the colour of a class; its answers stay."""
     found = class_named(engine, collection, name)
-    taken = {item.name for item in all_classes(engine, collection)} - {name}
-    if new_name is not None and (new_name in taken or not new_name.strip()):
-        raise BadInput(f"A class cannot be renamed to {new_name!r}: the name is empty or taken.")
-    values = {key: value for key, value in (("name", new_name), ("colour", colour)) if value is not None}
-    if values:
-        with engine.begin() as connection:
-            connection.execute(classes.update().where(classes.c.id == found.id).values(**values))
-            _note_classes(connection, collection)
-    return Class(found.id, new_name or found.name, colour or found.colour)
+    changed = Class(found.id, found.name if new_name is None else _checked(new_name), colour or found.colour)
+    with engine.begin() as connection:
+        lock_writes(connection)
+        others = select(classes.c.name).where(classes.c.collection_id == collection.id, classes.c.id != found.id)
+        if changed.name in connection.execute(others).scalars().all():
+            raise BadInput(f"A class cannot be renamed to {changed.name!r}: another class has, or had, that name.")
+        values = {"name": changed.name, "colour": changed.colour}
+        connection.execute(classes.update().where(classes.c.id == found.id).values(**values))
+        _note_classes(connection, collection)
+    return changed
 
 
 def remove_class(engine: Engine, collection: Collection, name: str) -> None:
@@ -213,6 +215,7 @@ def lock_writes(connection: Connection) -> None:
 
 
 def _current(collection: Collection, image_ids: Collection_[int] | None = None) -> Select[Any]:
+    """The newest answer about each image and class, those of removed classes included."""
     newest = (
         select(func.max(label_events.c.id))
         .join(images, images.c.id == label_events.c.image_id)
@@ -233,14 +236,17 @@ def _current(collection: Collection, image_ids: Collection_[int] | None = None) 
         .join(images, images.c.id == label_events.c.image_id)
         .join(classes, classes.c.id == label_events.c.class_id)
         .join(actions, actions.c.id == label_events.c.action_id)
-        .where(label_events.c.id.in_(newest), classes.c.removed_at.is_(None))
+        .where(label_events.c.id.in_(newest))
     )
 
 
 def _answers(
     connection: Connection, collection: Collection, image_ids: Collection_[int] | None = None
 ) -> dict[int, dict[int, str]]:
-    """Image id → class id → the answer that stands, at least for `image_ids`."""
+    """Image id → class id → the answer that stands, at least for `image_ids`.
+
+    Removed classes count: they come back with their answers, and an image must not have two classes then.
+    """
     found: dict[int, dict[int, str]] = {}
     for row in connection.execute(_current(collection, image_ids)):
         if row.answer != "none":
@@ -308,9 +314,7 @@ def _stacks(connection: Connection, collection: Collection) -> tuple[list[int], 
 
 
 def _ensure_class(connection: Connection, collection: Collection, name: str, colour: str | None = None) -> int:
-    name = name.strip()
-    if not name or len(name) > 100 or not name.isprintable():
-        raise BadInput("A class needs a name of 1 to 100 printable characters.")
+    name = _checked(name)
     rows = connection.execute(
         select(classes.c.id, classes.c.name, classes.c.removed_at).where(classes.c.collection_id == collection.id)
     ).all()
@@ -318,6 +322,7 @@ def _ensure_class(connection: Connection, collection: Collection, name: str, col
         if row.name == name:
             if row.removed_at is not None:
                 connection.execute(classes.update().where(classes.c.id == row.id).values(removed_at=None))
+                _note_classes(connection, collection)
             return row.id
     values = {
         "collection_id": collection.id,
@@ -326,6 +331,13 @@ def _ensure_class(connection: Connection, collection: Collection, name: str, col
         "created_at": now(),
     }
     return connection.execute(classes.insert().values(**values).returning(classes.c.id)).scalar_one()
+
+
+def _checked(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise BadInput(f"A class needs a name of 1 to {LONGEST_NAME} printable characters.")
+    return name
 
 
 def _check_images(connection: Connection, collection: Collection, image_ids: Iterable[int]) -> None:

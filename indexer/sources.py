@@ -58,7 +58,10 @@ def scan(paths: Sequence[Path]) -> Scan:
             scan_zip(root, root.stem, found)
         else:
             _add_file(os.fsencode(root), root.parent.name, 0, root.parent, found)
-    return found
+    unique: dict[bytes, Source] = {}
+    for source in found.sources:  # a folder and one inside it may both have been asked for
+        unique.setdefault(source.path, source)
+    return Scan(list(unique.values()), list(dict.fromkeys(found.refused)))
 
 
 def scan_upload(batch: Path) -> Scan:
@@ -69,12 +72,13 @@ def scan_upload(batch: Path) -> Scan:
         path, relative = batch / stored_as, PurePosixPath(name.replace("\\", "/"))
         folder = "/".join(part for part in relative.parent.parts if part not in ("/", "..", "."))
         if relative.suffix.lower() == ".zip":
-            scan_zip(path, "/".join(filter(None, (folder, relative.stem))), found, called=name, lasting=False)
+            folder = "/".join(filter(None, (folder, relative.stem)))
+            scan_zip(path, _shown(folder), found, called=_shown(name), lasting=False)
             continue
         info = path.stat()
         found.sources.append(
-            Source(os.fsencode(path), relative.name or stored_as, folder, info.st_size, info.st_mtime_ns,
-                   depth=len(folder.split("/")) if folder else 0, stored=True, lasting=False)
+            Source(os.fsencode(path), _shown(relative.name) or stored_as, _shown(folder), info.st_size,
+                   info.st_mtime_ns, depth=len(folder.split("/")) if folder else 0, stored=True, lasting=False)
         )  # fmt: skip
     return found
 
@@ -84,7 +88,8 @@ def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, la
     called = called or readable(os.fsencode(path))
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
+            # By name, for that is how they are read: of two members with one name, zipfile reads the last.
+            members = [info for info in archive.NameToInfo.values() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         found.refused.append((called, f"not a zip we can read ({error})"))
         return
@@ -106,26 +111,30 @@ def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, la
         elif info.file_size > 1 << 20 and info.file_size > MAX_RATIO * max(info.compress_size, 1):
             reason = "unpacks to far more than a picture would: it looks like a zip bomb"
         if reason:
-            found.refused.append((f"{called}!{info.filename}", reason))
+            found.refused.append((f"{called}!{_shown(info.filename)}", reason))
             continue
-        parts = [part for part in inside.parent.parts if part not in ("/", "..", ".")]
+        parts = [_shown(part) for part in inside.parent.parts if part not in ("/", "..", ".")]
         found.sources.append(
-            Source(os.fsencode(path) + b"!" + info.filename.encode("utf-8", "surrogateescape"), inside.name,
+            Source(os.fsencode(path) + b"!" + info.filename.encode("utf-8", "surrogateescape"), _shown(inside.name),
                    "/".join([folder, *parts]).strip("/"), info.file_size, mtime_ns,
                    depth=len(parts), member=info.filename, stored=True, lasting=lasting)
         )  # fmt: skip
 
 
 def read(source: Source, archive: zipfile.ZipFile | None = None) -> bytes:
-    """The bytes of a source, never more than it declared; raises OSError or a zip error."""
+    """The bytes of a source, never more than it declared; raises OSError with the reason."""
     if source.member is None:
         # O_NONBLOCK: a file that became a FIFO since the scan must not hang us.
         descriptor = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             return file.read(MAX_FILE_BYTES + 1)[:MAX_FILE_BYTES]
-    assert archive is not None
-    with archive.open(source.member) as file:
-        data = file.read(source.size + 1)
+    if archive is None:
+        raise OSError("its zip is gone, or is none any more")
+    try:
+        with archive.open(source.member) as file:
+            data = file.read(source.size + 1)
+    except Exception as error:  # zipfile raises BadZipFile, zlib.error, RuntimeError, EOFError, ...
+        raise OSError(f"cannot be unpacked ({error})") from error
     if len(data) > source.size:
         raise OSError("is larger than the zip says")
     return data
@@ -134,6 +143,10 @@ def read(source: Source, archive: zipfile.ZipFile | None = None) -> bytes:
 def readable(path: bytes) -> str:
     """A path that can be shown, logged and put into JSON, whatever bytes it has."""
     text = path.decode("utf-8", "backslashreplace")
+    return _shown(text)
+
+
+def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -141,6 +154,9 @@ def _scan_folder(root: Path, found: Scan) -> None:
     inside = os.path.realpath(root)
     for folder, subfolders, names in os.walk(os.fsencode(root), onerror=lambda e: _unreadable(e, found)):
         subfolders[:] = sorted(name for name in subfolders if not _ignored((os.fsdecode(name),)))
+        for link in (os.path.join(folder, name) for name in subfolders):
+            if os.path.islink(link):  # never followed: it may lead out of the folder, or round in a circle
+                found.refused.append((readable(link), "is a link to a folder: import its target instead"))
         relative = os.path.relpath(os.fsdecode(folder), root.parent)
         depth = len(Path(relative).parts) - 1
         for name in sorted(names):
@@ -194,9 +210,14 @@ def _opened(group: list[Source]) -> Iterator[tuple[zipfile.ZipFile | None, list[
     archive = _archive(group[0])
     if archive is None:
         yield None, group
-    else:
-        with zipfile.ZipFile(os.fsdecode(archive)) as opened:
-            yield opened, group
+        return
+    try:
+        opened = zipfile.ZipFile(os.fsdecode(archive))
+    except (OSError, zipfile.BadZipFile):  # it vanished, or was overwritten, since the scan: `read` says so
+        yield None, group
+        return
+    with opened:
+        yield opened, group
 
 
 def _archive(source: Source) -> bytes | None:
