@@ -87,14 +87,18 @@ def _migrate(engine: Engine) -> None:
 
 
 def create_collection(engine: Engine, name: str, preset: str = "photo") -> Collection:
-    if not NAME.fullmatch(name) or name.strip() != name or name in (".", ".."):
-        raise BadInput(f"{name!r} cannot name a collection: use 1 to 80 characters without slashes or line breaks.")
+    _check_name(name)
     try:
         with engine.begin() as connection:
             connection.execute(collections.insert().values(name=name, preset=preset, revision=0, created_at=now()))
     except IntegrityError as error:
         raise CollectionExists(f"There is a collection {name!r} already: choose another name.") from error
     return collection_named(engine, name)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name) or name.strip() != name or name in (".", ".."):
+        raise BadInput(f"{name!r} cannot name a collection: use 1 to 80 characters without slashes or line breaks.")
 
 
 def collection_named(engine: Engine, name: str) -> Collection:
@@ -132,8 +136,8 @@ def all_collections(engine: Engine) -> list[Collection]:
 
 def update_collection(engine: Engine, collection: Collection, changes: Mapping[str, str | None]) -> Collection:
     """Change `name`, `preset` or `active_model`: one write."""
-    if (new_name := changes.get("name")) is not None and not NAME.fullmatch(new_name):
-        raise BadInput(f"{new_name!r} cannot name a collection: use 1 to 80 characters without slashes or line breaks.")
+    if (new_name := changes.get("name")) is not None:
+        _check_name(new_name)
     if changes:
         try:
             with engine.begin() as connection:

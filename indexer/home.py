@@ -62,11 +62,11 @@ class Home:
 
         Raises `Busy` at once when another process holds it, and says which.
         """
-        path = self.root / "locks" / f"{collection_id}.{kind}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        holder = path.with_suffix(".pid")
+        locks = self.root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        holder = locks / f"{collection_id}.{kind}.pid"
         try:
-            with FileLock(path.with_suffix(f".{kind}.lock"), timeout=0):
+            with FileLock(locks / f"{collection_id}.{kind}.lock", timeout=0):
                 holder.write_text(str(os.getpid()))
                 try:
                     yield

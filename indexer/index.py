@@ -18,7 +18,7 @@ import numpy as np
 
 from indexer.errors import DamagedIndex, NoIndex
 from indexer.schema import now
-from model.files import write_atomically
+from model.files import remove_partials, write_atomically
 
 CURRENT = "current.json"
 
@@ -80,6 +80,7 @@ def publish(folder: Path, ids: np.ndarray, vectors: np.ndarray) -> Published:
     data = faiss.serialize_index(index).tobytes()
     published = Published(hashlib.sha256(data).hexdigest(), len(ids), vectors.shape[1], "exact float32", now())
     folder.mkdir(parents=True, exist_ok=True)
+    remove_partials(folder)
     write_atomically(folder / f"{published.sha256}.faiss", data)
     write_atomically(folder / CURRENT, json.dumps(published.__dict__, indent=2).encode())
     for old in folder.glob("*.faiss"):
@@ -111,4 +112,7 @@ def open_index(folder: Path) -> VectorIndex:
         raise DamagedIndex(f"{path} is missing: run `likeness index` to make it again.") from None
     if hashlib.sha256(data).hexdigest() != published.sha256:
         raise DamagedIndex(f"{path} is damaged: run `likeness index` to make it again.")
-    return VectorIndex(faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8)), published)
+    index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
+    if (index.ntotal, index.d) != (published.count, published.dim):
+        raise DamagedIndex(f"{folder / CURRENT} is damaged: run `likeness index` to make the index again.")
+    return VectorIndex(index, published)

@@ -40,7 +40,7 @@ def search(
     if len(negative):
         query = query - NEGATIVE_WEIGHT * negative.mean(axis=0)
     query = (query / max(float(np.linalg.norm(query)), 1e-12)).astype(np.float32)
-    exclude = np.zeros(0, np.int64) if exclude is None else exclude
+    exclude = np.zeros(0, np.int64) if exclude is None else np.unique(exclude)
     if among is None:
         total = len(index.ids) - int(np.isin(exclude, index.ids).sum())
     else:
