@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from torch.optim import Optimizer
 
 from model.errors import BadInput
 from model.files import remove_partials, write_atomically
+from model.network import Start
+from model.settings import TrainSettings
 
 STATE = "state.safetensors"
 METRICS = "metrics.jsonl"
@@ -66,6 +70,20 @@ class RunFolder:
     def add_metrics(self, line: dict[str, Any]) -> None:
         with open(self.folder / METRICS, "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+def identity_of(pixels: Tensor, start: Start, settings: TrainSettings) -> dict[str, Any]:
+    """What must be the same for a state to be gone on from; where and how often it is saved may differ."""
+    kept = {k: v for k, v in asdict(settings).items() if k not in ("device", "checkpoint_minutes", "compile")}
+    sample = pixels[:: max(1, len(pixels) // 256)].contiguous().numpy()
+    pictures = hashlib.sha256(repr(tuple(pixels.shape)).encode() + sample.tobytes()).hexdigest()[:8]
+    return {
+        "start": start.started_from,
+        "backbone": start.backbone.name,
+        "stem": start.backbone.stem,
+        **kept,
+        "set_of_pictures": f"{len(pixels)} pictures, {pictures}",
+    }
 
 
 def pack(networks: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:

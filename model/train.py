@@ -9,7 +9,6 @@ uninterrupted run would have drawn; nothing but weights, the optimiser's memory 
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -37,7 +36,7 @@ from model.learner import (
 )
 from model.loss import nt_xent
 from model.network import Backbone, Start
-from model.resume import RunFolder, pack, unpack
+from model.resume import RunFolder, identity_of, pack, unpack
 from model.settings import TrainSettings, held_out, sensible
 
 __all__ = ["Progress", "TrainSettings", "Trained", "pretrain", "sensible"]
@@ -80,11 +79,17 @@ def pretrain(
     """
     settings.require_enough(len(pixels))
     device = pick_device(settings.device)
-    folder = RunFolder(run, _identity(pixels, start, settings))
+    folder = RunFolder(run, identity_of(pixels, start, settings))
     devices = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), arithmetic(device):
         torch.manual_seed(settings.seed)
-        return _Run(pixels, start, settings, folder, device).train(progress, stop)
+        try:
+            return _Run(pixels, start, settings, folder, device).train(progress, stop)
+        except torch.OutOfMemoryError as error:
+            raise TrainingFailed(
+                f"A batch of {settings.batch_size} at {settings.image_size} px does not fit into the GPU's memory; "
+                "choose a smaller batch or image size. The last state is kept"
+            ) from error
 
 
 class _Run:
@@ -257,20 +262,6 @@ class _Run:
 
     def _random(self, stream: int, number: int, device: str | None = None) -> torch.Generator:
         return generator(torch.device(device) if device else self.device, self.settings.seed, stream, number)
-
-
-def _identity(pixels: Tensor, start: Start, settings: TrainSettings) -> dict[str, Any]:
-    """What must be the same for a state to be gone on from; where and how often it is saved may differ."""
-    kept = {k: v for k, v in asdict(settings).items() if k not in ("device", "checkpoint_minutes", "compile")}
-    sample = pixels[:: max(1, len(pixels) // 256)].contiguous().numpy()
-    pictures = hashlib.sha256(repr(tuple(pixels.shape)).encode() + sample.tobytes()).hexdigest()[:8]
-    return {
-        "start": start.started_from,
-        "backbone": start.backbone.name,
-        "stem": start.backbone.stem,
-        **kept,
-        "set_of_pictures": f"{len(pixels)} pictures, {pictures}",
-    }
 
 
 def _duration(seconds: float) -> str:
