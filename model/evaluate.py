@@ -58,19 +58,18 @@ def colour_histogram(images: Sequence[Image.Image | np.ndarray]) -> np.ndarray:
     return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
-def found_again(one: np.ndarray, other: np.ndarray, k: int = 1) -> np.ndarray:
-    """Retrieval without labels: for each row of `one` (N, D), is the same row of `other` among its `k` nearest? (N,)
+def places(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Retrieval without labels: for each row of `one` (N, D), at which place among all of `other` its own row comes.
 
-    A tie counts against: a model that gives every picture the same vector finds none of them.
+    1 is the best, N the worst (N,). A tie counts against: a model that gives every picture the same vector comes last.
     """
-    found = np.empty(len(one), bool)
+    place = np.empty(len(one), int)
     for start in range(0, len(one), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(one)))
         cosine = one[rows] @ other.T  # (B, N)
         own = cosine[np.arange(len(rows)), rows]
-        # Within rounding of one another two vectors are the same; the own one is among those counted, hence <= k.
-        found[rows] = (cosine >= own[:, np.newaxis] - 1e-6).sum(axis=1) <= k
-    return found
+        place[rows] = (cosine >= own[:, np.newaxis] - 1e-6).sum(axis=1)  # closer than rounding is equal
+    return place
 
 
 def effective_rank(vectors: np.ndarray) -> float:
