@@ -39,9 +39,8 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        body = json.dumps({"error": error, "detail": detail, "request_id": request_id}).encode()
-        start_headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": start_headers})
+        body = _json(error, detail, request_id)
+        await send({"type": "http.response.start", "status": status, "headers": _json_headers(body)})
         await send({"type": "http.response.body", "body": body})
 
     def _problem(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str] | None:
@@ -64,14 +63,35 @@ def _name(host: str) -> str:
 
 
 def _with_headers(send: Send, request_id: str) -> Send:
+    too_large = False
+
     async def sender(message: Message) -> None:
+        nonlocal too_large
         if message["type"] == "http.response.start":
             headers: list[Any] = list(message.get("headers", ()))
+            # Starlette's body limit answers in plain text; everything we say to a program is JSON.
+            too_large = message["status"] == 413 and (b"content-type", b"application/json") not in headers
+            if too_large:
+                headers = _json_headers(_too_large(request_id))
             headers += [(b"x-content-type-options", b"nosniff"), (b"x-request-id", request_id.encode())]
             message = {**message, "headers": headers}
+        elif too_large and message["type"] == "http.response.body":
+            message = {"type": "http.response.body", "body": _too_large(request_id)}
         await send(message)
 
     return sender
+
+
+def _too_large(request_id: str) -> bytes:
+    return _json("TooLarge", "The request is larger than this server accepts (LIKENESS_MAX_UPLOAD_MB).", request_id)
+
+
+def _json(error: str, detail: str, request_id: str) -> bytes:
+    return json.dumps({"error": error, "detail": detail, "request_id": request_id}).encode()
+
+
+def _json_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+    return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
 
 
 def request_id(scope: MutableMapping[str, Any]) -> str:

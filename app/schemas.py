@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from indexer.images import Filter
 
 MAX_ID = 2**63 - 1
+ImageNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
+Example = ImageNumber | Annotated[str, Field(max_length=64)]  # an image's id or a query's
 
 
 class Strict(BaseModel):
@@ -55,7 +57,7 @@ class ImportRequest(Strict):
 class Selection(Strict):
     """Images by id, or all that a filter keeps."""
 
-    image_ids: list[int] | None = Field(None, max_length=100_000)
+    image_ids: list[ImageNumber] | None = Field(None, max_length=100_000)
     filter: FilterBody | None = None
 
 
@@ -84,8 +86,8 @@ class IndexRequest(Strict):
 
 
 class SearchRequest(Strict):
-    positive: list[int | str] = Field(min_length=1, max_length=100)
-    negative: list[int | str] = Field([], max_length=100)
+    positive: list[Example] = Field(min_length=1, max_length=100)
+    negative: list[Example] = Field([], max_length=100)
     limit: int = Field(60, ge=1, le=500)
     offset: int = Field(0, ge=0, le=1_000_000)
     filter: FilterBody = FilterBody()
@@ -93,13 +95,13 @@ class SearchRequest(Strict):
 
 class SavedSearchRequest(Strict):
     name: str = Field(min_length=1, max_length=100)
-    positive: list[int | str] = Field(min_length=1, max_length=100)
-    negative: list[int | str] = Field([], max_length=100)
+    positive: list[Example] = Field(min_length=1, max_length=100)
+    negative: list[Example] = Field([], max_length=100)
     filter: FilterBody = FilterBody()
 
 
 class BoxQuery(Strict):
-    image_id: int = Field(ge=1, le=MAX_ID)
+    image_id: ImageNumber
     box: tuple[float, float, float, float] = (0, 0, 1, 1)
 
 

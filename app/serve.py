@@ -69,7 +69,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
                     children[name] = start(name)
             if not announced and _answers(settings):
                 announced = True
-                shown = "localhost" if settings.loopback else settings.host
+                everywhere = settings.host in ("0.0.0.0", "::")
+                shown = "localhost" if settings.loopback or everywhere else settings.host
                 announce(f"http://{shown}:{settings.port}")
             stopping.wait(0.2)
     finally:

@@ -37,12 +37,12 @@ def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> No
                 if job is None:
                     stopping.wait(POLL)
                 else:
-                    _do(workspace, job, stopping)
+                    do_job(workspace, job, stopping)
     except Timeout:
         raise Busy(f"Another worker does the jobs of the lane {lane!r} already.") from None
 
 
-def _do(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
+def do_job(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
     """Do one job and write down how it ended. Nothing a job raises may end the worker."""
     watch = _Watch(workspace, job.id, stopping)
     try:

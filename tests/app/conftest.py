@@ -1,0 +1,105 @@
+"""A data folder per test, one small real model per run, the real API in-process, and the real workers' code."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from app import jobs, worker
+from app.api import create_api
+from app.settings import Settings
+from app.workspace import Workspace
+from model.checkpoint import save_model
+from model.encoder import open_encoder
+from model.network import starting_point
+from tests import pictures
+
+SUBJECTS = ("cat", "coffee", "rocket")
+EACH = 8
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory) -> Path:
+    """`models/<fingerprint>` with an untrained ResNet-18 at 32 px and its exported graph."""
+    models = tmp_path_factory.mktemp("models")
+    start = starting_point("random", "resnet18", 32, models, seed=0)
+    info = save_model(start.backbone, start.preparation, models, started_from="random")
+    open_encoder(models / info.fingerprint, "cpu")
+    return models / info.fingerprint
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> Path:
+    """Real photographs, a folder a subject."""
+    root = tmp_path_factory.mktemp("pictures") / "photos"
+    pictures.write_folders(root, SUBJECTS, EACH)
+    return root
+
+
+@pytest.fixture
+def settings(tmp_path, model_folder) -> Settings:
+    home = tmp_path / "home"
+    (home / "models").mkdir(parents=True)
+    (home / "models" / model_folder.name).symlink_to(model_folder)
+    return Settings(home=home, threads=1)
+
+
+@pytest.fixture
+def workspace(settings) -> Iterator[Workspace]:
+    opened = Workspace.open(settings)
+    yield opened
+    opened.engine.dispose()
+
+
+@pytest.fixture
+def client(settings) -> Iterator[TestClient]:
+    with TestClient(create_api(settings), base_url="http://localhost") as opened:
+        yield opened
+
+
+def do_jobs(workspace: Workspace) -> None:
+    """What the workers do, here and now: every queued job, with the jobs it queues."""
+    stopping = threading.Event()
+    for lane in ("pictures", "learning", "pictures"):
+        while (job := jobs.claim(workspace.engine, lane)) is not None:
+            worker.do_job(workspace, job, stopping)
+
+
+@pytest.fixture(scope="session")
+def indexed_home(tmp_path_factory, model_folder, folder) -> Path:
+    """A data folder whose collection `photos` holds the subjects, indexed with the small model."""
+    home = tmp_path_factory.mktemp("indexed") / "home"
+    (home / "models").mkdir(parents=True)
+    (home / "models" / model_folder.name).symlink_to(model_folder)
+    settings = Settings(home=home, threads=1)
+    workspace = Workspace.open(settings)
+    with TestClient(create_api(settings), base_url="http://localhost") as client:
+        client.post("/v1/collections", json={"name": "photos"})
+        client.post("/v1/collections/photos/imports", json={"path": str(folder)})
+        client.post("/v1/collections/photos/indexes", json={"model": model_folder.name})
+        do_jobs(workspace)
+        assert client.get("/v1/collections/photos").json()["indexed"] == len(SUBJECTS) * EACH
+    workspace.engine.dispose()
+    return home
+
+
+@pytest.fixture
+def indexed(settings, indexed_home) -> Iterator[TestClient]:
+    """The client, over a copy of `indexed_home`. Name it before `workspace`, which opens the copy."""
+    shutil.copytree(indexed_home, settings.home, symlinks=True, dirs_exist_ok=True, ignore=_no_links)
+    with TestClient(create_api(settings), base_url="http://localhost") as opened:
+        yield opened
+
+
+def _no_links(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if (Path(folder) / name).is_symlink()]
+
+
+def subject_of(image: dict[str, Any]) -> str:
+    return image["folder"].rpartition("/")[2]

@@ -1,0 +1,110 @@
+"""Jobs are durable: claimed once, told what a person wants, and gone on with after a worker's death."""
+
+import threading
+
+import pytest
+from filelock import FileLock
+
+from app import jobs, worker
+from indexer.catalog import create_collection
+from indexer.errors import Busy
+from model.errors import BadInput
+from tests.app.conftest import do_jobs
+
+
+@pytest.fixture
+def collection(workspace):
+    return create_collection(workspace.engine, "photos")
+
+
+def test_jobs_are_claimed_oldest_first_and_only_once(workspace, collection):
+    first, second = (jobs.create(workspace.engine, collection, "index", {}) for _ in range(2))
+
+    claimed = [jobs.claim(workspace.engine, "pictures") for _ in range(3)]
+
+    assert [job.id if job else None for job in claimed] == [first.id, second.id, None]
+
+
+def test_lanes_do_not_wait_for_each_other(workspace, collection):
+    jobs.create(workspace.engine, collection, "training", {})
+    index = jobs.create(workspace.engine, collection, "index", {})
+
+    assert jobs.claim(workspace.engine, "pictures").id == index.id
+
+
+def test_a_dead_workers_job_is_queued_again(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "index", {})
+    jobs.claim(workspace.engine, "pictures")
+
+    jobs.requeue_orphans(workspace.engine, "pictures")
+
+    assert jobs.claim(workspace.engine, "pictures").id == job.id
+
+
+def test_a_queued_job_is_cancelled_at_once(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "index", {})
+
+    cancelled = jobs.ask(workspace.engine, job.id, "cancel")
+
+    assert cancelled.state == "cancelled"
+    assert jobs.claim(workspace.engine, "pictures") is None
+
+
+def test_a_finished_job_cannot_be_cancelled(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "index", {})
+    jobs.ask(workspace.engine, job.id, "cancel")
+
+    with pytest.raises(BadInput, match="is cancelled"):
+        jobs.ask(workspace.engine, job.id, "pause")
+
+
+def test_a_running_job_hears_that_it_shall_stop(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "training", {})
+    jobs.claim(workspace.engine, "learning")
+    jobs.ask(workspace.engine, job.id, "pause")
+
+    asked = jobs.report(workspace.engine, job.id, 0.5, "half way")
+
+    assert asked == "pause"
+    assert jobs.get(workspace.engine, job.id).progress == 0.5
+
+
+def test_a_training_that_is_paused_and_resumed_finishes(indexed, workspace):
+    body = {"epochs": 20, "batch_size": 8, "image_size": 32}
+    job_id = indexed.post("/v1/collections/photos/trainings", json=body).json()["id"]
+    job = jobs.claim(workspace.engine, "learning")
+    thread = threading.Thread(target=worker.do_job, args=(workspace, job, threading.Event()))
+    thread.start()
+    while jobs.get(workspace.engine, job_id).progress == 0:
+        thread.join(0.1)
+        assert thread.is_alive(), jobs.get(workspace.engine, job_id)
+    indexed.post(f"/v1/jobs/{job_id}/pause")
+    thread.join()
+    paused = jobs.get(workspace.engine, job_id)
+
+    indexed.post(f"/v1/jobs/{job_id}/resume")
+    do_jobs(workspace)
+    done = jobs.get(workspace.engine, job_id)
+
+    assert (paused.state, done.state) == ("paused", "succeeded")
+    rows = indexed.get(f"/v1/jobs/{job_id}/metrics").json()["rows"]
+    steps = [row["step"] for row in rows]
+    assert steps == sorted(set(steps))
+    assert rows[-1]["epoch"] == 20
+
+
+def test_a_job_that_cannot_work_fails_with_the_reason(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "index", {})
+
+    do_jobs(workspace)
+
+    failed = jobs.get(workspace.engine, job.id)
+    assert (failed.state, failed.error) == ("failed", "'photos' holds no pictures yet: import some first.")
+
+
+def test_a_second_worker_for_a_lane_refuses_to_start(workspace):
+    lock = workspace.home.root / "locks" / "worker.learning.lock"
+    lock.parent.mkdir()
+
+    with FileLock(lock), pytest.raises(Busy, match="Another worker"):
+        worker.run_worker(workspace, "learning", threading.Event())
