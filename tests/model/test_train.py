@@ -47,7 +47,7 @@ def pixels() -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory) -> Start:
-    return starting_point("random", "resnet10t", 32, tmp_path_factory.mktemp("models"), seed=0)
+    return starting_point("random", "test_resnet", 32, tmp_path_factory.mktemp("models"), seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ KILLED_WHILE_SAVING = """
 
     setattr(os, call, dying)
     torch.set_num_threads(1)
-    start = starting_point("random", "resnet10t", 32, run, seed=0)
+    start = starting_point("random", "test_resnet", 32, run, seed=0)
     pretrain(as_pixels(labelled_views(NAMES[:6], 6, size=40)[0]), start, replace(TINY, checkpoint_minutes=0), run)
 """
 
@@ -351,7 +351,7 @@ def test_what_was_chosen_is_kept_and_an_unknown_setting_refused():
 
 
 def command(images: Path, out: Path) -> list[str]:
-    options = "--backbone resnet10t --init random --image-size 32 --epochs 20 --batch-size 8 --device cpu"
+    options = "--backbone test_resnet --init random --image-size 32 --epochs 20 --batch-size 8 --device cpu"
     return [sys.executable, "-m", "model.train", "--images", str(images), "--out", str(out), *options.split()]
 
 
@@ -382,7 +382,7 @@ def test_the_command_stops_at_a_signal_goes_on_when_run_again_and_names_what_it_
     epochs = [line["epoch"] for line in lines(out / "run")]
     assert epochs == list(range(1, 21))
     backbone, info = load_model(Path(second.stdout.strip()))
-    assert (backbone.name, info.started_from, info.training["pictures"]) == ("resnet10t", "random", 24)
+    assert (backbone.name, info.started_from, info.training["pictures"]) == ("test_resnet", "random", 24)
 
 
 @pytest.mark.parametrize("arguments", [["--epochs", "0"], ["--images", "nowhere"]])
