@@ -52,15 +52,22 @@ class VectorIndex:
     def search(self, query: np.ndarray, k: int, among: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Ids (k',) and cosines (k',) of the `k` nearest to the unit vector `query` (D,), best first.
 
-        `among` (M,) restricts the search to these ids; fewer than `k` come back when there are fewer.
+        `among` (M,) restricts the search to these ids; fewer than `k` come back when there are fewer. Of pictures that
+        are exactly alike the lower id comes first, whatever `k` is, or the pages of a list would not fit together.
         """
         parameters = faiss.SearchParameters()
         if among is not None:
             parameters.sel = faiss.IDSelectorBatch(np.ascontiguousarray(among, dtype=np.int64))
-        k = max(1, min(k, self._faiss.ntotal))
-        cosines, ids = self._faiss.search(query[np.newaxis].astype(np.float32), k, params=parameters)  # (1, k)
-        found = ids[0] >= 0
-        return ids[0][found], cosines[0][found]
+        rows = query[np.newaxis].astype(np.float32)
+        one_more = max(1, min(k + 1, self._faiss.ntotal))
+        (cosines,), (ids,) = self._faiss.search(rows, one_more, params=parameters)  # (1, k + 1)
+        if len(ids) > k and ids[k] >= 0 and cosines[k] == cosines[k - 1]:
+            # FAISS keeps any of those that tie for the last place; here are all of them.
+            below = float(np.nextafter(cosines[k], np.float32(-np.inf)))
+            _, cosines, ids = self._faiss.range_search(rows, below, params=parameters)
+        order = np.lexsort((ids, -cosines))
+        order = order[ids[order] >= 0][:k]
+        return ids[order], cosines[order]
 
     def vectors_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The ids among `ids` that are indexed (M,), and their vectors (M, D), in the order given."""
@@ -95,7 +102,7 @@ def read_published(folder: Path) -> Published:
         return Published(**json.loads((folder / CURRENT).read_bytes()))
     except FileNotFoundError as error:
         raise NoIndex("There is no index yet: run `likeness index`.") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DamagedIndex(f"{folder / CURRENT} is damaged: run `likeness index` to make the index again.") from error
 
 
