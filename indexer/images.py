@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -166,7 +165,7 @@ def find_by_path(engine: Engine, collection: Collection, paths: Sequence[str]) -
         image_id = by_path.get(os.fsencode(os.path.abspath(path)))
         if image_id is None:
             ending = "/" + path.replace("\\", "/").lstrip("./")
-            fits = [i for full, i in by_name.get(Path(path).name, []) if full.endswith(ending)]
+            fits = [i for full, i in by_name.get(ending.rpartition("/")[2], []) if full.endswith(ending)]
             image_id = fits[0] if len(fits) == 1 else None
         if image_id is not None:
             found[path] = image_id
