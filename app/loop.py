@@ -47,7 +47,7 @@ def whole_loop(workspace: Workspace, folder: Path | None, dataset: str | None, t
         terminal.say(f"  {item['path']}: {item['reason']}")
     value: dict[str, Any] = {"collection": name, "added": imported["added_total"], "refused": imported["refused"]}
 
-    trained = _train(workspace, collection, demo.DEMO_TRAINING if name == "demo" else {}, terminal)
+    trained = _train(workspace, collection, demo.SETTINGS if name == "demo" else {}, terminal)
     if trained is not None:
         terminal.say(f"pretrained: {trained['sentence']}")
         value["training"] = trained

@@ -36,24 +36,32 @@ def open_catalog(home: Home, url: str | None = None) -> Engine:
     """Open the catalog, make or migrate it, and refuse one that is damaged or from a newer Likeness."""
     if url is None:
         home.root.mkdir(parents=True, exist_ok=True)
+        if home.catalog.exists() and home.catalog.stat().st_size == 0 and home.previews.exists():
+            raise _damaged(home, "it is empty, and there are previews of its pictures")
         url = f"sqlite:///{home.catalog}"
     engine = create_engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
     try:
         _migrate(engine)
+        if engine.dialect.name == "sqlite":
+            with engine.connect() as connection:  # kept in the file; only now, for a refused one stays as it is
+                connection.execute(text("PRAGMA journal_mode = WAL"))
     except DatabaseError as error:
         engine.dispose()
-        raise DamagedCatalog(
-            f"{home.catalog} cannot be read as a catalog ({error.orig}). It was left as it is: "
-            "restore a backup in its place, or move it away to start an empty one."
-        ) from error
+        raise _damaged(home, error.orig) from error
     return engine
+
+
+def _damaged(home: Home, reason: object) -> DamagedCatalog:
+    return DamagedCatalog(
+        f"{home.catalog} cannot be read as a catalog ({reason}). It was left as it is: "
+        "restore a backup in its place, or move it away to start an empty one."
+    )
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA busy_timeout = 30000")
-    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # what was answered with success survives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
 

@@ -1,0 +1,101 @@
+"""`likeness serve`: one URL, restarts what dies, stops everything it started."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+PATIENCE = 90  # seconds; Streamlit takes a while to import on a busy machine
+
+
+def free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def children_of(pid):
+    listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return {int(line.split(None, 1)[0]): line for line in listed.splitlines()}
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"waited {PATIENCE} s for {what}")
+
+
+@pytest.fixture
+def served(settings, tmp_path):
+    """A running `likeness serve`: (process, port, api_port)."""
+    port, api_port = free_ports(2)
+    command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--api-port", str(api_port)]
+    environment = {**os.environ, "LIKENESS_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+    log = open(tmp_path / "log", "wb")  # noqa: SIM115
+    process = subprocess.Popen([*command], env=environment, stdout=log, stderr=log)
+    try:
+        wait_until(
+            lambda: b"Likeness is at" in (tmp_path / "log").read_bytes() or process.poll() is not None, "the URL"
+        )
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        yield process, port, api_port
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(30)
+        log.close()
+
+
+def test_page_and_api_share_one_origin_survive_a_crash_and_stop_together(served):
+    process, port, api_port = served
+    page = f"http://localhost:{port}"
+    children = children_of(process.pid)
+    (api,) = [pid for pid, line in children.items() if "uvicorn" in line]
+
+    html = httpx.get(page).text
+    through_page = httpx.get(f"{page}/v1/health").json()
+    directly = httpx.get(f"http://localhost:{api_port}/v1/health").json()
+    made = httpx.post(f"{page}/v1/collections", json={"name": "photos"})
+    foreign = httpx.post(f"{page}/v1/collections", json={"name": "x"}, headers={"Origin": "http://evil.example"})
+    os.kill(api, signal.SIGKILL)
+    wait_until(lambda: httpx.get(f"{page}/v1/health").status_code == 503, "the page to say that the API is down")
+    wait_until(lambda: httpx.get(f"{page}/v1/collections").status_code == 200, "the API's return")
+    kept = httpx.get(f"{page}/v1/collections").json()["items"]
+    process.send_signal(signal.SIGTERM)
+    process.wait(30)
+
+    assert "<html" in html
+    assert through_page == directly
+    assert made.status_code == 201
+    assert foreign.status_code == 403
+    assert [item["name"] for item in kept] == ["photos"]
+    assert len(children) == 4
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+
+
+def test_a_taken_port_is_said_in_one_sentence(settings):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port)]
+        environment = {**os.environ, "LIKENESS_HOME": str(settings.home)}
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+
+    assert process.returncode == 1
+    assert f"Port {port} on 127.0.0.1 cannot be used" in process.stderr
