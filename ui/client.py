@@ -296,7 +296,7 @@ class Likeness:
 
     @staticmethod
     def _of(collection: str, rest: str = "") -> str:
-        """The path of something in a collection; its name may hold spaces, slashes or any letter."""
+        """The path of something in a collection; its name may hold spaces, marks or any letter."""
         return f"/v1/collections/{quote(collection, safe='')}" + (f"/{rest}" if rest else "")
 
     def _send(self, method: str, path: str, **body: Any) -> httpx.Response:

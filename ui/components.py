@@ -13,6 +13,8 @@ from typing import Any, TypedDict
 
 import streamlit as st
 
+from ui.faults import in_one_sentence
+
 HERE = Path(__file__).parent / "grid"
 
 
@@ -50,7 +52,8 @@ def _told(key: str, name: str, then: Callable[[Any], None]) -> Callable[[], None
     def callback() -> None:
         said = st.session_state[key].get(name)
         if said is not None:
-            then(said)
+            with in_one_sentence():
+                then(said)
 
     return callback
 
@@ -98,8 +101,7 @@ def drop_zone(collection: str, exists: bool, job: int | None, on_show: Callable[
     `on_show` gets the collection whose pictures the person wants to see.
     """
     data = {"collection": collection, "exists": exists, "job": job}
-    # "done" only makes the page run again: there may be a collection that the sidebar does not know yet.
-    _upload(data=data, key="upload", on_show_change=_told("upload", "show", on_show), on_done_change=_nothing)
+    _upload(data=data, key="upload", on_show_change=_told("upload", "show", on_show))
 
 
 def job_list(mode: str, collection: str | None = None, job: int | None = None) -> None:

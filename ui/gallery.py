@@ -13,8 +13,8 @@ collection = collection_or_stop()
 
 
 def remember(view: dict[str, Any]) -> None:
-    """Keep the view in the address, but for what is usual."""
-    keep_in_address(**{name: "" if view[name] == "newest" else view[name] for name in NAMES})
+    """Keep the view in the address."""
+    keep_in_address(**{name: view.get(name, "") for name in NAMES})
 
 
 components.gallery(

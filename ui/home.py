@@ -10,21 +10,21 @@ from ui.state import FIRST_NAME, api, choose, chosen, go
 
 def add_pictures(names: list[str]) -> None:
     """Three ways in."""
-    into = FIRST_NAME
-    if names:
-        into = st.selectbox(
-            "Add to",
-            names,
-            index=names.index(chosen() or names[0]),
-            accept_new_options=True,
-            help="Choose a collection, or type the name of a new one.",
-            width=320,
-        )
+    if not st.session_state.get("into"):
+        st.session_state["into"] = chosen() or FIRST_NAME
+    into = st.selectbox(
+        "Add to",
+        names or [FIRST_NAME],
+        key="into",
+        accept_new_options=True,
+        help="Choose a collection, or type the name of a new one.",
+        width=320,
+    )
     drop, path, demo = st.tabs(["Drop pictures", "A path on this machine", "The demo"])
     with path:
         job = import_path(into, into in names)
     with drop:
-        components.drop_zone(into, exists=into in names, job=job, on_show=lambda name: go("gallery.py", c=name))
+        components.drop_zone(into, exists=into in names, job=job, on_show=lambda name: go("gallery", c=name))
     with demo:
         st.markdown("To see everything at work on pictures that come with Likeness, run this in a terminal:")
         st.code("likeness demo", language=None)
@@ -85,11 +85,14 @@ def change(collection: Collection) -> None:
 
 collections = api().collections()
 st.title("Collections" if collections else "Likeness")
-if not collections:
-    st.markdown(
-        "Likeness finds the pictures that look alike in your own collection, and turns a handful of your labels into a "
-        "classifier; everything stays on this machine."
-    )
-add_pictures([one["name"] for one in collections])
+# What comes and goes has a place of its own: the drop zone below must not move, or its uploads would stop.
+with st.container():
+    if not collections:
+        st.markdown(
+            "Likeness finds the pictures that look alike in your own collection, and turns a handful of your labels "
+            "into a classifier; everything stays on this machine."
+        )
+with st.container():
+    add_pictures([one["name"] for one in collections])
 for one in collections:
     card(one)

@@ -22,9 +22,9 @@ if view == "predictions":
         {"predicted": st.query_params.get("predicted", "")},
         mode="predictions",
         on_similar=lambda ids: go_to_similar(collection, ids),
-        on_view=lambda now: keep_in_address(predicted=now["predicted"]),
+        on_view=lambda now: keep_in_address(predicted=now.get("predicted", "")),
     )
 elif view == "accuracy":
-    components.probe_report(collection, on_pictures=lambda cell: go("gallery.py", c=collection, **cell))
+    components.probe_report(collection, on_pictures=lambda cell: go("gallery", c=collection, **cell))
 else:
     components.label_queue(collection)

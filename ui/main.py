@@ -6,16 +6,15 @@ Streamlit runs this file again for every click. All HTTP is in `ui/client.py`; w
 
 from __future__ import annotations
 
-import logging
+import time
 from pathlib import Path
 
 import streamlit as st
 
 from ui import components
-from ui.client import ApiError
+from ui.faults import in_one_sentence
 from ui.state import api, choose, chosen
 
-log = logging.getLogger("likeness.page")
 ICON = str(Path(__file__).parent / "icon.png")
 SIDEBAR = 232  # pixels
 
@@ -40,11 +39,12 @@ def sidebar() -> None:
     """The chosen collection and what is running."""
     names = [one["name"] for one in api().collections()]
     wanted = st.query_params.get("c") or chosen()
+    place = st.sidebar.container()  # also when it stays empty, so that the tray below does not move
     if names:
         choose(wanted if wanted in names else names[0])
         if st.session_state.get("box") != chosen():
             st.session_state["box"] = chosen()
-        st.sidebar.selectbox("Collection", names, key="box", on_change=change_collection)
+        place.selectbox("Collection", names, key="box", on_change=change_collection)
         if wanted is not None and wanted not in names:
             st.toast(f"There is no collection called “{wanted}” here.")
     else:
@@ -56,6 +56,7 @@ def sidebar() -> None:
 def change_collection() -> None:
     """Another collection: what the address said about the old one goes."""
     st.query_params.clear()
+    st.session_state.pop("into", None)
     choose(st.session_state["box"])
 
 
@@ -73,16 +74,11 @@ page = st.navigation(
         st.Page("jobs.py", title="Jobs", icon=":material/checklist:"),
     ]
 )
-going = st.session_state.pop("go", None)
-if going is not None:
-    to, address = going
-    st.switch_page(to, query_params=address)
-try:
+if "go" in st.session_state:
+    to, address, until = st.session_state["go"]
+    if to != page.url_path and time.monotonic() < until:
+        st.switch_page(f"{to}.py", query_params=address)
+    del st.session_state["go"]
+with in_one_sentence():
     sidebar()
     page.run()
-except ApiError as error:
-    st.error(error.detail)
-    st.button("Try again")
-except Exception:  # a fault of ours: the log has it, the person gets one sentence
-    log.exception("The page %r failed", page.title)
-    st.error("Something went wrong on this page. The log of `likeness serve` says what; reloading may help.")

@@ -7,11 +7,13 @@ clears it when a page is chosen in the sidebar; the session remembers the collec
 from __future__ import annotations
 
 import os
+import time
 
 import streamlit as st
 
 from ui.client import DEFAULT_URL, Likeness
 
+LEAVING = 5.0  # seconds after which we stop trying to reach a page
 FIRST_NAME = "photos"  # what the first collection is called when nobody says otherwise
 
 
@@ -44,13 +46,16 @@ def choose(name: str | None) -> None:
 
 
 def go(page: str, **address: str) -> None:
-    """Leave for another page. Callbacks cannot switch themselves; `main.py` does it at the start of the run."""
-    st.session_state["go"] = (page, address)
+    """Leave for another page; `main.py` does it, at the start of the run.
+
+    Kept until we are there: a rerun that the browser asks for meanwhile still names the old page, and would win.
+    """
+    st.session_state["go"] = (page, address, time.monotonic() + LEAVING)
 
 
 def go_to_similar(collection: str, ids: list[int]) -> None:
     """Leave for the pictures like these."""
-    go("search.py", c=collection, like=",".join(str(one) for one in ids))
+    go("search", c=collection, like=",".join(str(one) for one in ids))
 
 
 def keep_in_address(**values: str) -> None:

@@ -2,6 +2,25 @@
 // what the selection can do, labels by key, the large view, undo, and one sentence for whatever goes wrong.
 
 const ROOM = 380; // the least height in pixels
+const QUERY = 100; // the API searches with at most this many pictures
+
+/** What Python was told and will repeat in `data`: an echo, which must not undo what the person has done since. */
+class Told {
+  constructor() {
+    this.open = [];
+  }
+
+  add(state) {
+    this.open.push(JSON.stringify(state));
+  }
+
+  /** True when `state` is such an echo. Python answers in order, but may skip some. */
+  isEcho(state) {
+    const at = this.open.indexOf(JSON.stringify(state));
+    if (at >= 0) this.open.splice(0, at + 1);
+    return at >= 0;
+  }
+}
 
 class Board {
   constructor(root, data) {
@@ -13,6 +32,7 @@ class Board {
     this.chosen = el("div.chosen", { role: "toolbar", "aria-label": "Selected pictures", hidden: true });
     root.append(this.bar, this.body, this.chosen);
     this.toast = new Toast(root);
+    this.told = new Told();
     this.labels = new Labels(this.collection, this.toast);
     this.grid = new PictureGrid(this.body, this.actions());
     this.grid.size = Number(localStorage.getItem("likeness.size")) || 168;
@@ -50,9 +70,9 @@ class Board {
     };
     return {
       open: (position) => this.viewer.open(position),
-      similar: (images) => images.length && this.similar(images.map((image) => image.id)),
+      similar: (images) => images.length && this.similar(images.slice(0, QUERY).map((image) => image.id)),
       label: safely((key, images) => this.giveKey(key, images)),
-      unlabel: safely((images) => this.give(images, images.find((i) => i.class)?.class ?? "", "none")),
+      unlabel: safely((images) => this.unlabel(images)),
       undo: safely(async () => (await this.labels.back("undo")) && this.fresh()),
       redo: safely(async () => (await this.labels.back("redo")) && this.fresh()),
       remove: safely((images) => this.remove(images)),
@@ -120,6 +140,17 @@ class Board {
     this.grid.repaint();
     const what = answer === "none" ? "without a class now" : `labelled “${name}”`;
     this.toast.say(`${count(images.length, "picture")} ${what}.`, { action: () => this.actions().undo() });
+  }
+
+  /** Take the class away from each picture that has one: one action a class. */
+  async unlabel(images) {
+    const labelled = images.filter((image) => image.class);
+    for (const name of new Set(labelled.map((image) => image.class)))
+      await this.give(
+        labelled.filter((image) => image.class === name),
+        name,
+        "none",
+      );
   }
 
   async remove(images) {

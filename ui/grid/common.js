@@ -131,6 +131,16 @@ function ask(root, question, yes) {
   });
 }
 
+// A rerun that a component asks for names the page it is on. Asked for while the person is leaving that page, it would
+// bring them back: from the click that leaves until the next page's component is there, nothing is told.
+const LEAVES = ["show", "similar", "pictures"];
+const PATIENCE = 5000; // ms
+const leaving = (window.likenessLeaving ??= { since: 0 });
+if (!leaving.watched) {
+  leaving.watched = true;
+  document.addEventListener("click", (event) => event.target.closest?.('[data-testid="stSidebarNavLink"]') && (leaving.since = Date.now()), true);
+}
+
 /** Streamlit calls a component again when its data or the theme changes: keep the one that is there and update it. */
 function mount(component, Part) {
   const { parentElement, data, setTriggerValue } = component;
@@ -140,9 +150,14 @@ function mount(component, Part) {
     parentElement.append(root);
     part = parentElement.likeness = new Part(root, data);
     part.root = root;
+    leaving.since = 0;
   }
   const turn = (part.turn = {});
-  part.tell = setTriggerValue;
+  part.tell = (name, value) => {
+    if (Date.now() - leaving.since < PATIENCE && !LEAVES.includes(name)) return;
+    if (LEAVES.includes(name)) leaving.since = Date.now();
+    setTriggerValue(name, value);
+  };
   part.update(data);
   return () => {
     if (part.turn !== turn) return; // a later call has taken over

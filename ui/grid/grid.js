@@ -57,9 +57,11 @@ class PictureGrid {
     const top = keepPlace ? this.scroller.scrollTop : 0;
     if (!keepPlace) this.focus = this.anchor = 0;
     const signal = this.abort.signal;
+    this.scroller.setAttribute("aria-busy", "true"); // what is shown is of the last question until the answer is here
     const first = keepPlace ? Math.floor((this.rows(top) * this.columns) / PAGE) || 0 : 0;
     const page = await source(first * PAGE, PAGE, signal);
     if (signal.aborted) return;
+    this.scroller.setAttribute("aria-busy", "false");
     this.items = [];
     this.clearTiles();
     this.take(first, page);

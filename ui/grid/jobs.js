@@ -60,10 +60,15 @@ function outcome(job) {
   const { result } = job;
   if (job.state === "failed") return job.error ?? "It failed; the log says more.";
   if (!result) return job.message;
-  if (job.kind === "training") return result.verdict ?? job.message;
+  if (job.kind === "training") return result.sentence ?? result.verdict ?? job.message;
+  const number = (n) => (n ?? 0).toLocaleString("en");
   if (job.kind === "import") {
-    const number = (value) => (typeof value === "number" ? value : (value?.length ?? 0));
-    return `${count(number(result.added), "picture")} added, ${number(result.known).toLocaleString("en")} known already, ${number(result.refused).toLocaleString("en")} refused.`;
+    const added = count(result.added_total ?? result.added?.length ?? 0, "picture");
+    return `${added} added, ${number(result.known)} known already, ${number(result.refused?.length)} refused.`;
+  }
+  if (job.kind === "index") {
+    const rate = result.images_per_second ? `, ${number(Math.round(result.images_per_second))} a second` : "";
+    return `${count(result.indexed ?? 0, "picture")} can be searched; ${number(result.encoded)} new${rate}.`;
   }
   return job.message;
 }
@@ -77,7 +82,10 @@ class Jobs {
     root.append(this.list);
     this.running = new Set();
     this.cards = new Map(); // job id → {card, state}
-    this.deaf = hear(({ what }) => what === "jobs" && this.look());
+    this.deaf = hear(({ what }) => {
+      if (what === "jobs") this.look();
+      if (what === "finished" && data.mode === "tray") this.tell("finished", Date.now());
+    });
     this.look();
   }
 

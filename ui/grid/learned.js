@@ -31,8 +31,7 @@ function confusionTable({ classes, confusion }, open) {
     );
   return el(
     "table.confusion",
-    {},
-    el("caption", {}, "Rows: your label. Columns: what the classifier said before it had seen that label."),
+    { "aria-label": "Confusion table" },
     el("thead", {}, el("tr", {}, el("th"), classes.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, confusion.map((row, i) => el("tr", {}, el("th", { scope: "row" }, classes[i]), row.map((n, j) => cell(n, i, j))))),
   );

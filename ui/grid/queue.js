@@ -101,6 +101,10 @@ class Queue {
   }
 
   async refill(keep = 1) {
+    if (!this.waiting.length) {
+      this.message.hidden = false;
+      this.message.replaceChildren(el("p", {}, "Choosing pictures whose labels would teach most…"));
+    }
     try {
       await this.sending;
       const { items } = await get(of(this.collection, `suggestions?limit=${AHEAD}`));
@@ -108,9 +112,11 @@ class Queue {
       const known = new Set([...this.seen, ...kept.map(({ image }) => image.id)]);
       this.waiting = [...kept, ...items.filter(({ image }) => !known.has(image.id))];
     } catch (error) {
-      this.toast.fail(error);
+      this.trouble = error instanceof Sentence ? error.message : null;
+      if (this.waiting.length) this.toast.fail(error);
     }
     this.show();
+    this.trouble = null;
   }
 
   show() {
@@ -118,8 +124,9 @@ class Queue {
     this.message.hidden = Boolean(item);
     this.picture.hidden = !item;
     if (!item) {
+      this.shown = null;
       this.picture.removeAttribute("src");
-      this.message.replaceChildren(el("p", {}, "No picture is waiting for a label."), el("button", { type: "button", onclick: () => (this.seen.clear(), this.refill()) }, "Look again"));
+      this.message.replaceChildren(el("p", {}, this.trouble ?? "No picture is waiting for a label."), el("button", { type: "button", onclick: () => (this.seen.clear(), this.refill()) }, "Look again"));
       this.caption.textContent = "";
       this.coming.replaceChildren();
       return;

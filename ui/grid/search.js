@@ -10,13 +10,13 @@ class Search extends Board {
     this.view = { text: "" };
     this.file = el("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "Picture to search with", onchange: () => this.file.files[0] && this.ask(this.file.files[0]) });
     this.strip = el("div.strip", { role: "group", "aria-label": "Searching with" });
-    this.find = this.search("Only file name, class or folder", settled((event) => this.narrow(event.target.value.trim()), 250));
+    this.find = this.search("Only file name, class or folder", settled(() => this.narrow(this.find.value.trim()), 250));
     this.took = el("span.quiet.small");
     this.hint = el("p.hint.quiet.small");
     this.bar.replaceChildren(this.find, this.hint, this.took, this.status, this.sizeSlider(), this.helpButton());
     root.prepend(this.strip, this.file);
     this.tellQuery = settled(() => {
-      this.sent = JSON.stringify(this.query());
+      this.told.add(this.query());
       this.tell("query", this.query());
     }, 300);
     root.addEventListener("dragover", (event) => {
@@ -54,9 +54,8 @@ class Search extends Board {
   update(data) {
     const given = JSON.stringify([data.collection, data.query]);
     if (this.given === given) return;
-    const first = !this.given;
     this.given = given;
-    if (!first && JSON.stringify(data.query) === this.sent) return; // Python repeats what we told it
+    if (this.told.isEcho(data.query)) return;
     this.collection = this.labels.collection = data.collection;
     this.refreshClasses();
     this.take(data.query);
@@ -76,7 +75,7 @@ class Search extends Board {
     const ids = (name) => (address.get(name) ?? "").split(",").filter(Boolean).map((id) => (/^\d+$/.test(id) ? Number(id) : id));
     this.tellQuery.stop();
     this.take({ positive: [...ids("like"), ...ids("query")], negative: ids("not"), text: address.get("text") ?? "" });
-    this.sent = JSON.stringify(this.query());
+    this.told.add(this.query()); // Python reads the same address when it runs next
   }
 
   /** Search with what is chosen now. */

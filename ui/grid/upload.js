@@ -186,8 +186,8 @@ class Upload {
           this.say((number + now.progress) / jobs.length, `Reading pictures${which}: ${now.message}`);
         });
         const got = job.result ?? {};
-        result.added += typeof got.added === "number" ? got.added : (got.added?.length ?? 0);
-        result.known += typeof got.known === "number" ? got.known : (got.known?.length ?? 0);
+        result.added += got.added_total ?? got.added?.length ?? 0;
+        result.known += got.known ?? 0;
         result.refused.push(...(got.refused ?? []));
         if (job.state === "failed") wrong.push(job.error);
         tellOthers("images", collection);
@@ -243,7 +243,7 @@ class Upload {
           )
         : "",
     );
-    if (result) this.tell("done", Date.now());
+    if (result) tellOthers("finished", this.collection); // there may be a collection that the sidebar does not know yet
   }
 }
 

@@ -55,7 +55,7 @@ class Viewer {
       ),
       similar ? el("button.primary", { type: "button", onclick: () => (this.dialog.close(), similar([image])) }, "Find similar") : "",
       label ? el("p.quiet.small", {}, "Press 1–9 to give it the class with that key, ← and → for the pictures beside it.") : "",
-      el("a.small", { href: `/v1/images/${image.id}/original`, target: "_blank", rel: "noopener" }, "Open the original"),
+      el("a.small", { href: `/v1/images/${image.id}/original`, download: image.name }, "Save the original"),
     );
   }
 

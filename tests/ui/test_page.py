@@ -1,0 +1,175 @@
+"""The page, as a person meets it: a real browser, the real server, real photographs."""
+
+import io
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.pictures import views
+from tests.ui.conftest import Site, free_port, started, stopped
+
+SLOW = 180_000  # ms; the first index exports its encoder, which takes 10 s on an idle machine
+SUBJECTS = {"galaxies": "night sky", "coffee": "cup"}  # photograph -> the class a person would give it
+EACH = 9
+expect.set_options(timeout=30_000)
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """A fresh window; what goes wrong inside it fails the test, and so does any request to elsewhere."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    page, wrong = context.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(f"JavaScript: {error}"))
+    page.on(
+        "request",
+        lambda request: re.match(r"(https?|wss?)://(?!127\.0\.0\.1)", request.url) and wrong.append(request.url),
+    )
+    yield page
+    context.close()
+    assert wrong == []
+
+
+@contextmanager
+def seen(page: Page, folder: Path) -> Iterator[None]:
+    """Keep a picture of the page when what is inside fails."""
+    try:
+        yield
+    except BaseException:
+        path = folder / "page.png"
+        page.screenshot(path=path)
+        print(f"The page as it was: {path}", file=sys.stderr)
+        raise
+
+
+def zipped() -> bytes:
+    """A zip of two folders, each holding cuts of one photograph."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for subject in SUBJECTS:
+            for number, view in enumerate(views(subject, EACH)):
+                picture = io.BytesIO()
+                view.save(picture, "PNG")
+                archive.writestr(f"{subject}/{subject}-{number}.png", picture.getvalue())
+        archive.writestr("notes.txt", "not a picture")
+    return buffer.getvalue()
+
+
+def pictures(page: Page, **what: Any) -> Locator:
+    """The pictures on show."""
+    return page.get_by_role("listbox", name="Pictures").get_by_role("option", **what)
+
+
+def tiles(page: Page) -> list[str]:
+    """What the pictures on show are called, in their order."""
+    found = pictures(page).evaluate_all("all => all.map((one) => one.getAttribute('aria-label'))")
+    return [name for name in found if name]
+
+
+def label_five(page: Page, subject: str, class_: str) -> None:
+    """Find `subject` by its file name, select five with Shift, and give them a class that does not exist yet."""
+    page.get_by_label("Only file name, class or folder").fill(subject)
+    expect(pictures(page, name=re.compile(f"^{subject}-"))).to_have_count(EACH)
+    expect(pictures(page)).to_have_count(EACH)
+    pictures(page).nth(0).click()
+    pictures(page).nth(4).click(modifiers=["Shift"])
+    expect(page.get_by_text("5 selected")).to_be_visible()
+    page.get_by_label("Name of a new class").fill(class_)
+    page.get_by_label("Name of a new class").press("Enter")
+    expect(page.get_by_text(f"5 pictures labelled “{class_}”.")).to_be_visible()
+    page.keyboard.press("Escape")
+
+
+def test_a_zip_becomes_a_classifier_with_a_few_clicks(site: Site, page: Page, tmp_path: Path) -> None:
+    with seen(page, tmp_path):
+        page.goto(site.page)
+        expect(page.get_by_text("finds the pictures that look alike")).to_be_visible()
+
+        # a zip goes in, and what is in it can be searched
+        page.get_by_label("Choose files or a zip").set_input_files(
+            {"name": "holiday.zip", "mimeType": "application/zip", "buffer": zipped()}
+        )
+        show = page.get_by_role("button", name="Show them")
+        show.wait_for(timeout=SLOW)
+        expect(page.get_by_text(f"{2 * EACH} pictures added.")).to_be_visible()
+        expect(page.get_by_text("1 file refused")).to_be_visible()
+        show.click()
+        expect(pictures(page)).to_have_count(2 * EACH)
+
+        # a click on one picture, then those like it
+        pictures(page, name=re.compile("^galaxies-4")).click()
+        page.get_by_role("button", name="Find similar").click()
+        expect(pictures(page)).to_have_count(2 * EACH - 1)  # all but the one that was asked with
+        nearest = tiles(page)
+        assert [name.split("-")[0] for name in nearest] == ["galaxies"] * (EACH - 1) + ["coffee"] * EACH
+        scores = [float(re.search(r"score ([\d.-]+)", name)[1]) for name in nearest]  # type: ignore[index]
+        assert scores == sorted(scores, reverse=True)
+
+        # five labels for each of two classes, and the rest is sorted
+        page.get_by_role("button", name="New search").click()
+        for subject, class_ in SUBJECTS.items():
+            label_five(page, subject, class_)
+        page.get_by_role("link", name="Label").click()
+        page.get_by_text("Predictions", exact=True).click()
+        right = []
+        for subject, class_ in SUBJECTS.items():
+            chip = page.get_by_role("button", name=re.compile(f"^{class_} "))
+            chip.click()
+            expect(chip).to_have_attribute("aria-pressed", "true")
+            expect(page.get_by_role("listbox", name="Pictures")).to_have_attribute("aria-busy", "false")
+            guessed = re.compile(rf"^{subject}-\d\.png, looks like {class_}, \d+ %")
+            right += [name for name in tiles(page) if guessed.match(name)]
+        assert len(right) >= 6  # of the 8 without a label, by an encoder that has not learnt anything yet
+
+
+def test_a_link_reopens_the_same_search(site: Site, page: Page, tmp_path: Path) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{site.page}/search?c=photos&like=1,2&not=18")
+
+        expect(page.get_by_role("group", name="Searching with").get_by_role("img")).to_have_count(3)
+        expect(pictures(page, name=re.compile("score")).first).to_be_visible()
+
+
+def test_keys_label_one_picture_after_another_and_ctrl_z_takes_the_last_back(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{site.page}/label?c=photos")
+        first = page.get_by_role("button", name=re.compile(r"^night sky, \d+ label"))
+        before = int(re.search(r"\d+", first.get_attribute("aria-label") or "")[0])  # type: ignore[index]
+        picture = page.get_by_role("group", name="Picture to label").get_by_role("img")
+        name = picture.get_attribute("alt")
+
+        page.keyboard.press("1")
+        expect(picture).not_to_have_attribute("alt", name or "")
+        expect(first).to_have_attribute("aria-label", f"night sky, {before + 1} labels")
+
+        page.keyboard.press("Control+z")
+        expect(picture).to_have_attribute("alt", name or "")
+        expect(first).to_have_attribute("aria-label", f"night sky, {before} labels")
+
+
+def test_without_the_api_the_page_says_so_in_one_sentence(page: Page, tmp_path: Path) -> None:
+    port, nobody = free_port(), free_port()
+    address = f"http://127.0.0.1:{port}"
+    process = started(
+        [sys.executable, "-m", "app.page"],
+        f"{address}/_stcore/health",
+        tmp_path / "page.log",
+        {"LIKENESS_PORT": str(port), "LIKENESS_API_PORT": str(nobody), "LIKENESS_HOME": str(tmp_path)},
+    )
+    try:
+        with seen(page, tmp_path):
+            page.goto(f"{address}/gallery")
+
+            expect(page.get_by_text("Likeness does not answer").first).to_be_visible()
+            expect(page.get_by_text("Traceback")).to_have_count(0)
+    finally:
+        stopped(process)
