@@ -27,11 +27,15 @@ class Home:
     def models(self) -> Path:
         return self.root / "models"
 
+    @property
+    def previews(self) -> Path:
+        return self.root / "previews"
+
     def original(self, sha256: str) -> Path:
         return self.root / "originals" / sha256[:2] / sha256
 
     def preview(self, sha256: str, suffix: str) -> Path:
-        return self.root / "previews" / sha256[:2] / f"{sha256}.{suffix}"
+        return self.previews / sha256[:2] / f"{sha256}.{suffix}"
 
     def rendition(self, sha256: str) -> Path:
         return self.root / "renditions" / sha256[:2] / f"{sha256}.jpg"

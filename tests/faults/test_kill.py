@@ -1,0 +1,152 @@
+"""SIGKILL at any moment: nothing that was reported as done is lost, and nothing half done is ever seen."""
+
+import random
+import time
+
+import numpy as np
+import pytest
+
+from indexer.catalog import collection_named, open_catalog
+from indexer.embed import embed_missing
+from indexer.images import Filter, contents_of, get_images, read_preview, select_ids
+from indexer.importer import import_sources
+from indexer.index import open_index, publish, read_published
+from indexer.labels import current_labels
+from indexer.sources import scan
+from indexer.vectors import VectorStore
+from model.files import PARTIAL
+from tests.faults.kill import Child
+from tests.indexer.helpers import tree, unit_vectors
+from tests.pictures import write_folders
+
+SUBJECTS, EACH = ("cat", "coffee", "rocket"), 8
+TOTAL = len(SUBJECTS) * EACH
+
+
+@pytest.fixture
+def many(tmp_path):
+    """24 pictures: six batches of the children."""
+    write_folders(tmp_path / "many", SUBJECTS, EACH)
+    return tmp_path / "many"
+
+
+def acknowledged(line: str) -> int:
+    """How many pictures a line of progress says are done."""
+    return int(line.split(" of ")[0])
+
+
+@pytest.mark.parametrize("batches", [1, 3, 5])
+def test_a_killed_import_loses_no_committed_batch_and_the_next_has_every_image_once(home, many, batches):
+    before = tree(many)
+    child = Child("import_folder", home.root, many)
+    child.wait_for_lines(batches)
+    said = child.kill()
+    engine = open_catalog(home)
+    photos = collection_named(engine, "photos")
+    kept = get_images(engine, select_ids(engine, photos, Filter()).tolist())
+
+    result = import_sources(engine, home, photos, scan([many]), workers=2)
+
+    found = get_images(engine, select_ids(engine, photos, Filter()).tolist())
+    assert len(kept) >= acknowledged(said[-1])
+    assert (result.known, result.added_total, result.refused) == (len(kept), TOTAL - len(kept), [])
+    assert found[: len(kept)] == kept
+    assert len({image.sha256 for image in found}) == len(found) == TOTAL
+    assert all(read_preview(home, image) for image in found)
+    assert tree(many) == before
+    engine.dispose()
+
+
+def test_a_killed_import_leaves_no_process_behind(home, many):
+    child = Child("import_folder", home.root, many)
+    child.wait_for_lines(1)
+    working = child.left_behind()
+
+    child.kill()
+
+    assert len(working) > 1  # itself and its workers
+    deadline = time.monotonic() + 30
+    while child.left_behind() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert child.left_behind() == []
+
+
+def test_an_import_killed_at_random_moments_again_and_again_still_ends_with_every_image_once(home, many):
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+
+    for _ in range(4):
+        child = Child("import_folder", home.root, many)
+        time.sleep(chance.uniform(0.2, 2.5))
+        child.kill()
+    Child("import_folder", home.root, many).end()
+
+    engine = open_catalog(home)
+    photos = collection_named(engine, "photos")
+    shas = [sha256 for _, sha256, _ in contents_of(engine, photos)]
+    assert len(shas) == len(set(shas)) == TOTAL
+    engine.dispose()
+
+
+@pytest.mark.parametrize("batches", [1, 4])
+def test_embedding_that_was_killed_encodes_again_only_what_was_not_finished(
+    engine, home, photos, bring, many, model_folder, encoder, batches
+):
+    bring(many)
+    child = Child("embed", home.root, model_folder)
+    child.wait_for_lines(batches)
+    said = child.kill()
+    shas = [sha256 for _, sha256, _ in contents_of(engine, photos)]
+    store = VectorStore(home.vectors(encoder.info.fingerprint), encoder.info.dim)
+    missing = store.missing(shas)
+    before = store.get(shas)
+
+    result = embed_missing(engine, home, photos, encoder)
+
+    assert len(missing) <= TOTAL - acknowledged(said[-1])
+    assert result.encoded == len(missing)
+    positions, vectors = store.get(shas)
+    assert len(positions) == TOTAL
+    assert np.array_equal(vectors[before[0]], before[1])
+
+
+def test_publishing_killed_before_any_step_to_the_disk_leaves_the_old_index_or_the_new_one(tmp_path):
+    seen = []
+    for nth in range(1, 20):
+        folder = tmp_path / str(nth)
+        publish(folder, np.arange(50), unit_vectors(50, seed=1))
+        old = read_published(folder).sha256
+        said = Child("publish", folder, 2, nth).end()
+
+        index = open_index(folder)
+
+        is_new = index.published.sha256 != old
+        assert np.array_equal(index.vectors, unit_vectors(50, seed=2 if is_new else 1))
+        seen.append("new" if is_new else "old")
+        if said == ["published"]:
+            break
+        publish(folder, np.arange(50), unit_vectors(50, seed=3))
+        assert not list(folder.glob(f"{PARTIAL}*"))
+        assert len(list(folder.iterdir())) == 2
+
+    assert seen == sorted(seen, reverse=True)  # old until the commit, new from then on
+    assert seen.count("old") >= 4
+    assert seen.count("new") >= 2
+    assert said == ["published"]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_label_that_was_acknowledged_survives_a_kill(engine, home, photos, bring, many, count):
+    ids = [item["id"] for item in bring(many).added]
+    child = Child("label", home.root, "cat", *ids)
+    child.wait_for_lines(1)
+    child.go()
+    child.wait_for_lines(1 + count)
+
+    said = child.kill()
+
+    labelled = [item.image_id for item in current_labels(engine, photos)]
+    acknowledged_ids = [int(line) for line in said[1:]]
+    assert labelled[: len(acknowledged_ids)] == acknowledged_ids
+    assert len(labelled) <= len(acknowledged_ids) + 1
