@@ -36,7 +36,7 @@ function curve(rows) {
     if (quality) drawing.append(svg("text", { x: width - right + 6, y: y + 4, class: "quality" }, (quality.from + ((quality.to - quality.from) * k) / 3).toFixed(2)));
   }
   const epochs = points.at(-1).epoch;
-  drawing.append(svg("text", { x: left, y: height - 6, class: "axis" }, `epoch ${points[0].epoch}`), svg("text", { x: width - right, y: height - 6, "text-anchor": "end", class: "axis" }, `epoch ${epochs}`));
+  drawing.append(svg("text", { x: left, y: height - 6, class: "axis" }, `epoch ${Math.ceil(points[0].epoch)}`), svg("text", { x: width - right, y: height - 6, "text-anchor": "end", class: "axis" }, `epoch ${Math.ceil(epochs)}`));
   drawing.append(svg("path", { d: path(points, loss.y, "loss"), class: "loss" }));
   if (quality) {
     drawing.append(svg("path", { d: path(good, quality.y, "quality"), class: "quality" }));
@@ -122,11 +122,14 @@ class Jobs {
     if (!this.gone) this.timer = setTimeout(() => this.look(), busy ? 1000 : this.data.mode === "tray" ? 5000 : 3000);
   }
 
-  /** Tell the grids, and Python, when a job that was running has ended. */
+  /** Tell the grids, and Python, when a job has ended: one that was running, or one that came and went between two looks. */
   notice(jobs) {
+    const newest = Math.max(0, ...jobs.map((job) => job.id));
+    const known = this.newest ?? newest;
+    this.newest = Math.max(known, newest);
     for (const job of jobs) {
       if (!FINISHED.includes(job.state)) this.running.add(job.id);
-      else if (this.running.delete(job.id)) {
+      else if (this.running.delete(job.id) || job.id > known) {
         tellOthers("images", job.collection);
         this.tell?.("finished", job.id);
       }
