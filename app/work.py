@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,10 @@ def train(
     adopt = chosen.pop("adopt", None) or "never"
     if adopt not in ("better", "always", "never"):
         raise BadInput(f"--adopt is better, always or never, not {adopt!r}.")
+    earlier = None
     if init not in ("default", "random") and not init.startswith("timm:"):
-        init = find_model(home, init).fingerprint
+        earlier = find_model(home, init)
+        init = earlier.fingerprint
     with home.lock(collection.id, collection.name, "training"):
         rows = contents_of(workspace.engine, collection)
         native = median_side(workspace.engine, collection)
@@ -178,10 +180,13 @@ def train(
         deciding = repr((init, backbone, settings, [sha256 for _, sha256, _ in rows]))
         run = home.run(f"{training_runs(collection)}{hashlib.sha256(deciding.encode()).hexdigest()[:12]}")
         trained = pretrain(pixels, start, settings, run, lambda p: progress(p.done * 0.95, p.message), stop)
-        before = save_model(start.backbone, start.preparation, home.models, started_from=start.started_from)
+        # Pictures are encoded at the size that the training cut its views from: a network that learnt from crops sees
+        # things larger than they are, and larger pictures make up for it (arXiv:1906.06423).
+        preparation = replace(start.preparation, image_size=side)
+        before = earlier or save_model(start.backbone, preparation, home.models, started_from=start.started_from)
         after = save_model(
             trained.backbone,
-            start.preparation,
+            preparation,
             home.models,
             started_from=before.fingerprint,
             training={**trained.record, "collection": collection.name, "reason": reason},
