@@ -34,7 +34,8 @@ from model.info import ModelInfo
 
 Progress = Callable[[float, str], None]  # share done (0..1), one sentence
 Stop = Callable[[], bool]
-SMALLEST, LARGEST = 32, 128  # px: the square of a first, untrained encoder, by the size of the pictures
+SMALLEST_VIEW = 32  # px
+LARGEST_VIEW = {"cuda": 128, "cpu": 64}  # px, of a training's views unless a person says otherwise
 REPORT_IMAGES = 1000  # images the report of a training looks at
 
 
@@ -161,7 +162,7 @@ def train(
         chosen.setdefault("preset", collection.preset)
         device = pick_device(chosen.pop("device", None) or workspace.settings.device)
         if not chosen.get("image_size"):
-            chosen["image_size"] = max(SMALLEST, min(native, 128 if device.type == "cuda" else 64))
+            chosen["image_size"] = _view_size(native, device.type)
         settings, reason = sensible(len(rows), device.type, **chosen)
         progress(0.0, reason)
         start = starting_point(
@@ -226,14 +227,22 @@ def _model_for(workspace: Workspace, collection: Collection, progress: Progress)
         return trained[-1]
     progress(0.0, "making a first, untrained model")
     from model.checkpoint import save_model
+    from model.learner import pick_device
     from model.network import choose_stem, starting_point
+    from model.pixels import learning_side
 
     native = median_side(workspace.engine, collection)
-    size = max(SMALLEST, min(LARGEST, native))
+    # The very model that a training with default settings starts from, so that its report compares with it.
+    size = learning_side(_view_size(native, pick_device(workspace.settings.device).type), native)
     start = starting_point(
         "default", "resnet18", size, workspace.home.models, 0, choose_stem("auto", native, "resnet18")
     )
     return save_model(start.backbone, start.preparation, workspace.home.models, started_from=start.started_from)
+
+
+def _view_size(native: int, device: str) -> int:
+    """Side of a training's views, px, for pictures whose shorter side is `native`."""
+    return max(SMALLEST_VIEW, min(native, LARGEST_VIEW[device]))
 
 
 def _report(workspace: Workspace, collection: Collection, before: ModelInfo, after: ModelInfo) -> dict[str, Any]:

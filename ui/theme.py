@@ -15,7 +15,7 @@ OPTIONS: dict[str, str | bool | int] = {
     "theme.baseFontSize": 15,
     "theme.font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
     "theme.headingFontSizes": ["1.5rem", "1.2rem", "1.05rem", "1rem", "1rem", "1rem"],  # type: ignore[dict-item]
-    "theme.paddingTop": "0.25rem",
+    "theme.paddingTop": "1rem",
     "theme.paddingBottom": "0.75rem",
     "theme.showSidebarBorder": True,
     "theme.light.primaryColor": "#1f5fd6",
