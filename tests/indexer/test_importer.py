@@ -193,18 +193,20 @@ def test_a_file_that_could_not_be_read_once_keeps_its_image(engine, home, photos
     assert count_images(engine, photos) == 6
 
 
-def test_a_decoder_that_dies_takes_only_its_own_file(engine, photos, bring, tmp_path, monkeypatch):
-    folder, deadly = tmp_path / "in", (0, 5, 13)  # the first dies while others are still being handed out
+@pytest.mark.parametrize("workers", [1, 12])  # with 12 the first dies while files are still being handed out
+def test_a_decoder_that_dies_takes_only_its_own_file(engine, home, photos, tmp_path, monkeypatch, workers):
+    folder, deadly = tmp_path / "in", (0, 5, 39)
     folder.mkdir()
-    for number, view in enumerate(views("cat", 14)):
+    for number, view in enumerate(views("cat", 40, 32)):
         (folder / f"{number:02}{' kills' * (number in deadly)}.jpg").write_bytes(encoded(view))
     monkeypatch.setattr(digest, "digest_file", crashing.digest_file)
 
-    first, second = bring(folder), bring(folder)
+    first = import_sources(engine, home, photos, scan([folder]), workers=workers)
+    second = import_sources(engine, home, photos, scan([folder]), workers=workers)
 
-    assert first.added_total == 11
+    assert first.added_total == 37
     assert refused(first) == dict.fromkeys((f"{n:02} kills.jpg" for n in deadly), "made the decoder crash")
-    assert (second.added_total, second.known, refused(second)) == (0, 11, refused(first))
+    assert (second.added_total, second.known, refused(second)) == (0, 37, refused(first))
 
 
 def test_a_stopped_import_keeps_what_was_done_and_the_next_one_finishes(engine, photos, bring, folder):
