@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -16,8 +18,9 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.engine import Engine
+from app.engine import Engine, warm_up
 from app.guard import Guard, request_id
 from app.routes import classes, collections, exports, health, images, jobs, labels, models, searches
 from app.settings import Settings, load_settings
@@ -46,6 +49,7 @@ STATUS: dict[type[Exception], int] = {
     errors.LikenessError: 422,
 }
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+LARGEST_OTHER = 64 << 20  # bytes; the picture of a query is one of them
 
 
 def create_api(settings: Settings | None = None) -> FastAPI:
@@ -56,6 +60,8 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.workspace = Workspace.open(settings)
         app.state.engine = Engine(app.state.workspace)
+        # scikit-learn takes seconds to import, and the first label should not wait for it.
+        threading.Thread(target=warm_up, daemon=True).start()
         yield
         app.state.workspace.engine.dispose()
 
@@ -71,7 +77,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(Guard, hosts=settings.hosts),
-            Middleware(RequestBodyLimitMiddleware, max_body_size=settings.max_upload_mb << 20),
+            Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
     )
     for module in (health, collections, images, searches, classes, labels, models, jobs, exports):
@@ -81,8 +87,21 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     api.add_exception_handler(HTTPException, _on_http)
     api.add_exception_handler(OSError, _on_os_error)
     api.add_exception_handler(OperationalError, _on_catalog_error)
+    api.add_exception_handler(sqlite3.DatabaseError, _on_catalog_error)
     api.add_exception_handler(Exception, _on_bug)
     return api
+
+
+class BodyLimits:
+    """Requests that bring many pictures may be large; any other is read whole, and so may not."""
+
+    def __init__(self, app: ASGIApp, largest_upload: int) -> None:
+        self.uploads = RequestBodyLimitMiddleware(app, largest_upload)
+        self.others = RequestBodyLimitMiddleware(app, min(LARGEST_OTHER, largest_upload))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        many = scope["type"] == "http" and scope["path"].endswith(("/images", "/predict"))
+        await (self.uploads if many else self.others)(scope, receive, send)
 
 
 def problem(request: Request, status: int, error: str, detail: str) -> JSONResponse:
@@ -120,7 +139,7 @@ async def _on_os_error(request: Request, error: Any) -> JSONResponse:
 
 async def _on_catalog_error(request: Request, error: Any) -> JSONResponse:
     log.error("request %s failed", request_id(request.scope), exc_info=error)
-    if "full" in str(error.orig):
+    if "full" in str(error):
         return problem(request, 507, "NoSpace", "The disk is full: free some space; nothing was lost.")
     return problem(request, 503, "CatalogUnavailable", "The catalog cannot be used right now; the log has the details.")
 

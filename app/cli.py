@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
+import sqlite3
 import sys
 from dataclasses import asdict
 from importlib.metadata import version
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from sqlalchemy.exc import DatabaseError
 
 from app.settings import load_settings
 from app.terminal import Terminal
@@ -51,16 +54,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"likeness: {error.format_message()} `likeness --help` shows what there is.", file=sys.stderr)
     except KeyboardInterrupt:
         print("likeness: stopped at once; run it again to go on", file=sys.stderr)
+    except (sqlite3.DatabaseError, DatabaseError) as error:
+        reason = getattr(error, "orig", None) or error
+        print(f"likeness: a database in the data folder cannot be used ({reason}){_free_space(None)}", file=sys.stderr)
     except OSError as error:
         free = _free_space(error) if error.errno in (28, 122) else ""
         print(f"likeness: {error.strerror or error}: {error.filename or ''}{free}", file=sys.stderr)
     return 1
 
 
-def _free_space(error: OSError) -> str:
-    import shutil
-
-    folder = Path(str(error.filename or load_settings().home)).parent
+def _free_space(error: OSError | None) -> str:
+    folder = Path(str((error and error.filename) or load_settings().home)).parent
     while not folder.exists():
         folder = folder.parent
     return f" ({shutil.disk_usage(folder).free >> 20} MB free)"
@@ -156,6 +160,8 @@ def index(
     target = collection_named(workspace.engine, collection)
     result = work.index(workspace, target, model, terminal.progress, terminal.stop)
     text = f"{result['indexed']:,} pictures indexed with model {result['model']} ({result['encoded']:,} encoded now)"
+    if result["unreadable"]:
+        text += f"\n{result['unreadable']:,} previews are missing or damaged: import their folders again"
     terminal.result(result, text)
 
 
@@ -235,6 +241,7 @@ def probe(collection: CollectionOption = "photos", home: HomeOption = None, json
     target = collection_named(workspace.engine, collection)
     engine = Engine(workspace)
     fitted = engine.fitted(target)
+    engine.store(target, fitted)
     value: dict[str, Any] = {
         "classes": list(fitted.probe.classes), "labels": fitted.labels, "accuracy": None, "interval": None,
         "confusion": None, "strength": fitted.probe.strength, "model": target.active_model, "note": None,
@@ -347,11 +354,14 @@ def collections(home: HomeOption = None, json_: JsonOption = False) -> None:
 def models(home: HomeOption = None, json_: JsonOption = False) -> None:
     """The models, oldest first, and where each is active."""
     terminal, workspace = _start(json_, home)
-    active = {c.active_model: c.name for c in all_collections(workspace.engine)}
-    found = [{**asdict(info), "active_in": active.get(info.fingerprint)} for info in all_models(workspace.home)]
+    known = all_collections(workspace.engine)
+    found = [
+        {**asdict(info), "active_in": [c.name for c in known if c.active_model == info.fingerprint]}
+        for info in all_models(workspace.home)
+    ]
     lines = [
         f"{m['fingerprint']}\t{m['backbone']}, {m['preparation']['image_size']} px\tfrom {m['started_from']}\t"
-        + (f"active in {m['active_in']}" if m["active_in"] else "")
+        + (f"active in {', '.join(m['active_in'])}" if m["active_in"] else "")
         for m in found
     ]
     terminal.result({"models": found}, "\n".join(lines) or "No models yet: likeness pretrain")

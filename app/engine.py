@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from app.workspace import Workspace
 from indexer.catalog import Collection
-from indexer.errors import NoIndex, NoSuchImage, NoSuchQuery
+from indexer.errors import DamagedIndex, NoIndex, NoSuchImage, NoSuchQuery
 from indexer.images import Filter, select_ids
 from indexer.index import VectorIndex, open_index, read_published
 from indexer.labels import current_labels, last_action
@@ -38,9 +38,10 @@ ENCODERS, QUERIES = 2, 256  # how many stay open
 
 @dataclass(frozen=True)
 class Fitted:
-    """A probe with what it says of every indexed image."""
+    """A probe with what it says of every image of one index: rows belong to that index and no other."""
 
     probe: Probe
+    index: VectorIndex
     probabilities: np.ndarray  # (N, C) float32, rows as in the index
     labels: int
     key: tuple[Any, ...]
@@ -129,7 +130,7 @@ class Engine:
             if wanted.predicted is not None:
                 names = np.array(fitted.probe.classes)
                 keep &= names[best] == wanted.predicted
-            ids = ids[np.isin(ids, self.index(collection).ids[keep])]
+            ids = ids[np.isin(ids, fitted.index.ids[keep])]
         return ids
 
     def fitted(self, collection: Collection) -> Fitted:
@@ -139,18 +140,17 @@ class Engine:
         held = self._fitted.get((collection.id, collection.active_model or ""))
         if held is not None and held.key == key:
             return held
-        vectors, names = self.labelled(collection)
+        vectors, names = self._labelled(collection, index)
         probe = fit_probe(vectors, names)
-        held = Fitted(probe, probe.probabilities(index.vectors), len(names), key)
+        held = Fitted(probe, index, probe.probabilities(index.vectors), len(names), key)
         self._fitted[collection.id, collection.active_model or ""] = held
-        self._store(collection, held)
         return held
 
     def quality(self, collection: Collection) -> Quality:
         """Cross-validated; raises `TooFewLabels` with what is missing. Remembered until a label changes."""
         fitted = self.fitted(collection)
         if fitted.key not in self._qualities:
-            vectors, names = self.labelled(collection)
+            vectors, names = self._labelled(collection, fitted.index)
             try:
                 self._qualities[fitted.key] = assess(vectors, names)
             except TooFewLabels as error:
@@ -165,9 +165,10 @@ class Engine:
     def predictions_of(self, collection: Collection, ids: np.ndarray) -> dict[int, tuple[str, float]]:
         """Image id → (most probable class, probability); empty while there are too few labels or no index."""
         try:
-            fitted, index = self.fitted(collection), self.index(collection)
-        except (TooFewLabels, NoIndex):
+            fitted = self.fitted(collection)
+        except (TooFewLabels, NoIndex, DamagedIndex):  # lists go on without; search and /ready say what is wrong
             return {}
+        index = fitted.index
         order = np.argsort(index.ids)
         rows = order[np.searchsorted(index.ids, ids, sorter=order).clip(0, len(order) - 1)]
         return {
@@ -176,9 +177,8 @@ class Engine:
             if index.ids[row] == image_id and (p := fitted.probabilities[row]) is not None
         }
 
-    def labelled(self, collection: Collection) -> tuple[np.ndarray, list[str]]:
+    def _labelled(self, collection: Collection, index: VectorIndex) -> tuple[np.ndarray, list[str]]:
         """Vectors (n, D) and classes of the images with a class."""
-        index = self.index(collection)
         named = {
             x.image_id: x.class_name for x in current_labels(self.workspace.engine, collection) if x.answer == "yes"
         }
@@ -220,11 +220,12 @@ class Engine:
         rows = [vectors, *(self.encode(fingerprint, [x]) for x in examples if isinstance(x, bytes))]
         for query_id in (x for x in examples if isinstance(x, str)):
             key = (query_id, fingerprint)
-            if key not in self._vectors:
-                self._vectors[key] = self.encode(fingerprint, [self.query_preview(query_id)[0]])[0]
+            vector = self._vectors.get(key)
+            if vector is None:
+                vector = self._vectors[key] = self.encode(fingerprint, [self.query_preview(query_id)[0]])[0]
                 while len(self._vectors) > QUERIES:
                     self._vectors.popitem(last=False)
-            rows.append(self._vectors[key][np.newaxis])
+            rows.append(vector[np.newaxis])
         return np.concatenate(rows)
 
     def _gone(self, collection: Collection, index: VectorIndex) -> np.ndarray:
@@ -236,8 +237,8 @@ class Engine:
             held = self._absent[collection.id] = (key, np.setdiff1d(index.ids, present))
         return held[1]
 
-    def _store(self, collection: Collection, fitted: Fitted) -> None:
-        """Keep the fitted probe in the catalog, where export and other programs find it."""
+    def store(self, collection: Collection, fitted: Fitted) -> None:
+        """Keep the fitted probe in the catalog, where other programs find it."""
         values = {
             "last_action": fitted.key[1], "data": fitted.probe.to_bytes(), "quality": {"labels": fitted.labels},
             "created_at": now(),
@@ -248,3 +249,10 @@ class Engine:
                 connection.execute(
                     probes.insert().values(collection_id=collection.id, fingerprint=collection.active_model, **values)
                 )
+
+
+def warm_up() -> None:
+    """Import what the first probe and the first suggestions need."""
+    import sklearn.cluster
+    import sklearn.linear_model
+    import sklearn.model_selection  # noqa: F401

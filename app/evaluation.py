@@ -32,7 +32,7 @@ def evaluate_folder(
     started = time.monotonic()
     settings = workspace.settings
     encoder = open_encoder(workspace.home.model(info.fingerprint), settings.device, settings.threads)
-    found = [source for source in scan([folder]).sources if source.depth > 0]
+    found = [source for source in scan([folder]).sources if source.depth > 0 and source.member is None]
     squares: list[np.ndarray] = []
     vectors: list[np.ndarray] = []
     classes: list[str] = []
@@ -46,7 +46,7 @@ def evaluate_folder(
             classes.append(source.folder.rpartition("/")[2])
         except (CannotDecode, OSError):
             refused += 1
-        if len(squares) == BATCH or (squares and number + 1 == len(found)):
+        if len(squares) == BATCH:
             vectors.append(encoder.encode(np.stack(squares)))
             squares = []
             progress(number / len(found), f"{number + 1:,} of {len(found):,} pictures encoded")

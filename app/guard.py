@@ -11,7 +11,6 @@ import json
 import secrets
 from collections.abc import MutableMapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,7 +50,7 @@ class Guard:
         if scope["type"] == "http" and scope["method"] in SAFE:
             return None
         origin = headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc != host
+        foreign = origin is not None and origin.partition("://")[2] != host
         if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") or foreign:
             return 403, "CrossSite", "Another web page asked for this: only Likeness's own page may change anything."
         return None

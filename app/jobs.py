@@ -87,8 +87,9 @@ def listed(engine: Engine, collection: str | None, state: str | None, offset: in
 def claim(engine: Engine, lane: str) -> Job | None:
     """Take the oldest queued job of a lane. Only the lane's one worker calls this."""
     with engine.begin() as connection:
-        query = select(func.min(jobs.c.id)).where(jobs.c.state == "queued", jobs.c.lane == lane)
-        job_id = connection.execute(query).scalar()
+        # By when it was queued last: a job put back, because its collection is busy, lets the others go first.
+        waiting = select(jobs.c.id).where(jobs.c.state == "queued", jobs.c.lane == lane)
+        job_id = connection.execute(waiting.order_by(jobs.c.changed_at, jobs.c.id).limit(1)).scalar()
         if job_id is None:
             return None
         values = {"state": "running", "started_at": now(), "changed_at": now(), "message": "starting"}
@@ -109,9 +110,11 @@ def requeue_orphans(engine: Engine, lane: str) -> None:
 def report(engine: Engine, job_id: int, progress: float, message: str) -> str | None:
     """Say how far a running job is; returns what a person asked of it meanwhile (cancel, pause) or None."""
     with engine.begin() as connection:
-        connection.execute(
+        told = connection.execute(
             jobs.update().where(jobs.c.id == job_id).values(progress=progress, message=message, changed_at=now())
         )
+        if not told.rowcount:  # its collection was deleted, and the job with it
+            return "cancel"
         return connection.execute(select(jobs.c.asked).where(jobs.c.id == job_id)).scalar()
 
 
@@ -148,7 +151,23 @@ def ask(engine: Engine, job_id: int, what: str) -> Job:
     if move is None:
         raise BadInput(f"Job {job_id} is {job.state}: it cannot be asked to {what}.")
     with engine.begin() as connection:
-        connection.execute(
+        moved = connection.execute(
             jobs.update().where(jobs.c.id == job_id, jobs.c.state == job.state).values(**move, changed_at=now())
         )
-    return get(engine, job_id)
+    return get(engine, job_id) if moved.rowcount else ask(engine, job_id, what)
+
+
+def waiting_uploads(engine: Engine, collection: Collection) -> list[str]:
+    """The uploads whose files still wait for their import, so that they can go with the collection."""
+    query = select(jobs.c.params).where(jobs.c.collection_id == collection.id, jobs.c.state.not_in(["succeeded"]))
+    with engine.connect() as connection:
+        return [params["upload"] for params in connection.execute(query).scalars() if "upload" in params]
+
+
+def is_queued(engine: Engine, collection: Collection, kind: str) -> bool:
+    """Whether such a job waits already."""
+    query = select(jobs.c.id).where(
+        jobs.c.collection_id == collection.id, jobs.c.kind == kind, jobs.c.state == "queued"
+    )
+    with engine.connect() as connection:
+        return connection.execute(query.limit(1)).first() is not None

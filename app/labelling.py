@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,13 @@ import numpy as np
 from app.engine import Engine, Fitted
 from indexer.catalog import Collection
 from indexer.images import Filter
+from indexer.index import VectorIndex
 from indexer.labels import current_labels
 from model.errors import CannotDecode, TooFewLabels
 from model.images import make_preview
 
 POOL = 5000  # images looked at for typical ones: clustering more takes longer than a person waits
+MOST_GROUPS = 500  # as in the paper: more are slow to find and no better
 NEIGHBOURS = 20  # whose mean likeness makes an image typical (TypiClust, arXiv:2202.02794, section 3.2)
 
 
@@ -27,7 +29,7 @@ class Suggestions:
 
 def suggest(engine: Engine, collection: Collection, limit: int) -> Suggestions:
     """Typical images of unlabelled groups first (TypiClust); once there is a probe, every other one it is unsure of."""
-    index = engine.index(collection)
+    index, fitted = _index_and_probe(engine, collection)
     answered = np.array([x.image_id for x in current_labels(engine.workspace.engine, collection)], np.int64)
     present = engine.select(collection, Filter())
     open_rows = np.flatnonzero(np.isin(index.ids, present) & ~np.isin(index.ids, answered))
@@ -39,9 +41,7 @@ def suggest(engine: Engine, collection: Collection, limit: int) -> Suggestions:
     _, labelled_vectors = index.vectors_of(answered)
     typical = _typical(index.vectors[rows], labelled_vectors, limit)
     items = [(int(index.ids[rows[i]]), "typical of a group without labels") for i in typical]
-    try:
-        fitted = engine.fitted(collection)
-    except TooFewLabels:
+    if fitted is None:
         return Suggestions(items[:limit], len(open_rows))
     unsure = [(int(index.ids[rows[i]]), reason) for i, reason in _unsure(fitted, rows, limit)]
     mixed = [item for pair in zip(unsure, items, strict=False) for item in pair] + items[len(unsure) :]
@@ -49,7 +49,7 @@ def suggest(engine: Engine, collection: Collection, limit: int) -> Suggestions:
 
 
 def predict(
-    engine: Engine, collection: Collection, fitted: Fitted, pictures: Sequence[tuple[str, bytes]]
+    engine: Engine, collection: Collection, fitted: Fitted, pictures: Iterable[tuple[str, bytes]]
 ) -> list[dict[str, Any]]:
     """Classes and probabilities of new pictures, prepared exactly as imported ones are."""
     found: list[dict[str, Any]] = []
@@ -72,11 +72,20 @@ def predict(
     return found
 
 
+def _index_and_probe(engine: Engine, collection: Collection) -> tuple[VectorIndex, Fitted | None]:
+    """The index, and the probe whose probabilities are of that very index, once there are labels enough."""
+    try:
+        fitted = engine.fitted(collection)
+    except TooFewLabels:
+        return engine.index(collection), None
+    return fitted.index, fitted
+
+
 def _typical(vectors: np.ndarray, labelled: np.ndarray, limit: int) -> list[int]:
     """Rows of `vectors` (N, D): the most typical one of each group, groups without labels and large ones first."""
     from sklearn.cluster import MiniBatchKMeans
 
-    count = min(len(vectors), len(labelled) + limit)
+    count = min(len(vectors), len(labelled) + limit, MOST_GROUPS)
     model = MiniBatchKMeans(count, n_init=1, random_state=0, batch_size=1024).fit(vectors)
     groups: np.ndarray = model.labels_
     sizes = np.bincount(groups, minlength=count)

@@ -17,7 +17,7 @@ from indexer.catalog import Collection, collection_named, ensure_collection
 from indexer.images import Filter, contents_of, get_images
 from indexer.labels import current_labels, label_each
 from indexer.sources import scan
-from model.errors import TooFewLabels
+from model.errors import TooFewImages
 from model.evaluate import colour_histogram, precision_at
 from model.images import decode
 
@@ -67,7 +67,11 @@ def _train(
     """Pretrain and adopt, unless the active model was trained already."""
     if collection.active_model and find_model(workspace.home, collection.active_model).training:
         return None
-    return work.train(workspace, collection, {"adopt": "always", **settings}, terminal.progress, terminal.stop)
+    try:
+        return work.train(workspace, collection, {"adopt": "always", **settings}, terminal.progress, terminal.stop)
+    except TooFewImages as error:
+        terminal.say(f"not pretrained: {error}")
+        return None
 
 
 def _figures(workspace: Workspace, collection: Collection, terminal: Terminal) -> dict[str, Any]:
@@ -93,9 +97,8 @@ def _figures(workspace: Workspace, collection: Collection, terminal: Terminal) -
         label_each(workspace.engine, collection, chosen, "demo")
     found: dict[str, Any] = {f"precision_at_{K}": by_likeness, f"histogram_precision_at_{K}": by_colour}
     labelled = {x.image_id for x in current_labels(workspace.engine, collection)}
-    try:
-        predicted = engine.predictions_of(collection, engine.select(collection, Filter()))
-    except TooFewLabels:
+    predicted = engine.predictions_of(collection, engine.select(collection, Filter()))
+    if not predicted:  # a person took the labels away
         return found
     rest = [(predicted[i.id][0], s) for i, s in zip(images, subjects, strict=True) if i.id not in labelled]
     accuracy = sum(said == subject for said, subject in rest) / max(len(rest), 1)

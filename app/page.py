@@ -37,7 +37,9 @@ def proxy_to(api: str) -> Starlette:
             for name, value in request.headers.items()
             if name not in DROPPED and not name.startswith("sec-fetch-")
         ]
-        target = httpx.URL(path=request.scope["path"], query=request.scope["query_string"])
+        query = request.scope["query_string"]
+        # The path as it came, still encoded: a collection may be called "What?".
+        target = httpx.URL(raw_path=request.scope["raw_path"] + (b"?" + query if query else b""))
         has_body = "content-length" in request.headers or "transfer-encoding" in request.headers
         outgoing = client.build_request(
             request.method, target, headers=headers, content=request.stream() if has_body else None
@@ -64,15 +66,14 @@ def proxy_to(api: str) -> Starlette:
 def create_page(settings: Settings | None = None) -> ASGIApp:
     """Streamlit and the proxy behind the guard."""
     settings = settings or load_settings()
-    api = f"http://127.0.0.1:{settings.api_port}"
-    os.environ["LIKENESS_API_URL"] = api
+    os.environ["LIKENESS_API_URL"] = settings.api_url
     from streamlit import config
     from streamlit.starlette import App
 
     # By path, as the page's script is: `app` imports nothing of `ui`.
     for name, value in runpy.run_path(str(SCRIPT.parent / "theme.py"))["OPTIONS"].items():
         config.set_option(name, value)
-    routes: list[Any] = [Mount("/v1", proxy_to(api))]
+    routes: list[Any] = [Mount("/v1", proxy_to(settings.api_url))]
     return App(SCRIPT, routes=routes, middleware=[Middleware(Guard, hosts=settings.hosts)])
 
 

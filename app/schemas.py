@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from indexer.images import Filter
 
 MAX_ID = 2**63 - 1
+LONG = 1000  # characters: longer patterns are an error of SQLite's own
 ImageNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
 Example = ImageNumber | Annotated[str, Field(max_length=64)]  # an image's id or a query's
 
@@ -22,15 +23,15 @@ class Strict(BaseModel):
 class FilterBody(Strict):
     """Which images; the same object everywhere."""
 
-    class_: str | None = Field(None, alias="class")
-    predicted: str | None = None
+    class_: str | None = Field(None, alias="class", max_length=LONG)
+    predicted: str | None = Field(None, max_length=LONG)
     min_probability: float | None = Field(None, ge=0, le=1)
-    folder: str | None = None
-    taken_from: str | None = None
-    taken_to: str | None = None
-    camera: str | None = None
+    folder: str | None = Field(None, max_length=LONG)
+    taken_from: str | None = Field(None, max_length=40)
+    taken_to: str | None = Field(None, max_length=40)
+    camera: str | None = Field(None, max_length=LONG)
     labelled: bool | None = None
-    imported_since: str | None = None
+    imported_since: str | None = Field(None, max_length=40)
     min_side: int | None = Field(None, ge=0, le=1_000_000)
     text: str | None = Field(None, max_length=200)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -15,19 +16,18 @@ from pathlib import Path
 
 import httpx
 
+from app.jobs import LANES
 from app.settings import Settings
 from model.errors import BadInput
 
 ROOT = Path(__file__).parent.parent
-LANES = ("pictures", "learning")
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PATIENCE = 10.0  # seconds a process has to stop before it is killed
 QUICK = 5.0  # a process that lived shorter than this is restarted only after a pause
 
 
 @dataclass
 class _Child:
-    name: str
-    command: list[str]
     process: subprocess.Popen[bytes]
     started: float
     restart_at: float | None = None
@@ -42,7 +42,8 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         "api": [sys.executable, "-m", "uvicorn", "app.api:create_api", "--factory", "--log-level", "warning",
                 "--host", settings.api_host, "--port", str(settings.api_port), "--timeout-graceful-shutdown", "5"],
         "page": [sys.executable, "-m", "app.page"],
-        **{f"worker {lane}": [sys.executable, "-m", "app.cli", "worker", "--lane", lane] for lane in LANES},
+        **{f"worker {lane}": [sys.executable, "-m", "app.cli", "worker", "--lane", lane]
+           for lane in sorted(set(LANES.values()))},
     }  # fmt: skip
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -50,8 +51,10 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     def start(name: str) -> _Child:
         # A session of their own: Ctrl-C in a terminal reaches us alone, and we stop them in order.
-        process = subprocess.Popen(commands[name], cwd=ROOT, env=environment, start_new_session=True)
-        return _Child(name, commands[name], process, time.monotonic())
+        process = subprocess.Popen(
+            commands[name], cwd=ROOT, env=environment, start_new_session=True, preexec_fn=_end_with_the_parent
+        )
+        return _Child(process, time.monotonic())
 
     children = {name: start(name) for name in commands}
     announced = False
@@ -75,6 +78,12 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
             stopping.wait(0.2)
     finally:
         _stop([child.process for child in children.values()])
+
+
+def _end_with_the_parent() -> None:
+    """Runs in the child: ask Linux for SIGTERM should we be killed, or the ports and locks would stay taken."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _environment(settings: Settings) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model.errors import BadInput
@@ -32,7 +32,8 @@ class Settings(BaseSettings):
     def hosts(self) -> frozenset[str]:
         """The names a request's Host header may carry."""
         own = {"localhost", "127.0.0.1", "[::1]", *(name.strip() for name in self.allowed_hosts.split(","))}
-        return frozenset((own | {self.host, self.api_host}) - {"", "0.0.0.0", "::"})
+        named = {name.lower() for name in (*own, self.host, self.api_host)}
+        return frozenset(named - {"", "0.0.0.0", "::"})
 
     @property
     def roots(self) -> tuple[Path, ...]:
@@ -42,7 +43,20 @@ class Settings(BaseSettings):
 
     @property
     def loopback(self) -> bool:
-        return self.host in ("127.0.0.1", "localhost", "::1")
+        """Whether only this machine can reach the page and the API."""
+        return all(host in ("127.0.0.1", "localhost", "::1") for host in (self.host, self.api_host))
+
+    @property
+    def api_url(self) -> str:
+        """Where processes of this machine reach the API."""
+        host = "127.0.0.1" if self.api_host in ("0.0.0.0", "::") else self.api_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @field_validator("home")
+    @classmethod
+    def _from_where_we_stand(cls, home: Path) -> Path:
+        # Resolved at once: the processes we start stand elsewhere.
+        return home.expanduser().resolve()
 
 
 def load_settings(**given: object) -> Settings:

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from app.workspace import Workspace, all_models, find_model
-from indexer.catalog import Collection, update_collection
+from indexer.catalog import Collection, collection_with_id, update_collection
 from indexer.embed import embed_missing
-from indexer.errors import NoIndex
+from indexer.errors import Busy, NoIndex
 from indexer.images import contents_of, median_side
 from indexer.importer import import_sources
 from indexer.index import publish, read_published
@@ -27,7 +27,7 @@ from indexer.labels import current_labels
 from indexer.sources import Scan, scan_upload
 from indexer.vectors import VectorStore
 from model.encoder import open_encoder
-from model.errors import BadInput, CannotDecode, TooFewImages
+from model.errors import BadInput, Cancelled, CannotDecode, TooFewImages
 from model.files import write_atomically
 from model.images import decode
 from model.info import ModelInfo
@@ -51,11 +51,8 @@ def never() -> bool:
 def import_upload(
     workspace: Workspace, collection: Collection, batch: str, progress: Progress = silent, stop: Stop = never
 ) -> dict[str, Any]:
-    """Bring the files that arrived over HTTP into a collection, then drop their waiting copies."""
-    folder = workspace.home.upload(batch)
-    result = import_found(workspace, collection, scan_upload(folder), False, progress, stop)
-    shutil.rmtree(folder, ignore_errors=True)
-    return result
+    """Bring the files that arrived over HTTP into a collection. Their waiting copies are the caller's to drop."""
+    return import_found(workspace, collection, scan_upload(workspace.home.upload(batch)), False, progress, stop)
 
 
 def import_found(
@@ -91,6 +88,7 @@ def index(
     started = time.monotonic()
     home = workspace.home
     with home.lock(collection.id, collection.name, "index"):
+        collection = collection_with_id(workspace.engine, collection.id)
         if not contents_of(workspace.engine, collection):
             raise TooFewImages(f"{collection.name!r} holds no pictures yet: import some first.")
         info = find_model(home, fingerprint) if fingerprint else _model_for(workspace, collection, progress)
@@ -104,7 +102,10 @@ def index(
         positions, vectors = store.get([sha256 for _, sha256, _ in rows])
         ids = np.array([rows[i][0] for i in positions], np.int64)
         published = publish(home.index(collection.id, info.fingerprint), ids, vectors)
-        update_collection(workspace.engine, collection, {"active_model": info.fingerprint})
+        now = collection_with_id(workspace.engine, collection.id)
+        # A person may have made another model the active one meanwhile: only what was asked for by name replaces it.
+        if fingerprint or now.active_model is None:
+            update_collection(workspace.engine, collection, {"active_model": info.fingerprint})
     return {
         "model": info.fingerprint,
         "encoded": embedded.encoded,
@@ -190,17 +191,22 @@ def train(
             preparation,
             home.models,
             started_from=before.fingerprint,
-            training={**trained.record, "collection": collection.name, "reason": reason},
+            training={
+                **trained.record,
+                "collection": collection.name,
+                "collection_id": collection.id,
+                "reason": reason,
+            },
         )
         progress(0.96, "comparing with the model it started from")
         report = _report(workspace, collection, before, after)
         _keep(home.model(after.fingerprint), run, report)
-        for old in run.parent.glob(training_runs(collection) + "*"):
-            shutil.rmtree(old, ignore_errors=True)
     adopted = adopt == "always" or (adopt == "better" and report["verdict"] == "better")
     if adopted:
         progress(0.98, "indexing with the new model")
-        index(workspace, collection, after.fingerprint, stop=stop)
+        _index_when_free(workspace, collection, after.fingerprint, stop)
+    # Only now: interrupted while adopting, the finished training is found here and not begun again.
+    shutil.rmtree(run, ignore_errors=True)
     return {
         "model": after.fingerprint,
         "started_from": before.fingerprint,
@@ -213,6 +219,18 @@ def train(
     }
 
 
+def _index_when_free(workspace: Workspace, collection: Collection, fingerprint: str, stop: Stop) -> None:
+    """Index with a new model; wait while another process indexes, for a finished training must not fail by that."""
+    while True:
+        try:
+            index(workspace, collection, fingerprint, stop=stop)
+            return
+        except Busy:
+            if stop():
+                raise Cancelled("Stopped before the new model was indexed; start again to go on.") from None
+            time.sleep(1)
+
+
 def training_runs(collection: Collection) -> str:
     """What the names of a collection's run folders begin with."""
     return f"training-{collection.id}-"
@@ -222,7 +240,7 @@ def _model_for(workspace: Workspace, collection: Collection, progress: Progress)
     """The model to index with when none is named: the active one, else the newest trained here, else a first one."""
     if collection.active_model:
         return find_model(workspace.home, collection.active_model)
-    trained = [i for i in all_models(workspace.home) if i.training.get("collection") == collection.name]
+    trained = [i for i in all_models(workspace.home) if i.training.get("collection_id") == collection.id]
     if trained:
         return trained[-1]
     progress(0.0, "making a first, untrained model")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import signal
 import threading
 import time
@@ -16,7 +17,7 @@ from app import jobs, work
 from app.jobs import Job
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
-from indexer.errors import Busy, NoSuch
+from indexer.errors import Busy, NoSuchJob
 from indexer.sources import scan
 from model.errors import Cancelled, LikenessError
 
@@ -57,8 +58,6 @@ def do_job(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
     except Busy as error:
         jobs.finish(workspace.engine, job.id, "queued", str(error))
         stopping.wait(2)
-    except NoSuch as error:  # the collection or model went away meanwhile
-        jobs.finish(workspace.engine, job.id, "failed", "failed", error=str(error))
     except LikenessError as error:
         jobs.finish(workspace.engine, job.id, "failed", "failed", error=str(error))
     except OSError as error:
@@ -72,6 +71,16 @@ def do_job(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
         jobs.finish(workspace.engine, job.id, "failed", "failed", error=reason)
     else:
         jobs.finish(workspace.engine, job.id, "succeeded", "done", result=result)
+    if job.params.get("upload") and _is_over(workspace, job.id):
+        shutil.rmtree(workspace.home.upload(job.params["upload"]), ignore_errors=True)
+
+
+def _is_over(workspace: Workspace, job_id: int) -> bool:
+    """Whether a job will not run again."""
+    try:
+        return jobs.get(workspace.engine, job_id).finished
+    except NoSuchJob:
+        return True
 
 
 class _Watch:
@@ -104,8 +113,9 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
         from_folders = bool(job.params.get("labels_from_folders"))
         found = scan([Path(job.params["path"])])
         result = work.import_found(workspace, collection, found, from_folders, watch.progress, watch.stop)
-    if result["added_total"]:  # what has just come in is searchable next, without being asked for
-        result["index_job"] = jobs.create(workspace.engine, collection, "index", {}).id
+    came_in = result["added_total"] or result["known"]  # known: of a run that was killed just before it got here
+    if came_in and not jobs.is_queued(workspace.engine, collection, "index"):
+        result["index_job"] = jobs.create(workspace.engine, collection, "index", {}).id  # searchable without asking
     return result
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import Engine
 
@@ -25,7 +24,7 @@ class Workspace:
 
     @classmethod
     def open(cls, settings: Settings) -> Workspace:
-        home = Home(Path(settings.home).expanduser().resolve())
+        home = Home(settings.home)
         return cls(settings, home, open_catalog(home, settings.database_url))
 
 

@@ -36,7 +36,7 @@ def save_model(
         preview_side=preview_side,
         started_from=started_from,
         training=training or {},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
     info = ModelInfo.from_json(ModelInfo.to_json(info))  # what a reader will see: lists for tuples, floats for ints
     info = ModelInfo(**{**vars(info), "fingerprint": fingerprint(weights, asdict(info))})

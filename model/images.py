@@ -18,6 +18,7 @@ from model.errors import CannotDecode
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_PIXELS = 120_000_000  # decoded, that is 360 MB of RGB: the most memory one picture may take
+LONGEST_JPEG = 65_500  # px, of either side: what the format can hold
 PREVIEW_SIDE = 320
 PREVIEW_RECIPE = (
     "rgb-lanczos-jpeg92-444"  # part of every fingerprint: change it when a change below moves preview pixels
@@ -65,11 +66,13 @@ def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE) -> Preview:
         if scale < 1 and image.format == "JPEG":
             image.draft("RGB", (round(image.width * scale + 0.5), round(image.height * scale + 0.5)))
         upright = _upright(image)
-    if scale < 1:
-        size = (max(side, round(width * scale)), max(side, round(height * scale)))
-        upright = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-        return Preview(_jpeg(upright, 92), "jpg", width, height, format_name, taken_at, camera)
-    return Preview(_png(upright), "png", width, height, format_name, taken_at, camera)
+        if scale < 1:
+            size = (max(side, round(width * scale)), max(side, round(height * scale)))
+            if max(size) > LONGEST_JPEG:
+                raise CannotDecode(source, f"{width}x{height} is too long and narrow for a preview")
+            upright = upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+            return Preview(_jpeg(upright, 92), "jpg", width, height, format_name, taken_at, camera)
+        return Preview(_png(upright), "png", width, height, format_name, taken_at, camera)
 
 
 def make_rendition(data: bytes, source: str, longest: int = 1440) -> bytes:
@@ -129,7 +132,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """16-bit and float pictures: the 0.5th to 99.5th percentile onto 0..255, so that a microscope picture can be seen."""
+    """16-bit and float pictures: the 0.5th to 99.5th percentile onto 0..255, so that a microscope's can be seen."""
     values = np.asarray(image, dtype=np.float32)
     values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     low, high = np.percentile(values, (0.5, 99.5))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Response
 
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
 from app.schemas import ClassChanges, NewClass
-from indexer.errors import NoIndex
+from indexer.errors import DamagedIndex, NoIndex
 from indexer.labels import all_classes, create_class, current_labels, remove_class, update_class
 from model.errors import TooFewLabels
 
@@ -26,7 +26,7 @@ def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]
         fitted = engine.fitted(collection)
         best = Counter(fitted.probe.classes[i] for i in fitted.probabilities.argmax(axis=1))
         predicted: Counter[str] | None = best
-    except (TooFewLabels, NoIndex):
+    except (TooFewLabels, NoIndex, DamagedIndex):
         predicted = None
     items = [
         {

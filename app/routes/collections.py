@@ -14,7 +14,7 @@ from fastapi import APIRouter, File, Response, UploadFile
 from app import jobs
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
 from app.schemas import CollectionChanges, ImportRequest, IndexRequest, NewCollection, Page, TrainingRequest
-from app.work import activate
+from app.work import activate, training_runs
 from app.workspace import find_model
 from indexer.catalog import (
     Collection,
@@ -60,16 +60,20 @@ def change_collection(
 ) -> dict[str, Any]:
     """Rename it, choose its preset, or make another model the active one (whose index must be there)."""
     _check_preset(body.preset)
+    changes = body.model_dump(exclude_none=True, exclude={"active_model"})
+    collection = update_collection(workspace.engine, collection, changes)
     if body.active_model is not None:
         collection = activate(workspace, collection, body.active_model)
-    changes = body.model_dump(exclude_none=True, exclude={"active_model"})
-    return _json(engine, update_collection(workspace.engine, collection, changes))
+    return _json(engine, collection)
 
 
 @router.delete("/{collection}", status_code=204)
 def delete_collection(collection: CollectionDep, workspace: WorkspaceDep) -> Response:
     """Forget a collection with its labels. Files in your own folders stay as they are."""
+    uploads = jobs.waiting_uploads(workspace.engine, collection)
     remove_collection(workspace.engine, workspace.home, collection)
+    for folder in (*map(workspace.home.upload, uploads), *workspace.home.run("").glob(training_runs(collection) + "*")):
+        shutil.rmtree(folder, ignore_errors=True)
     return Response(status_code=204)
 
 
@@ -100,15 +104,18 @@ def upload_images(
 @router.post("/{collection}/imports", status_code=202)
 def import_path(collection: CollectionDep, body: ImportRequest, workspace: WorkspaceDep) -> dict[str, Any]:
     """Import a folder or file of the server's machine, below one of the allowed roots."""
-    path = Path(body.path).expanduser()
-    roots = workspace.settings.roots
-    if not any(path.resolve().is_relative_to(root) for root in roots):
+    try:
+        path = Path(body.path).expanduser().resolve()
+        there = path.exists()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL byte, no such user, a folder closed to us
+        raise BadInput(f"{body.path!r} cannot be used as a path ({error}).") from error
+    if not any(path.is_relative_to(root) for root in workspace.settings.roots):
         raise BadInput(
             f"{body.path} is not below a folder this server may import from: name its folder in LIKENESS_IMPORT_ROOTS."
         )
-    if not path.exists():
+    if not there:
         raise BadInput(f"{body.path} does not exist on the server's machine: check the path.")
-    params = {"path": str(path.resolve()), "labels_from_folders": body.labels_from_folders}
+    params = {"path": str(path), "labels_from_folders": body.labels_from_folders}
     return jobs.create(workspace.engine, collection, "import", params).public()
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from app.routes.common import EngineDep, WorkspaceDep
 from indexer.catalog import all_collections
+from indexer.errors import DamagedIndex, NoIndex
 
 router = APIRouter(tags=["health"])
 
@@ -26,7 +27,10 @@ def ready(workspace: WorkspaceDep, engine: EngineDep) -> dict[str, Any]:
         connection.execute(text("SELECT 1 FROM collections LIMIT 1"))
     for collection in all_collections(workspace.engine):
         if collection.active_model is not None:
-            engine.index(collection)
+            try:
+                engine.index(collection)
+            except NoIndex as error:  # it was published once
+                raise DamagedIndex(str(error)) from error
     return {"ready": True}
 
 

@@ -18,13 +18,14 @@ from app.routes.common import (
     images_json,
     selected,
 )
-from app.schemas import Page, Selection
+from app.schemas import LONG, Page, Selection
 from indexer.images import Filter, get_image, path_of, read_original, read_preview, read_rendition, remove
 from indexer.labels import history
 from indexer.sources import readable
 from model.files import write_atomically
 
 router = APIRouter(tags=["images"])
+Text = Annotated[str | None, Query(max_length=LONG)]
 SUFFIX_TYPES = {"jpg": "image/jpeg", "png": "image/png"}
 INERT = {"Content-Security-Policy": "sandbox", "Content-Disposition": "inline"}
 FOREVER = {"Cache-Control": "private, max-age=31536000, immutable", **INERT}  # an id's picture never changes
@@ -38,15 +39,15 @@ def list_images(
     limit: Limit = 100,
     sort: str = "newest",
     text: str | None = Query(None, max_length=200),
-    class_: Annotated[str | None, Query(alias="class")] = None,
-    predicted: str | None = None,
+    class_: Annotated[str | None, Query(alias="class", max_length=LONG)] = None,
+    predicted: Text = None,
     min_probability: Annotated[float | None, Query(ge=0, le=1)] = None,
-    folder: str | None = None,
+    folder: Text = None,
     labelled: bool | None = None,
-    camera: str | None = None,
-    taken_from: str | None = None,
-    taken_to: str | None = None,
-    imported_since: str | None = None,
+    camera: Text = None,
+    taken_from: Text = None,
+    taken_to: Text = None,
+    imported_since: Text = None,
     min_side: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
 ) -> Page:
     """The images a filter keeps. `text` finds file names, folders and classes: likeness itself is visual."""

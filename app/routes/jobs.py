@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,7 @@ from app.routes.common import Limit, Offset, WorkspaceDep
 from app.schemas import MAX_ID, Page
 from app.work import training_runs
 from indexer.catalog import collection_named
+from indexer.errors import NoSuchJob
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 JobId = Annotated[int, Path(ge=1, le=MAX_ID)]
@@ -45,7 +47,10 @@ def one_job(job_id: JobId, workspace: WorkspaceDep) -> dict[str, Any]:
 @router.post("/{job_id}/{what}")
 def ask(job_id: JobId, what: Literal["cancel", "pause", "resume"], workspace: WorkspaceDep) -> dict[str, Any]:
     """Cancel, pause or resume. A running job stops at its next batch and keeps what it has done."""
-    return jobs.ask(workspace.engine, job_id, what).public()
+    job = jobs.ask(workspace.engine, job_id, what)
+    if job.state == "cancelled" and "upload" in job.params:  # it never ran: nobody else drops its files
+        shutil.rmtree(workspace.home.upload(job.params["upload"]), ignore_errors=True)
+    return job.public()
 
 
 @router.get("/{job_id}/metrics")
@@ -75,7 +80,10 @@ async def events(job_id: JobId, workspace: WorkspaceDep) -> StreamingResponse:
     async def stream() -> AsyncIterator[str]:
         last = None
         while True:
-            job = await run_in_threadpool(jobs.get, workspace.engine, job_id)
+            try:
+                job = await run_in_threadpool(jobs.get, workspace.engine, job_id)
+            except NoSuchJob:  # its collection was deleted
+                return
             if (shown := json.dumps(job.public())) != last:
                 last = shown
                 yield f"event: job\ndata: {shown}\n\n"

@@ -82,7 +82,8 @@ def predictions(
     limit: Limit = 100,
 ) -> dict[str, Any]:
     """What the probe says of every image, surest first."""
-    fitted, index = engine.fitted(collection), engine.index(collection)
+    fitted = engine.fitted(collection)
+    index = fitted.index
     best, sure = fitted.probabilities.argmax(axis=1), fitted.probabilities.max(axis=1)
     keep = (sure >= min_probability) & np.isin(index.ids, engine.select(collection, Filter()))
     if class_ is not None:
@@ -110,6 +111,7 @@ def predictions(
 def probe(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
     """How good the classifier is: cross-validated accuracy with its interval, and who is taken for whom."""
     fitted = engine.fitted(collection)
+    engine.store(collection, fitted)
     found: dict[str, Any] = {
         "classes": list(fitted.probe.classes), "labels": fitted.labels, "strength": fitted.probe.strength,
         "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None,
@@ -129,7 +131,7 @@ def probe(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
 def predict(collection: CollectionDep, engine: EngineDep, files: Annotated[list[UploadFile], File()]) -> dict[str, Any]:
     """Classify new pictures without importing them. A file that is no picture gets its own `error`."""
     fitted = engine.fitted(collection)
-    named = [(file.filename or "upload", file.file.read()) for file in files]
+    named = ((file.filename or "upload", file.file.read()) for file in files)  # one at a time in memory
     return {"predictions": labelling.predict(engine, collection, fitted, named), "model": collection.active_model}
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from app.settings import Settings
-from app.workspace import Workspace
+from app.workspace import Workspace, find_model
 from indexer.catalog import collection_named
 from indexer.images import contents_of, get_images
 from indexer.index import open_index
@@ -72,7 +72,7 @@ def measure(folder: Path, home: Path, epochs: int | None) -> list[Row]:
     by_name = {f"{i.folder}/{i.name}": c for i, c in zip(images, classes, strict=True)}
     rest = exported(home, likeness, by_name, {f"{images[i].folder}/{images[i].name}" for i in chosen_ids})
     one = likeness("search", next(folder.rglob("*.*")), "-k", K)
-    naive = naive_rate(folder, trained["settings"]["image_size"])
+    naive = naive_rate(folder, encoded_size(home))
     print(f"pretraining: {trained['sentence']}", file=sys.stderr)
     total = imported["added"]
     both = total / (imported["seconds"] + after["seconds"])
@@ -105,6 +105,13 @@ def labelled(home: Path) -> tuple[list[Any], list[str]]:
         for x in get_images(workspace.engine, index.ids[at : at + 500].tolist())
     ]
     return images, [image.folder.rpartition("/")[2] for image in images]
+
+
+def encoded_size(home: Path) -> int:
+    """The side, px, at which the active model encodes."""
+    workspace = Workspace.open(Settings(home=home))
+    model = collection_named(workspace.engine, "photos").active_model or ""
+    return find_model(workspace.home, model).preparation.image_size
 
 
 def search_figures(home: Path) -> dict[str, float]:

@@ -331,6 +331,10 @@ def test_an_undecodable_query_is_422_and_says_why(indexed, data):
         ("POST", "/v1/collections", {"name": "photos"}, 409, "CollectionExists"),
         ("POST", "/v1/collections", {"name": "../etc"}, 422, "BadInput"),
         ("POST", "/v1/collections/photos/imports", {"path": "/no/such/folder"}, 422, "BadInput"),
+        ("POST", "/v1/collections/photos/imports", {"path": "a\0b"}, 422, "BadInput"),
+        ("POST", "/v1/collections/photos/imports", {"path": "~nobody-of-that-name/x"}, 422, "BadInput"),
+        ("POST", "/v1/collections/photos/imports", {"path": "/" + "x" * 300}, 422, "BadInput"),
+        ("GET", "/v1/collections/photos/images?folder=" + "x" * 60_000, None, 422, "BadInput"),
         ("POST", "/v1/collections/photos/search", {"positive": []}, 422, "BadInput"),
         ("POST", "/v1/collections/photos/search", {"positive": [10**30]}, 422, "BadInput"),
         ("POST", "/v1/collections/photos/search", {"positive": ["q0"]}, 404, "NoSuchQuery"),
@@ -349,6 +353,48 @@ def test_bad_input_gets_its_status_and_one_sentence(indexed, method, path, body,
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert answer.json()["detail"].strip()
     assert "Traceback" not in answer.text
+
+
+def test_a_picture_too_long_and_narrow_for_a_preview_is_refused_not_fatal(indexed):
+    long = pictures.encoded(pictures.picture("coffee").resize((330, 70_000)), "PNG", compress_level=1)
+
+    answer = indexed.post("/v1/collections/photos/queries", files={"file": ("scroll.png", long)})
+
+    assert (answer.status_code, answer.json()["error"]) == (422, "CannotDecode")
+    assert "too long and narrow" in answer.json()["detail"]
+
+
+def test_the_index_job_after_an_upload_leaves_the_active_model_to_the_person(indexed, workspace):
+    from app import work
+    from indexer.catalog import collection_named, update_collection
+    from model.checkpoint import save_model
+    from model.network import starting_point
+
+    start = starting_point("random", "resnet18", 32, workspace.home.models, seed=2)
+    other = save_model(start.backbone, start.preparation, workspace.home.models, started_from="random").fingerprint
+    collection = collection_named(workspace.engine, "photos")
+
+    def person_changes_model(share, message):
+        update_collection(workspace.engine, collection, {"active_model": other})
+
+    work.index(workspace, collection, progress=person_changes_model)
+
+    assert collection_named(workspace.engine, "photos").active_model == other
+
+
+def test_lists_go_on_while_the_index_is_damaged(indexed, workspace):
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 2), subject)
+    (file,) = (workspace.home.root / "indexes").rglob("*.faiss")
+    file.write_bytes(b"nonsense")
+    indexed.app.state.engine._indexes.clear()  # as after a restart
+
+    listed, classes = images(indexed), indexed.get("/v1/collections/photos/classes")
+    search = indexed.post("/v1/collections/photos/search", json={"positive": [1]})
+
+    assert listed["total"] == len(SUBJECTS) * EACH
+    assert classes.status_code == 200
+    assert search.status_code == 503
 
 
 def test_readiness_is_honest_about_a_damaged_index(indexed, workspace):

@@ -47,6 +47,7 @@ def test_our_own_names_are_served(host):
         {"Origin": "http://evil.example"},
         {"Origin": "http://localhost:9999"},
         {"Origin": "null"},
+        {"Origin": "http://["},
     ],
 )
 def test_a_foreign_page_cannot_write(headers):

@@ -1,5 +1,6 @@
 """Jobs are durable: claimed once, told what a person wants, and gone on with after a worker's death."""
 
+import json
 import threading
 
 import pytest
@@ -100,6 +101,17 @@ def test_a_job_that_cannot_work_fails_with_the_reason(workspace, collection):
 
     failed = jobs.get(workspace.engine, job.id)
     assert (failed.state, failed.error) == ("failed", "'photos' holds no pictures yet: import some first.")
+
+
+def test_events_tell_how_a_job_ended_and_then_end(indexed, workspace):
+    job_id = indexed.post("/v1/collections/photos/indexes").json()["id"]
+    do_jobs(workspace)
+
+    text = indexed.get(f"/v1/jobs/{job_id}/events").text
+
+    (line,) = [line for line in text.splitlines() if line.startswith("data: ")]
+    assert text.startswith("event: job\n")
+    assert json.loads(line.removeprefix("data: "))["state"] == "succeeded"
 
 
 def test_a_second_worker_for_a_lane_refuses_to_start(workspace):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -28,6 +29,14 @@ def children_of(pid):
     return {int(line.split(None, 1)[0]): line for line in listed.splitlines()}
 
 
+def alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"  # ended, and only waiting for somebody to notice
+
+
 def wait_until(condition, what):
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -45,7 +54,8 @@ def served(settings, tmp_path):
     """A running `likeness serve`: (process, port, api_port)."""
     port, api_port = free_ports(2)
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--api-port", str(api_port)]
-    environment = {**os.environ, "LIKENESS_HOME": str(settings.home), "PYTHONUNBUFFERED": "1"}
+    relative = os.path.relpath(settings.home)  # the processes it starts must find the same folder
+    environment = {**os.environ, "LIKENESS_HOME": relative, "PYTHONUNBUFFERED": "1"}
     log = open(tmp_path / "log", "wb")  # noqa: SIM115
     process = subprocess.Popen([*command], env=environment, stdout=log, stderr=log)
     try:
@@ -61,7 +71,7 @@ def served(settings, tmp_path):
         log.close()
 
 
-def test_page_and_api_share_one_origin_survive_a_crash_and_stop_together(served):
+def test_page_and_api_share_one_origin_survive_a_crash_and_stop_together(served, settings):
     process, port, api_port = served
     page = f"http://localhost:{port}"
     children = children_of(process.pid)
@@ -84,8 +94,30 @@ def test_page_and_api_share_one_origin_survive_a_crash_and_stop_together(served)
     assert made.status_code == 201
     assert foreign.status_code == 403
     assert [item["name"] for item in kept] == ["photos"]
+    assert (settings.home / "catalog.db").exists()
     assert len(children) == 4
     assert not any(os.path.exists(f"/proc/{pid}") for pid in children)
+
+
+def test_a_collection_may_be_called_anything(served):
+    _process, port, _api_port = served
+    page = f"http://localhost:{port}/v1/collections"
+
+    made = httpx.post(page, json={"name": "What? 100%#1"})
+    found = httpx.get(f"{page}/What%3F%20100%25%231")
+
+    assert made.status_code == 201
+    assert found.json()["name"] == "What? 100%#1"
+
+
+def test_a_killed_serve_leaves_nothing_running(served):
+    process, _port, _api_port = served
+    children = children_of(process.pid)
+
+    process.kill()
+    process.wait()
+
+    wait_until(lambda: not any(alive(pid) for pid in children), "the children to end")
 
 
 def test_a_taken_port_is_said_in_one_sentence(settings):
