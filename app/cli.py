@@ -273,6 +273,8 @@ def predict(
 
     terminal, workspace = _start(json_, home)
     target = collection_named(workspace.engine, collection)
+    if csv_file is not None and not csv_file.absolute().parent.is_dir():
+        raise BadInput(f"{csv_file} cannot be written: its folder does not exist.")
     engine = Engine(workspace)
     fitted = engine.fitted(target)
     found = scan(paths)
@@ -386,11 +388,7 @@ def serve(
     home: HomeOption = None,
 ) -> None:
     """Start the page, the API and the workers, and print one URL. Ctrl-C stops them."""
-    from app.serve import serve as run
-
-    workspace = _open(home, host=host, port=port, api_port=api_port)  # a catalog that cannot be opened fails here
-    workspace.engine.dispose()
-    run(workspace.settings, lambda url: print(f"Likeness is at {url} (Ctrl-C stops it)", flush=True))
+    _serve(_open(home, host=host, port=port, api_port=api_port), Terminal(as_json=False))
 
 
 @app.command()
@@ -442,16 +440,23 @@ def demo(
 
     terminal, workspace = _start(json_, home, port=port, api_port=api_port)
     value = whole_loop(workspace, folder, dataset, terminal)
-    terminal.result(value, "")
-    workspace.engine.dispose()
+    if json_:
+        terminal.result(value, "")
     if serve_:
-        serve(None, port, api_port, home)
+        _serve(workspace, terminal)
 
 
 def _start(json_: bool, home: Path | None, **given: Any) -> tuple[Terminal, Workspace]:
     terminal = Terminal(json_)
     terminal.watch_signals()
     return terminal, _open(home, **given)
+
+
+def _serve(workspace: Workspace, terminal: Terminal) -> None:
+    from app.serve import serve as run
+
+    workspace.engine.dispose()  # opened only to fail here, in a sentence, when it cannot be
+    run(workspace.settings, lambda url: terminal.say(f"Likeness is at {url} (Ctrl-C stops it)"))
 
 
 def _examples(workspace: Workspace, collection: Any, names: list[str]) -> list[int | str | bytes]:

@@ -77,6 +77,16 @@ def test_what_the_api_needs_of_model_loads_without_torch(module):
     assert loaded == []
 
 
+def test_the_api_loads_without_torch():
+    program = "import sys, app.api; print(*({'torch', 'timm'} & set(sys.modules)))"
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+    assert loaded.split() == []
+
+
 def test_the_top_level_is_fixed():
     top = {path.relative_to(ROOT).parts[0] for path in tracked()}
 
