@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from indexer.errors import CollectionExists, DamagedCatalog, NewerCatalog, NoSuchCollection
+from indexer.errors import Busy, CollectionExists, DamagedCatalog, NewerCatalog, NoSuchCollection
 from indexer.home import Home
 from indexer.schema import collections, images, now
 from model.errors import BadInput
@@ -43,13 +44,19 @@ def open_catalog(home: Home, url: str | None = None) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
     try:
-        _migrate(engine)
         if engine.dialect.name == "sqlite":
-            with engine.connect() as connection:  # kept in the file; only now, for a refused one stays as it is
-                connection.execute(text("PRAGMA journal_mode = WAL"))
+            with _alone(home):
+                _migrate(engine)
+                with engine.connect() as connection:  # kept in the file; only now, for a refused one stays as it is
+                    connection.execute(text("PRAGMA journal_mode = WAL"))
+        else:
+            _migrate(engine)
     except DatabaseError as error:
         engine.dispose()
         raise _damaged(home, error.orig) from error
+    except Timeout as error:
+        engine.dispose()
+        raise Busy(f"Another process has been opening {home.catalog} for a minute: wait for it, or stop it.") from error
     return engine
 
 
@@ -58,6 +65,13 @@ def _damaged(home: Home, reason: object) -> DamagedCatalog:
         f"{home.catalog} cannot be read as a catalog ({reason}). It was left as it is: "
         "restore a backup in its place, or move it away to start an empty one."
     )
+
+
+def _alone(home: Home) -> FileLock:
+    """Held while a catalog is opened: SQLite does not wait for others before it changes the kind of its journal."""
+    path = home.root / "locks" / "catalog.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(path, timeout=60)
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
