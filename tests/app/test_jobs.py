@@ -116,7 +116,7 @@ def test_events_tell_how_a_job_ended_and_then_end(indexed, workspace):
 
 def test_a_second_worker_for_a_lane_refuses_to_start(workspace):
     lock = workspace.home.root / "locks" / "worker.learning.lock"
-    lock.parent.mkdir()
+    lock.parent.mkdir(exist_ok=True)
 
     with FileLock(lock), pytest.raises(Busy, match="Another worker"):
         worker.run_worker(workspace, "learning", threading.Event())
