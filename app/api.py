@@ -45,7 +45,6 @@ STATUS: dict[type[Exception], int] = {
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,
     on_disk.DamagedCatalog: 503,
-    on_disk.NoSpace: 507,
     errors.LikenessError: 422,
 }
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT

@@ -7,6 +7,7 @@ old list or the new one, and requests share them without a lock.
 from __future__ import annotations
 
 import io
+import secrets
 import threading
 import time
 from collections import OrderedDict
@@ -168,13 +169,10 @@ class Engine:
             fitted = self.fitted(collection)
         except (TooFewLabels, NoIndex, DamagedIndex):  # lists go on without; search and /ready say what is wrong
             return {}
-        index = fitted.index
-        order = np.argsort(index.ids)
-        rows = order[np.searchsorted(index.ids, ids, sorter=order).clip(0, len(order) - 1)]
+        rows, present = fitted.index.rows_of(ids)
         return {
             int(image_id): (fitted.probe.classes[p.argmax()], float(p.max()))
-            for image_id, row in zip(ids, rows, strict=True)
-            if index.ids[row] == image_id and (p := fitted.probabilities[row]) is not None
+            for image_id, p in zip(ids[present], fitted.probabilities[rows[present]], strict=True)
         }
 
     def _labelled(self, collection: Collection, index: VectorIndex) -> tuple[np.ndarray, list[str]]:
@@ -187,8 +185,6 @@ class Engine:
 
     def add_query(self, collection: Collection, data: bytes, name: str) -> str:
         """Keep a picture to search with; returns its id. Raises `CannotDecode`."""
-        import secrets
-
         preview = make_preview(data, name)
         query_id = "q" + secrets.token_hex(8)
         values = {

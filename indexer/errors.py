@@ -8,8 +8,7 @@ LikenessError
 ├── NothingToUndo      the journal holds no action to take back (or to do again)
 ├── DamagedIndex       an index file is not what was published; `likeness index` makes it again
 ├── DamagedCatalog     the catalog cannot be read; it was left as it is
-├── NewerCatalog       the catalog was written by a newer Likeness; it was left as it is
-└── NoSpace            a write failed for lack of space; nothing was half written
+└── NewerCatalog       the catalog was written by a newer Likeness; it was left as it is
 """
 
 from model.errors import LikenessError
@@ -73,7 +72,3 @@ class DamagedCatalog(LikenessError):
 
 class NewerCatalog(LikenessError):
     """The catalog was written by a newer Likeness. It was left as it is."""
-
-
-class NoSpace(LikenessError):
-    """A write failed for lack of space; nothing was half written."""

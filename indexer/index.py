@@ -39,7 +39,7 @@ class VectorIndex:
 
     def __init__(self, index: Any, published: Published) -> None:
         self._faiss, self.published = index, published
-        self.ids = faiss.vector_to_array(index.id_map)  # (N,) int64
+        self.ids = faiss.vector_to_array(index.id_map)  # (N,) int64, ascending: `publish` sees to it
         flat: Any = faiss.downcast_index(index.index)
         pointer = flat.get_xb()
         # A view on FAISS's own memory: the probe reads every vector, and a copy would double what the index costs.
@@ -71,19 +71,22 @@ class VectorIndex:
 
     def vectors_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The ids among `ids` that are indexed (M,), and their vectors (M, D), in the order given."""
-        order = np.argsort(self.ids)
-        at = np.searchsorted(self.ids, ids, sorter=order).clip(0, max(len(order) - 1, 0))
-        if not len(order):
-            return np.zeros(0, np.int64), np.zeros((0, self.published.dim), np.float32)
-        rows = order[at]
-        present = self.ids[rows] == ids
+        rows, present = self.rows_of(ids)
         return np.asarray(ids)[present], self.vectors[rows[present]]
+
+    def rows_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The row of each of `ids` (M,), and whether it is indexed at all (M,); where not, the row says nothing."""
+        if not len(self.ids):
+            return np.zeros(len(ids), np.int64), np.zeros(len(ids), bool)
+        rows = np.searchsorted(self.ids, ids).clip(0, len(self.ids) - 1)
+        return rows, self.ids[rows] == ids
 
 
 def publish(folder: Path, ids: np.ndarray, vectors: np.ndarray) -> Published:
     """Build the exact index of `vectors` (N, D), unit float32, under `ids` (N,) and make it the live one."""
+    order = np.argsort(ids)
     index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1]))
-    index.add_with_ids(np.ascontiguousarray(vectors, np.float32), np.ascontiguousarray(ids, np.int64))
+    index.add_with_ids(np.ascontiguousarray(vectors[order], np.float32), np.ascontiguousarray(ids[order], np.int64))
     data = faiss.serialize_index(index).tobytes()
     published = Published(hashlib.sha256(data).hexdigest(), len(ids), vectors.shape[1], "exact float32", now())
     folder.mkdir(parents=True, exist_ok=True)
