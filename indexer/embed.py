@@ -14,11 +14,12 @@ from sqlalchemy import Engine
 from indexer.catalog import Collection
 from indexer.home import Home
 from indexer.images import contents_of
-from indexer.importer import Progress, duration
+from indexer.importer import Progress
 from indexer.vectors import VectorStore
 from model.encoder import Encoder
 from model.errors import Cancelled, CannotDecode
 from model.images import decode
+from model.progress import rate_line
 
 BATCH = 64
 
@@ -78,12 +79,7 @@ def embed_missing(
             if kept:
                 store.put(kept, encoder.encode(np.stack(squares)))
                 result.encoded += len(kept)
-            seconds = time.monotonic() - started
-            rate = result.encoded / max(seconds, 1e-9)
-            left = duration((len(missing) - result.encoded) / max(rate, 1e-9))
-            progress(
-                result.encoded / len(missing),
-                f"{result.encoded:,} of {len(missing):,} pictures, {rate:.0f} a second, {left} left",
-            )
+            line = rate_line(result.encoded, len(missing), time.monotonic() - started)
+            progress(result.encoded / len(missing), line)
     result.seconds = time.monotonic() - started
     return result

@@ -22,6 +22,7 @@ from indexer.labels import LONGEST_NAME, label_unlabelled
 from indexer.schema import contents, files, images, now
 from indexer.sources import Scan, Source, readable
 from model.errors import Cancelled
+from model.progress import rate_line
 
 BATCH = 64  # images a transaction: what a kill may repeat
 Progress = Callable[[float, str], None]  # share done (0..1), one sentence
@@ -84,7 +85,7 @@ def import_sources(
             if len(pending) >= BATCH or time.monotonic() - committed_at > 1:
                 _commit(engine, home, collection, pending, known, result, in_folders)
                 pending, committed_at = [], time.monotonic()
-                progress(done / len(fresh), _rate(done, len(fresh), time.monotonic() - started))
+                progress(done / len(fresh), rate_line(done, len(fresh), time.monotonic() - started))
             if stop():
                 raise Cancelled(f"Stopped after {done:,} of {len(fresh):,} files; import again to go on.")
     finally:
@@ -234,16 +235,3 @@ def _upsert(
     else:
         rest = {name: value for name, value in values.items() if name not in key}
         connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=rest))
-
-
-def _rate(done: int, total: int, seconds: float) -> str:
-    rate = done / max(seconds, 1e-9)
-    return f"{done:,} of {total:,} pictures, {rate:.0f} a second, {duration((total - done) / max(rate, 1e-9))} left"
-
-
-def duration(seconds: float) -> str:
-    """'42 s', '3 min', '1 h 20 min'."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -36,6 +36,7 @@ from model.learner import (
 )
 from model.loss import nt_xent
 from model.network import Backbone, Start
+from model.progress import duration
 from model.resume import RunFolder, identity_of, pack, unpack
 from model.settings import TrainSettings, held_out, sensible
 
@@ -255,21 +256,13 @@ class _Run:
         rate = (self.step - self.began_at) / max(now - self.began, 1e-9)  # steps per second, over this part of the run
         left = (self.steps - self.step) / max(rate, 1e-9)
         loss = f", loss {self.line['loss']:.3f}" if self.line else ""
-        return f"{self._where()}, {rate * 2 * self.settings.batch_size:,.0f} views/s{loss}, {_duration(left)} left"
+        return f"{self._where()}, {rate * 2 * self.settings.batch_size:,.0f} views/s{loss}, {duration(left)} left"
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
 
     def _random(self, stream: int, number: int, device: str | None = None) -> torch.Generator:
         return generator(torch.device(device) if device else self.device, self.settings.seed, stream, number)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 if __name__ == "__main__":
