@@ -191,3 +191,11 @@ def count_images(engine: Engine, collection: Collection) -> int:
 def visible(collection_id: int) -> Any:
     """The condition for an image to be in the collection now."""
     return (images.c.collection_id == collection_id) & images.c.removed_at.is_(None) & images.c.absent_at.is_(None)
+
+
+def lock_writes(connection: Connection) -> None:
+    """Be the only writer of the journal until this transaction ends: reading, then appending, must not interleave."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(text("UPDATE alembic_version SET version_num = version_num"))  # takes SQLite's write lock
+    else:
+        connection.execute(text("LOCK TABLE actions IN EXCLUSIVE MODE"))

@@ -15,10 +15,11 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from indexer.catalog import Collection, touch
+from indexer.classes import LONGEST_NAME
 from indexer.digest import Digest, digested
 from indexer.home import Home
 from indexer.images import drop_unheld
-from indexer.labels import LONGEST_NAME, label_unlabelled
+from indexer.labels import label_unlabelled
 from indexer.schema import contents, files, images, now
 from indexer.sources import Scan, Source, readable
 from model.errors import Cancelled

@@ -12,26 +12,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Select, func, select, text
+from sqlalchemy import Connection, Engine, Select, func, select
 
-from indexer.catalog import Collection, visible
-from indexer.errors import NoSuchClass, NoSuchImage, NothingToUndo
+from indexer.catalog import Collection, lock_writes, visible
+from indexer.classes import ensure_class
+from indexer.errors import NoSuchImage, NothingToUndo
 from indexer.schema import actions, classes, images, label_events, now
 from model.errors import BadInput
 
 Answer = Literal["yes", "no", "unsure", "none"]
 ANSWERS = ("yes", "no", "unsure", "none")
-# Okabe and Ito's eight colours (2008), told apart by colour-blind eyes too; black left out.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#8C6BB1", "#7F7F7F")
-LONGEST_NAME = 100
 FEW = 500  # up to here a query names the images; beyond, reading them all is quicker and no limit of SQL is met
-
-
-@dataclass(frozen=True)
-class Class:
-    id: int
-    name: str
-    colour: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ def label_each(
     with engine.begin() as connection:
         lock_writes(connection)
         _check_images(connection, collection, of)
-        ids = {name: _ensure_class(connection, collection, name) for name in dict.fromkeys(of.values())}
+        ids = {name: ensure_class(connection, collection, name) for name in dict.fromkeys(of.values())}
         current = _answers(connection, collection, of)
         wanted: dict[tuple[int, int], str] = {}
         for image_id, name in of.items():
@@ -151,67 +142,6 @@ def history(engine: Engine, image_id: int) -> list[dict[str, Any]]:
             }
             for r in connection.execute(query)
         ]
-
-
-def all_classes(engine: Engine, collection: Collection) -> list[Class]:
-    """The classes in the order they were made: the first nine answer to the keys 1 to 9."""
-    query = select(classes.c.id, classes.c.name, classes.c.colour).where(
-        classes.c.collection_id == collection.id, classes.c.removed_at.is_(None)
-    )
-    with engine.connect() as connection:
-        return [Class(*row) for row in connection.execute(query.order_by(classes.c.id))]
-
-
-def create_class(engine: Engine, collection: Collection, name: str, colour: str | None = None) -> Class:
-    """Make a class, or return the one of that name."""
-    with engine.begin() as connection:
-        lock_writes(connection)
-        class_id = _ensure_class(connection, collection, name, colour)
-    return next(item for item in all_classes(engine, collection) if item.id == class_id)
-
-
-def update_class(engine: Engine, collection: Collection, name: str, new_name: str | None, colour: str | None) -> Class:
-    """Change the name or the colour of a class; its answers stay."""
-    found = class_named(engine, collection, name)
-    changed = Class(found.id, found.name if new_name is None else _checked(new_name), colour or found.colour)
-    with engine.begin() as connection:
-        lock_writes(connection)
-        others = select(classes.c.name).where(classes.c.collection_id == collection.id, classes.c.id != found.id)
-        if changed.name in connection.execute(others).scalars().all():
-            raise BadInput(f"A class cannot be renamed to {changed.name!r}: another class has, or had, that name.")
-        values = {"name": changed.name, "colour": changed.colour}
-        connection.execute(classes.update().where(classes.c.id == found.id).values(**values))
-        _note_classes(connection, collection)
-    return changed
-
-
-def remove_class(engine: Engine, collection: Collection, name: str) -> None:
-    """Hide a class. Its answers stay in the journal, and come back with a class of the same name."""
-    found = class_named(engine, collection, name)
-    with engine.begin() as connection:
-        connection.execute(classes.update().where(classes.c.id == found.id).values(removed_at=now()))
-        _note_classes(connection, collection)
-
-
-def _note_classes(connection: Connection, collection: Collection) -> None:
-    """Let the journal show that classes changed, or a fitted probe would go on offering the old ones."""
-    values = {"collection_id": collection.id, "kind": "classes", "source": "hand", "created_at": now()}
-    connection.execute(actions.insert().values(**values))
-
-
-def class_named(engine: Engine, collection: Collection, name: str) -> Class:
-    for item in all_classes(engine, collection):
-        if item.name == name:
-            return item
-    raise NoSuchClass(f"There is no class {name!r} in {collection.name!r}.")
-
-
-def lock_writes(connection: Connection) -> None:
-    """Be the only writer of the journal until this transaction ends: reading, then appending, must not interleave."""
-    if connection.dialect.name == "sqlite":
-        connection.execute(text("UPDATE alembic_version SET version_num = version_num"))  # takes SQLite's write lock
-    else:
-        connection.execute(text("LOCK TABLE actions IN EXCLUSIVE MODE"))
 
 
 def _current(collection: Collection, image_ids: Collection_[int] | None = None) -> Select[Any]:
@@ -311,33 +241,6 @@ def _stacks(connection: Connection, collection: Collection) -> tuple[list[int], 
         elif kind == "redo":
             standing.append(undone.pop())
     return standing, undone
-
-
-def _ensure_class(connection: Connection, collection: Collection, name: str, colour: str | None = None) -> int:
-    name = _checked(name)
-    rows = connection.execute(
-        select(classes.c.id, classes.c.name, classes.c.removed_at).where(classes.c.collection_id == collection.id)
-    ).all()
-    for row in rows:
-        if row.name == name:
-            if row.removed_at is not None:
-                connection.execute(classes.update().where(classes.c.id == row.id).values(removed_at=None))
-                _note_classes(connection, collection)
-            return row.id
-    values = {
-        "collection_id": collection.id,
-        "name": name,
-        "colour": colour or COLOURS[len(rows) % len(COLOURS)],
-        "created_at": now(),
-    }
-    return connection.execute(classes.insert().values(**values).returning(classes.c.id)).scalar_one()
-
-
-def _checked(name: str) -> str:
-    name = name.strip()
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
-        raise BadInput(f"A class needs a name of 1 to {LONGEST_NAME} printable characters.")
-    return name
 
 
 def _check_images(connection: Connection, collection: Collection, image_ids: Iterable[int]) -> None:

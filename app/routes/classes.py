@@ -9,8 +9,9 @@ from fastapi import APIRouter, Response
 
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
 from app.schemas import ClassChanges, NewClass
+from indexer.classes import all_classes, create_class, remove_class, update_class
 from indexer.errors import DamagedIndex, NoIndex
-from indexer.labels import all_classes, create_class, current_labels, remove_class, update_class
+from indexer.labels import current_labels
 from model.errors import TooFewLabels
 
 router = APIRouter(prefix="/collections/{collection}/classes", tags=["labels"])

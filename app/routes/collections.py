@@ -24,10 +24,11 @@ from indexer.catalog import (
     create_collection,
     update_collection,
 )
+from indexer.classes import all_classes
 from indexer.errors import DamagedIndex, NoIndex
 from indexer.images import remove_collection
 from indexer.index import read_published
-from indexer.labels import all_classes, current_labels
+from indexer.labels import current_labels
 from indexer.sources import NAMES
 from model.errors import BadInput
 from model.files import write_atomically

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from indexer.home import Home
 
 
@@ -68,7 +70,7 @@ def publish(folder: str, seed: str, nth: str) -> None:
         return step
 
     os.replace, os.fsync, os.unlink = deadly(os.replace), deadly(os.fsync), deadly(os.unlink)
-    publish(Path(folder), range(len(vectors)), vectors)
+    publish(Path(folder), np.arange(len(vectors)), vectors)
     say("published")
 
 

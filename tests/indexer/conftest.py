@@ -7,9 +7,10 @@ from sqlalchemy import Engine
 from indexer.catalog import Collection, create_collection, open_catalog
 from indexer.home import Home
 from indexer.importer import ImportResult, import_sources
+from indexer.labels import current_labels
 from indexer.sources import scan
 from model.encoder import Encoder, open_encoder
-from tests.indexer.helpers import small_model
+from tests.indexer.helpers import fill, small_model
 from tests.pictures import write_folders
 
 
@@ -55,3 +56,21 @@ def model_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def encoder(model_folder) -> Encoder:
     return open_encoder(model_folder, "cpu", threads=2)
+
+
+@pytest.fixture
+def ids(engine, photos) -> list[int]:
+    return fill(engine, photos, 6)
+
+
+@pytest.fixture
+def answers(engine, photos):
+    """What stands now: image id → {class: answer}."""
+
+    def read() -> dict[int, dict[str, str]]:
+        found: dict[int, dict[str, str]] = {}
+        for item in current_labels(engine, photos):
+            found.setdefault(item.image_id, {})[item.class_name] = item.answer
+        return found
+
+    return read

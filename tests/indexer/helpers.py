@@ -1,11 +1,14 @@
-"""What the tests of the indexer share: a small real model, unit vectors, and a look at a folder as a whole."""
+"""What the tests of the indexer share: a small real model, unit vectors, images without files, the journal."""
 
 import hashlib
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import Engine, insert, select
 
+from indexer.catalog import Collection
+from indexer.schema import contents, images, label_events, now
 from tests.pictures import NAMES, views
 
 SIDE = 32
@@ -46,3 +49,21 @@ def tree(folder: Path) -> dict[str, tuple[str, int]]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def fill(engine: Engine, collection: Collection, count: int) -> list[int]:
+    """Images without files: labels know nothing of pixels. Returns their ids."""
+    with engine.begin() as connection:
+        for number in range(count):
+            sha256 = f"{collection.id:032x}{number:032x}"
+            content = {"sha256": sha256, "preview_sha256": sha256, "preview_suffix": "png", "width": 1, "height": 1}
+            connection.execute(insert(contents).values(bytes=1, format="PNG", stored=0, **content))
+            image = {"collection_id": collection.id, "sha256": sha256, "name": f"{number}.png", "folder": "f"}
+            connection.execute(insert(images).values(added_at=now(), **image))
+        query = select(images.c.id).where(images.c.collection_id == collection.id).order_by(images.c.id)
+        return list(connection.execute(query).scalars())
+
+
+def events(engine: Engine) -> list[tuple]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(select(label_events).order_by(label_events.c.id))]

@@ -1,16 +1,15 @@
 import threading
 
 import pytest
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import func, select
 
-from indexer.catalog import Collection, create_collection, open_catalog
-from indexer.errors import NoSuchClass, NoSuchImage, NothingToUndo
+from indexer.catalog import create_collection, open_catalog
+from indexer.classes import all_classes, remove_class, update_class
+from indexer.errors import NoSuchImage, NothingToUndo
 from indexer.images import remove
 from indexer.labels import (
-    all_classes,
     can_undo_redo,
     clear,
-    create_class,
     current_labels,
     history,
     label,
@@ -18,48 +17,11 @@ from indexer.labels import (
     label_unlabelled,
     last_action,
     redo,
-    remove_class,
     undo,
-    update_class,
 )
-from indexer.schema import contents, images, label_events, now
+from indexer.schema import label_events, now
 from model.errors import BadInput
-
-
-def fill(engine: Engine, collection: Collection, count: int) -> list[int]:
-    """Images without files: labels know nothing of pixels. Returns their ids."""
-    with engine.begin() as connection:
-        for number in range(count):
-            sha256 = f"{collection.id:032x}{number:032x}"
-            content = {"sha256": sha256, "preview_sha256": sha256, "preview_suffix": "png", "width": 1, "height": 1}
-            connection.execute(insert(contents).values(bytes=1, format="PNG", stored=0, **content))
-            image = {"collection_id": collection.id, "sha256": sha256, "name": f"{number}.png", "folder": "f"}
-            connection.execute(insert(images).values(added_at=now(), **image))
-        query = select(images.c.id).where(images.c.collection_id == collection.id).order_by(images.c.id)
-        return list(connection.execute(query).scalars())
-
-
-@pytest.fixture
-def ids(engine, photos) -> list[int]:
-    return fill(engine, photos, 6)
-
-
-@pytest.fixture
-def answers(engine, photos):
-    """What stands now: image id → {class: answer}."""
-
-    def read() -> dict[int, dict[str, str]]:
-        found: dict[int, dict[str, str]] = {}
-        for item in current_labels(engine, photos):
-            found.setdefault(item.image_id, {})[item.class_name] = item.answer
-        return found
-
-    return read
-
-
-def events(engine: Engine) -> list[tuple]:
-    with engine.connect() as connection:
-        return [tuple(row) for row in connection.execute(select(label_events).order_by(label_events.c.id))]
+from tests.indexer.helpers import events, fill
 
 
 def test_an_answer_stands_with_its_time_and_its_source(engine, photos, ids):
@@ -184,103 +146,12 @@ def test_undo_stays_within_its_collection(engine, photos, ids, answers):
     assert can_undo_redo(engine, other) == (False, True)
 
 
-def test_a_renamed_class_keeps_its_labels(engine, photos, ids, answers):
-    label(engine, photos, ids[:2], "cat", "yes", "hand")
-
-    renamed = update_class(engine, photos, "cat", " tabby ", "#123456")
-
-    assert (renamed.name, renamed.colour) == ("tabby", "#123456")
-    assert all_classes(engine, photos) == [renamed]
-    assert answers() == {i: {"tabby": "yes"} for i in ids[:2]}
-
-
-@pytest.mark.parametrize("name", ["", "  ", "dog", "gone", "x" * 101, "a\nb", "\x1b[2J"])
-def test_a_class_cannot_take_a_bad_name_nor_that_of_another_class_present_or_removed(engine, photos, name):
-    for known in ("cat", "dog", "gone"):
-        create_class(engine, photos, known)
-    remove_class(engine, photos, "gone")
-
-    with pytest.raises(BadInput):
-        update_class(engine, photos, "cat", name, None)
-
-    assert [item.name for item in all_classes(engine, photos)] == ["cat", "dog"]
-
-
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb"])
 def test_a_label_with_a_bad_class_name_changes_nothing(engine, photos, ids, answers, name):
     with pytest.raises(BadInput, match="class needs a name"):
         label(engine, photos, ids, name, "yes", "hand")
 
     assert (answers(), all_classes(engine, photos)) == ({}, [])
-
-
-def test_a_removed_class_hides_its_answers_and_comes_back_with_them(engine, photos, ids, answers):
-    label(engine, photos, ids[:2], "cat", "yes", "hand")
-    remove_class(engine, photos, "cat")
-    hidden = (answers(), all_classes(engine, photos))
-
-    create_class(engine, photos, "cat")
-
-    assert hidden == ({}, [])
-    assert answers() == {i: {"cat": "yes"} for i in ids[:2]}
-
-
-def test_an_image_labelled_while_its_class_was_removed_does_not_have_two_when_it_comes_back(
-    engine, photos, ids, answers
-):
-    label(engine, photos, ids[:2], "cat", "yes", "hand")
-    remove_class(engine, photos, "cat")
-    label(engine, photos, ids[:1], "dog", "yes", "hand")
-
-    create_class(engine, photos, "cat")
-
-    assert answers() == {ids[0]: {"dog": "yes"}, ids[1]: {"cat": "yes"}}
-
-
-def test_what_was_undone_or_cleared_while_a_class_was_removed_does_not_come_back_with_it(engine, photos, ids, answers):
-    label(engine, photos, ids[:1], "cat", "yes", "hand")
-    label(engine, photos, ids[1:2], "dog", "yes", "hand")
-    label(engine, photos, ids[2:3], "cat", "yes", "hand")
-    remove_class(engine, photos, "cat")
-    undo(engine, photos)
-    create_class(engine, photos, "cat")
-    after_undo = answers()
-    remove_class(engine, photos, "cat")
-    clear(engine, photos, "hand")
-    create_class(engine, photos, "cat")
-
-    assert after_undo == {ids[0]: {"cat": "yes"}, ids[1]: {"dog": "yes"}}
-    assert answers() == {}
-
-
-def test_whatever_changes_the_classes_is_seen_by_whoever_fitted_a_probe(engine, photos, ids):
-    label(engine, photos, ids[:1], "cat", "yes", "hand")
-
-    for change in (
-        lambda: update_class(engine, photos, "cat", "tabby", None),
-        lambda: remove_class(engine, photos, "tabby"),
-        lambda: create_class(engine, photos, "tabby"),
-        lambda: undo(engine, photos),
-    ):
-        before = last_action(engine, photos)
-        change()
-        assert last_action(engine, photos) > before
-
-
-def test_classes_keep_their_order_and_have_colours_that_differ(engine, photos):
-    for name in ("zebra", "ant", "mole"):
-        create_class(engine, photos, name)
-
-    found = all_classes(engine, photos)
-
-    assert [item.name for item in found] == ["zebra", "ant", "mole"]
-    assert len({item.colour for item in found}) == 3
-    assert create_class(engine, photos, "ant") == found[1]
-
-
-def test_an_unknown_class_is_named_in_the_error(engine, photos):
-    with pytest.raises(NoSuchClass, match="'unicorn'"):
-        remove_class(engine, photos, "unicorn")
 
 
 def test_labels_of_an_image_that_is_not_there_are_refused_whole(engine, home, photos, ids, answers):
