@@ -1,0 +1,143 @@
+"""Labels, the probe fitted from them, and its predictions."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.commands.common import CollectionOption, in_workspace
+from app.terminal import Terminal
+from app.workspace import Workspace
+from indexer.catalog import collection_named
+from indexer.images import find_by_path
+from indexer.sources import batches, read, readable, scan
+from model.errors import BadInput, Cancelled, TooFewLabels
+
+
+@in_workspace
+def label(
+    terminal: Terminal,
+    workspace: Workspace,
+    paths: Annotated[list[str] | None, typer.Argument(help="Pictures to label with --set.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="A file with rows path,class.")] = None,
+    set_: Annotated[str | None, typer.Option("--set", help="The class to give to the pictures named.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Take every label of the collection away.")] = False,
+    collection: CollectionOption = "photos",
+) -> None:
+    """Give pictures a class. Every answer is kept in a journal and can be undone."""
+    from indexer import labels
+
+    target = collection_named(workspace.engine, collection)
+    if sum((csv_file is not None, set_ is not None, clear)) != 1:
+        raise BadInput("Say one of --csv FILE, --set CLASS PATH..., or --clear.")
+    unknown: list[str] = []
+    if clear:
+        change = labels.clear(workspace.engine, target, "hand")
+    else:
+        rows = _read_csv(csv_file) if csv_file is not None else [(path, set_ or "") for path in paths or []]
+        if not rows:
+            raise BadInput("There is nothing to label: name pictures after --set CLASS.")
+        ids = find_by_path(workspace.engine, target, [path for path, _ in rows])
+        unknown = [path for path, _ in rows if path not in ids]
+        if len(unknown) == len(rows):
+            raise BadInput(f"None of the pictures is in {collection!r} ({unknown[0]}, ...): import them first.")
+        wanted = {ids[path]: name for path, name in rows if path in ids}
+        change = labels.label_each(workspace.engine, target, wanted, "csv" if csv_file is not None else "hand")
+    standing = [x for x in labels.current_labels(workspace.engine, target) if x.answer == "yes"]
+    lines = [f"{change.changed:,} answers changed, {len(standing):,} pictures labelled"]
+    lines += [f"  not in the collection: {path}" for path in unknown]
+    value = {"changed": change.changed, "labelled": len(standing), "unknown": unknown, "action": change.action}
+    terminal.result(value, "\n".join(lines))
+
+
+@in_workspace
+def probe(terminal: Terminal, workspace: Workspace, collection: CollectionOption = "photos") -> None:
+    """Fit the classifier from the labels, and say how good it is on labels it has not seen."""
+    from app.engine import Engine
+
+    target = collection_named(workspace.engine, collection)
+    engine = Engine(workspace)
+    fitted = engine.fitted(target)
+    engine.store(target, fitted)
+    value: dict[str, Any] = {
+        "classes": list(fitted.probe.classes), "labels": fitted.labels, "accuracy": None, "interval": None,
+        "confusion": None, "strength": fitted.probe.strength, "model": target.active_model, "note": None,
+    }  # fmt: skip
+    try:
+        quality = engine.quality(target)
+    except TooFewLabels as error:
+        value["note"] = str(error)
+        terminal.result(value, f"fitted from {fitted.labels} labels of {len(fitted.probe.classes)} classes. {error}")
+        return
+    low, high = quality.interval
+    value |= {"accuracy": quality.accuracy, "interval": [low, high], "confusion": quality.confusion.tolist()}
+    value["folds"] = quality.folds
+    text = f"{quality.accuracy:.1%} right on labels it has not seen (95 % interval {low:.1%} to {high:.1%})\n"
+    terminal.result(value, text + _table(quality.classes, quality.confusion.tolist()))
+
+
+@in_workspace
+def predict(
+    terminal: Terminal,
+    workspace: Workspace,
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders; they need not be in the collection.")],
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the predictions here.")] = None,
+    collection: CollectionOption = "photos",
+) -> None:
+    """Classify pictures with the collection's probe."""
+    from app.engine import Engine
+    from app.labelling import predict as classify
+
+    target = collection_named(workspace.engine, collection)
+    if csv_file is not None and not csv_file.absolute().parent.is_dir():
+        raise BadInput(f"{csv_file} cannot be written: its folder does not exist.")
+    engine = Engine(workspace)
+    fitted = engine.fitted(target)
+    found = scan(paths)
+    predictions: list[dict[str, Any]] = [{"path": path, "error": reason} for path, reason in found.refused]
+    for archive, group in batches(found.sources):
+        for number, source in enumerate(group):
+            if terminal.stop():
+                raise Cancelled("Stopped; nothing was written.")
+            path = readable(source.path)
+            try:
+                item = classify(engine, target, fitted, [(source.name, read(source, archive))])[0]
+            except OSError as error:
+                item = {"error": str(error.strerror or error)}
+            predictions.append({**item, "path": path})
+            terminal.progress((number + 1) / len(group), f"{number + 1:,} of {len(group):,} pictures")
+    if csv_file is not None:
+        with open(csv_file, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["path", "class", "probability", "error"], extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(predictions)
+    lines = [f"{p['class']}\t{p['probability']:.3f}\t{p['path']}" if "class" in p else f"-\t{p['error']}\t{p['path']}"
+             for p in predictions]  # fmt: skip
+    terminal.result({"predictions": predictions, "model": target.active_model}, "\n".join(lines))
+
+
+def _read_csv(file: Path) -> list[tuple[str, str]]:
+    """Rows path,class; a first row that says so is a header. Paths may be relative to the CSV's folder."""
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as opened:
+            rows = [row for row in csv.reader(opened) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{file} cannot be read as CSV ({error}): write rows path,class in UTF-8.") from error
+    if rows and [cell.strip().lower() for cell in rows[0][:2]] == ["path", "class"]:
+        rows = rows[1:]
+    for number, row in enumerate(rows, 1):
+        if len(row) < 2 or not row[0].strip() or not row[1].strip():
+            raise BadInput(f"{file}, row {number}: expected path,class and found {','.join(row)!r}.")
+    beside = [(file.parent / row[0].strip(), row) for row in rows]
+    return [(str(path) if path.exists() else row[0].strip(), row[1].strip()) for path, row in beside]
+
+
+def _table(classes: tuple[str, ...], confusion: list[list[int]]) -> str:
+    width = max(5, *(len(name) for name in classes)) + 2
+    head = "label \\ said".ljust(max(width, 14)) + "".join(name.rjust(width) for name in classes)
+    rows = [name.ljust(max(width, 14)) + "".join(str(n).rjust(width) for n in row)
+            for name, row in zip(classes, confusion, strict=True)]  # fmt: skip
+    return "\n".join([head, *rows])

@@ -1,0 +1,105 @@
+"""Models: learning one, indexing with one, which there are, and how good they are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.common import CollectionOption, in_workspace
+from app.terminal import Terminal
+from app.workspace import Workspace, all_models, find_model
+from indexer.catalog import all_collections, collection_named
+from model.errors import BadInput
+
+
+@in_workspace
+def pretrain(
+    terminal: Terminal,
+    workspace: Workspace,
+    collection: CollectionOption = "photos",
+    init: Annotated[str, typer.Option(help="default, random, timm:NAME or a model's fingerprint.")] = "default",
+    backbone: Annotated[str, typer.Option(help="Any timm network: resnet18, resnet50, resnet101, ...")] = "resnet18",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the pictures.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of a view, px.")] = None,
+    preset: Annotated[str | None, typer.Option(help="What counts as the same: photo, texture, ...")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of NT-Xent.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides all randomness.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    adopt: Annotated[str, typer.Option(help="Make it the active model: better, always or never.")] = "never",
+) -> None:
+    """Learn from the collection's own pictures (SimCLR), and report against the model it started from."""
+    from app import work
+
+    chosen = {
+        "init": init, "backbone": backbone, "adopt": adopt, "epochs": epochs, "batch_size": batch_size,
+        "image_size": image_size, "preset": preset, "learning_rate": learning_rate, "temperature": temperature,
+        "seed": seed, "device": device,
+    }  # fmt: skip
+    given = {name: value for name, value in chosen.items() if value is not None}
+    target = collection_named(workspace.engine, collection)
+    result = work.train(workspace, target, given, terminal.progress, terminal.stop)
+    after = "It is the active model now." if result["adopted"] else (
+        f"Search with it: likeness index --collection {collection} --model {result['model']}"
+    )  # fmt: skip
+    terminal.result(result, f"model {result['model']}\n{result['sentence']}\n{after}")
+
+
+@in_workspace
+def index(
+    terminal: Terminal,
+    workspace: Workspace,
+    collection: CollectionOption = "photos",
+    model: Annotated[str | None, typer.Option(help="A fingerprint; default: the active or newest model.")] = None,
+) -> None:
+    """Embed what is missing, publish the index, and make its model the active one."""
+    from app import work
+
+    target = collection_named(workspace.engine, collection)
+    result = work.index(workspace, target, model, terminal.progress, terminal.stop)
+    text = f"{result['indexed']:,} pictures indexed with model {result['model']} ({result['encoded']:,} encoded now)"
+    if result["unreadable"]:
+        text += f"\n{result['unreadable']:,} previews are missing or damaged: import their folders again"
+    terminal.result(result, text)
+
+
+@in_workspace
+def models(terminal: Terminal, workspace: Workspace) -> None:
+    """The models, oldest first, and where each is active."""
+    known = all_collections(workspace.engine)
+    found = [
+        {**asdict(info), "active_in": [c.name for c in known if c.active_model == info.fingerprint]}
+        for info in all_models(workspace.home)
+    ]
+    lines = [
+        f"{m['fingerprint']}\t{m['backbone']}, {m['preparation']['image_size']} px\tfrom {m['started_from']}\t"
+        + (f"active in {', '.join(m['active_in'])}" if m["active_in"] else "")
+        for m in found
+    ]
+    terminal.result({"models": found}, "\n".join(lines) or "No models yet: likeness pretrain")
+
+
+@in_workspace
+def evaluate(
+    terminal: Terminal,
+    workspace: Workspace,
+    images: Annotated[Path, typer.Option("--images", help="A folder with one folder of pictures per class.")],
+    model: Annotated[str | None, typer.Option(help="A fingerprint; default: the newest model.")] = None,
+) -> None:
+    """How good a model's vectors are on labelled pictures: k-NN and SimCLR's linear evaluation."""
+    from app.evaluation import evaluate_folder
+
+    known = all_models(workspace.home)
+    if not known:
+        raise BadInput("There is no model yet: run `likeness index` or `likeness pretrain` first.")
+    info = find_model(workspace.home, model) if model else known[-1]
+    value = evaluate_folder(workspace, info, images, terminal.progress, terminal.stop)
+    text = (
+        f"model {info.fingerprint}: k-NN {value['knn']:.1%}, linear {value['linear']:.1%} "
+        f"({value['images']:,} pictures, {len(value['classes'])} classes, {value['folds']} folds)"
+    )
+    terminal.result(value, text)

@@ -1,0 +1,100 @@
+"""The service: page, API and workers, their jobs, its health, and the demo that ends in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.common import (
+    ApiPortOption,
+    HomeOption,
+    JsonOption,
+    PortOption,
+    in_workspace,
+    open_workspace,
+    start,
+)
+from app.terminal import Terminal
+from app.workspace import Workspace
+from model.errors import BadInput
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
+    port: PortOption = None,
+    api_port: ApiPortOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Start the page, the API and the workers, and print one URL. Ctrl-C stops them."""
+    _serve(open_workspace(home, host=host, port=port, api_port=api_port), Terminal(as_json=False))
+
+
+def worker(
+    lane: Annotated[str, typer.Option(help="pictures (import, index) or learning (training).")],
+    home: HomeOption = None,
+) -> None:
+    """Do the jobs of one lane until stopped; `likeness serve` starts one for each."""
+    import logging
+
+    from app.jobs import LANES
+    from app.worker import run_worker, stop_on_signals
+
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if lane not in LANES.values():
+        raise BadInput(f"There is no lane {lane!r}: use pictures or learning.")
+    run_worker(open_workspace(home), lane, stop_on_signals())
+
+
+@in_workspace
+def jobs(terminal: Terminal, workspace: Workspace) -> None:
+    """The latest jobs of the workers."""
+    from app.jobs import listed
+
+    found, _ = listed(workspace.engine, None, None, 0, 50)
+    lines = [f"{j.id}\t{j.kind} of {j.collection}\t{j.state}\t{j.progress:.0%}\t{j.error or j.message}" for j in found]
+    terminal.result({"jobs": [job.public() for job in found]}, "\n".join(lines) or "No jobs yet.")
+
+
+@in_workspace
+def doctor(terminal: Terminal, workspace: Workspace) -> None:
+    """Versions, hardware, disk, and whether catalog and indexes are sound."""
+    from app.doctor import examine
+
+    value = examine(workspace)
+    lines = [f"{name}: {what}" for name, what in value.items() if name != "problems"]
+    lines += [f"problem: {what}" for what in value["problems"]] or ["no problems found"]
+    terminal.result(value, "\n".join(lines))
+    if value["problems"]:
+        raise typer.Exit(1)
+
+
+def demo(
+    folder: Annotated[Path | None, typer.Argument(help="Your own pictures instead of the demo collection.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Fetch EuroSAT, Flowers102, OxfordIIITPet or CIFAR10 instead (online).")
+    ] = None,
+    serve_: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the page afterwards.")] = True,
+    port: PortOption = None,
+    api_port: ApiPortOption = None,
+    home: HomeOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """The whole loop on the demo collection: import, pretrain, index, label, search; then serve the page."""
+    from app.loop import whole_loop
+
+    terminal, workspace = start(json_, home, port=port, api_port=api_port)
+    value = whole_loop(workspace, folder, dataset, terminal)
+    if json_:
+        terminal.result(value, "")
+    if serve_:
+        _serve(workspace, terminal)
+
+
+def _serve(workspace: Workspace, terminal: Terminal) -> None:
+    from app.serve import serve as run
+
+    workspace.engine.dispose()  # opened only to fail here, in a sentence, when it cannot be
+    run(workspace.settings, lambda url: terminal.say(f"Likeness is at {url} (Ctrl-C stops it)"))
