@@ -1,0 +1,55 @@
+"""How much RAM a process may still take, also inside a container. Needs nothing but the files of the kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """Bytes that can be taken without swapping, or being killed for it: the machine's, or what a control group leaves.
+
+    Where the kernel has no /proc/meminfo, all the RAM that the machine has. `root` holds `proc` and `sys`.
+    """
+    machine = _table(root / "proc/meminfo").get("MemAvailable:")
+    if machine is None:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(0, min([machine * 1024, *_left_to_control_groups(root)]))
+
+
+def _left_to_control_groups(root: Path) -> Iterator[int]:
+    """What the limit of each group around this process leaves; a group's path may not exist as the container sees it.
+
+    A file's pages in the page cache count as used, but the kernel gives them up before it refuses memory.
+    """
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2
+            top, limit, usage, prefix = root / "sys/fs/cgroup", "memory.max", "memory.current", ""
+        elif "memory" in controllers.split(","):  # version 1
+            top, limit, usage = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            prefix = "total_"
+        else:
+            continue
+        group = top / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(top):
+                break
+            most, used = _lines(folder / limit), _lines(folder / usage)
+            if most and used and most[0] != "max":
+                stat = _table(folder / "memory.stat")
+                cached = stat.get(f"{prefix}inactive_file", 0) + stat.get(f"{prefix}active_file", 0)
+                yield int(most[0]) - int(used[0]) + cached
+
+
+def _table(path: Path) -> dict[str, int]:
+    """Lines of a name and a number, perhaps followed by a unit."""
+    return {words[0]: int(words[1]) for line in _lines(path) if len(words := line.split()) > 1}
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
