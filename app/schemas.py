@@ -78,7 +78,12 @@ class TrainingRequest(Strict):
     batch_size: int | None = Field(None, ge=4, le=65_536)
     image_size: int | None = Field(None, ge=16, le=1024)
     learning_rate: float | None = Field(None, gt=0, le=10)
+    optimizer: Literal["sgd", "lars", "adamw"] | None = None
+    scaling: Literal["linear", "sqrt"] | None = None
     temperature: float | None = Field(None, ge=0.01, le=10)
+    loss: Literal["nt-xent", "decoupled"] | None = None
+    views: int | None = Field(None, ge=2, le=8)
+    grow_from: int | None = Field(None, ge=16, le=1024)
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
 
 

@@ -164,24 +164,29 @@ def train(
         device = pick_device(chosen.pop("device", None) or workspace.settings.device)
         if not chosen.get("image_size"):
             chosen["image_size"] = _view_size(native, device.type)
-        settings, reason = sensible(len(rows), device.type, **chosen)
+        settings, reason = sensible(len(rows), device.type, backbone, **chosen)
         progress(0.0, reason)
         start = starting_point(
             init, backbone, settings.image_size, home.models, settings.seed, choose_stem("auto", native, backbone)
         )
         side = learning_side(settings.image_size, native)
         previews = [home.preview(sha256, suffix) for _, sha256, suffix in rows]
-        pixels = load_pixels(
-            previews,
-            side,
-            start.preparation.fit,
-            lambda done, of: progress(0.0, f"reading previews: {done:,} of {of:,}") if done % 500 == 0 else None,
-            lambda position, error: None,  # a preview that went missing; `likeness index` lists it
-        )
         # The same training of the same pictures goes on where it was; any other starts in a folder of its own.
         deciding = repr((init, backbone, settings, [sha256 for _, sha256, _ in rows]))
         run = home.run(f"{training_runs(collection)}{hashlib.sha256(deciding.encode()).hexdigest()[:12]}")
-        trained = pretrain(pixels, start, settings, run, lambda p: progress(p.done * 0.95, p.message), stop)
+        spill = run / "pixels"
+        try:
+            pixels = load_pixels(
+                previews,
+                side,
+                start.preparation.fit,
+                lambda done, of: progress(0.0, f"reading previews: {done:,} of {of:,}") if done % 500 == 0 else None,
+                lambda position, error: None,  # a preview that went missing; `likeness index` lists it
+                spill,
+            )
+            trained = pretrain(pixels, start, settings, run, lambda p: progress(p.done * 0.95, p.message), stop)
+        finally:
+            spill.unlink(missing_ok=True)
         # Pictures are encoded at the size that the training cut its views from: a network that learnt from crops sees
         # things larger than they are, and larger pictures make up for it (arXiv:1906.06423).
         preparation = replace(start.preparation, image_size=side)

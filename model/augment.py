@@ -1,4 +1,4 @@
-"""Two random views of a batch of pictures: crop, flip, blur, colour, grey; other parameters for every picture.
+"""Random views of a batch of pictures: crop, flip, blur, colour, grey; other parameters for every picture.
 
 Everything runs on the whole batch at once, on the device where the pixels are, without a loop, a branch or a host
 synchronisation, so that torch.compile makes one function of it. All randomness comes in as one table of uniforms.
@@ -16,44 +16,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-UNIFORMS = 14  # random numbers that one view uses up
+from model.presets import Preset
+
+CROPS = 3  # a crop that does not fit is drawn again, and again; five in six fit at once
+UNIFORMS = 12 + 2 * CROPS  # random numbers that one view uses up
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, as torchvision has it
-
-
-@dataclass(frozen=True)
-class Preset:
-    """What may change without a picture becoming another thing: it differs by domain."""
-
-    crop: tuple[float, float] = (0.2, 1.0)  # part of the area kept
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width : height of the crop
-    mirror: float = 0.5  # probability of a left-right flip
-    any_way_up: bool = False  # also flip upside down and turn by a quarter: all eight orientations alike
-    brightness: float = 0.4  # factors are drawn from 1 - b to 1 + b
-    contrast: float = 0.4
-    saturation: float = 0.4
-    hue: float = 0.1  # shift of at most this part of the colour circle
-    colour: float = 0.8  # probability that the four above happen
-    grey: float = 0.2  # probability of losing all colour
-    blur: float = 0.5  # probability of a Gaussian blur ...
-    blur_sigma: tuple[float, float] = (0.0005, 0.009)  # ... of this standard deviation, as a part of the view's side
-
-
-PRESETS = {
-    # Objects and scenes: SimCLR's recipe at colour strength 0.5; its blur, 0.1 to 2 px at 224, as a part of the side.
-    "photo": Preset(),
-    # Species, breeds, car models: colour and small parts tell them apart, so keep more of both.
-    "fine-grained": Preset(
-        crop=(0.35, 1.0), brightness=0.3, contrast=0.3, saturation=0.2, hue=0.03, grey=0.05, blur=0.2
-    ),
-    # Cells, tissue, satellites: no way is up, and stain varies between slides; size is meaningful, so crops vary less.
-    "microscopy": Preset(crop=(0.4, 1.0), any_way_up=True, hue=0.08, grey=0.1, blur=0.3),
-    # Surfaces and materials: the pattern repeats, so a small piece is enough; blur would erase the grain itself.
-    "texture": Preset(crop=(0.2, 1.0), any_way_up=True, hue=0.05, grey=0.2, blur=0.1),
-    # Things on a plain ground: shape, colour and print are what is sold; only the light of the shot may change.
-    "product": Preset(crop=(0.3, 1.0), saturation=0.2, hue=0.02, grey=0.05, blur=0.3),
-    # Drawings, maps, diagrams: lines carry it all, so little blur; ink and paper colour do not matter.
-    "drawing": Preset(crop=(0.35, 1.0), brightness=0.3, contrast=0.5, hue=0.3, grey=0.4, blur=0.1),
-}
 
 
 @dataclass
@@ -78,36 +45,37 @@ class Views:
 def draw(uniforms: Tensor, preset: Preset, side: int, size: int) -> Views:
     """Turn (B, UNIFORMS) numbers from [0, 1) into parameters for views of `size` px from pictures of `side` px.
 
-    Where torchvision draws a crop again when it does not fit, the longer side is cut to the picture's.
+    As in torchvision, a crop that does not fit is drawn again; the last one's longer side is cut to the picture's.
     """
     u = uniforms.unbind(1)
-    area = preset.crop[0] + (preset.crop[1] - preset.crop[0]) * u[0]
+    area = preset.crop[0] + (preset.crop[1] - preset.crop[0]) * uniforms[:, -2 * CROPS : -CROPS]  # (B, CROPS)
     low, high = math.log(preset.ratio[0]), math.log(preset.ratio[1])
-    half_ratio = torch.exp((low + (high - low) * u[1]) / 2)
-    width = (side * area.sqrt() * half_ratio).round().clamp(1, side)
-    height = (side * area.sqrt() / half_ratio).round().clamp(1, side)
-    coloured = u[6] < preset.colour
+    half_ratio = torch.exp((low + (high - low) * uniforms[:, -CROPS:]) / 2)
+    sides = side * area.sqrt() * torch.stack([half_ratio, 1 / half_ratio])  # (2, B, CROPS)
+    first = (sides.round() <= side).all(dim=0).byte().argmax(dim=1)  # 0 where none fits
+    width, height = sides.gather(2, first.expand(2, -1)[..., None])[..., 0].round().clamp(1, side)
+    coloured = u[4] < preset.colour
 
     def factor(uniform: Tensor, strength: float) -> Tensor:
         return torch.where(coloured, 1 + strength * (2 * uniform - 1), 1.0)
 
-    sigma = size * (preset.blur_sigma[0] + (preset.blur_sigma[1] - preset.blur_sigma[0]) * u[5])
-    blurred = u[4] < preset.blur
+    sigma = size * (preset.blur_sigma[0] + (preset.blur_sigma[1] - preset.blur_sigma[0]) * u[3])
+    blurred = u[2] < preset.blur
     return Views(
-        left=(u[2] * (side - width + 1)).floor(),
-        top=(u[3] * (side - height + 1)).floor(),
+        left=(u[0] * (side - width + 1)).floor(),
+        top=(u[1] * (side - height + 1)).floor(),
         width=width,
         height=height,
-        mirrored=u[7] < preset.mirror,
+        mirrored=u[5] < preset.mirror,
         # One number serves both: its first bit turns the picture upside down, its second by a quarter.
-        upside_down=(u[8] < 0.5) & preset.any_way_up,
-        turned=((u[8] * 2) % 1 < 0.5) & preset.any_way_up,
+        upside_down=(u[6] < 0.5) & preset.any_way_up,
+        turned=((u[6] * 2) % 1 < 0.5) & preset.any_way_up,
         sigma=torch.where(blurred, sigma, 0.0),
-        brightness=factor(u[9], preset.brightness),
-        contrast=factor(u[10], preset.contrast),
-        saturation=factor(u[11], preset.saturation),
-        hue=torch.where(coloured, preset.hue * (2 * u[12] - 1), 0.0),
-        grey=u[13] < preset.grey,
+        brightness=factor(u[7], preset.brightness),
+        contrast=factor(u[8], preset.contrast),
+        saturation=factor(u[9], preset.saturation),
+        hue=torch.where(coloured, preset.hue * (2 * u[10] - 1), 0.0),
+        grey=u[11] < preset.grey,
     )
 
 
@@ -127,9 +95,13 @@ def render(pixels: Tensor, views: Views, size: int) -> Tensor:
     return torch.where(_each(views.grey), luma(x), x)
 
 
-def two_views(pixels: Tensor, uniforms: Tensor, preset: Preset, size: int) -> Tensor:
-    """Pictures (N, 3, H, H) uint8 to (2N, 3, size, size), by (2N, UNIFORMS) numbers; rows i, i + N show picture i."""
-    return render(pixels.repeat(2, 1, 1, 1), draw(uniforms, preset, pixels.shape[-1], size), size)
+def random_views(pixels: Tensor, uniforms: Tensor, preset: Preset, size: int) -> Tensor:
+    """Pictures (N, 3, H, H) uint8 to (V N, 3, size, size), by (V N, UNIFORMS) numbers.
+
+    Rows i, i + N, i + 2 N, ... show picture i.
+    """
+    repeated = pixels.repeat(len(uniforms) // len(pixels), 1, 1, 1)
+    return render(repeated, draw(uniforms, preset, pixels.shape[-1], size), size)
 
 
 def crop_matrix(start: Tensor, length: Tensor, flipped: Tensor, source: int, size: int) -> Tensor:

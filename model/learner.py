@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 import torch.nn.functional as F
+from timm.optim import Lars
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from model.errors import BadInput
 from model.network import Backbone, ProjectionHead
@@ -24,9 +27,35 @@ class Learner(nn.Module):
         self.backbone = backbone
         self.head = ProjectionHead(backbone.dim, settings.head_hidden, settings.head_out)
 
-    def forward(self, views: Tensor) -> Tensor:
-        """Normalised views (2N, 3, S, S) to (2N, P)."""
-        return self.head(self.backbone(views))
+    def forward(self, views: Tensor, parts: int = 1) -> Tensor:
+        """Normalised views (M, 3, S, S) to (M, P).
+
+        In several `parts`, the backbone keeps nothing of one but its features, and goes through it again when the
+        gradient of the features is known (gradient caching, arXiv:2101.06983). The head and the loss see the whole
+        batch all the same, so every other view stays a negative; batch norm inside the backbone sees one part.
+        """
+        if parts == 1:
+            return self.head(self.backbone(views))
+        features = [
+            checkpoint(self.backbone.forward, part, use_reentrant=False, context_fn=self._contexts)
+            for part in views.tensor_split(parts)
+        ]
+        return self.head(torch.cat(features))
+
+    def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+        return nullcontext(), self._remembering_nothing()
+
+    @contextmanager
+    def _remembering_nothing(self) -> Iterator[None]:
+        """While a part goes through for the second time: batch norm has already taken note of it."""
+        norms = [(m, m.momentum) for m in self.backbone.modules() if isinstance(m, _BatchNorm)]
+        for norm, _ in norms:
+            norm.momentum = 0.0
+        try:
+            yield
+        finally:
+            for norm, momentum in norms:
+                norm.momentum = momentum
 
 
 def build_optimizer(learner: Learner, settings: TrainSettings, device: torch.device) -> torch.optim.Optimizer:
@@ -39,7 +68,20 @@ def build_optimizer(learner: Learner, settings: TrainSettings, device: torch.dev
     fused = device.type == "cuda"
     if settings.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
+    if settings.optimizer == "lars":
+        return Lars(groups, lr=settings.learning_rate, momentum=0.9)  # adapts what decays, as SimCLR has it
     return torch.optim.SGD(groups, lr=settings.learning_rate, momentum=0.9, fused=fused)
+
+
+def view_size(epoch: int, settings: TrainSettings) -> int:
+    """The side of an epoch's views, px: growing over the first three quarters where asked (arXiv:2104.00298).
+
+    In steps of an eighth of the way, because each new size is compiled and tuned anew.
+    """
+    if settings.grow_from is None:
+        return settings.image_size
+    done = min(1.0, math.floor(8 * epoch / max(1.0, 0.75 * settings.epochs)) / 8)
+    return settings.grow_from + round((settings.image_size - settings.grow_from) * done)
 
 
 def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
@@ -49,10 +91,13 @@ def learning_rate(step: int, steps: int, warmup: int, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device that `name` (auto, cpu or cuda) means here; of several GPUs, the one of this process."""
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("there is no CUDA device here; choose device auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank)
 
 
 @contextmanager
@@ -69,21 +114,6 @@ def arithmetic(device: torch.device) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(precision)
         torch.backends.cudnn.benchmark = benchmark
-
-
-def place(pixels: Tensor, device: torch.device) -> Tensor:
-    """All pictures on the device where they fit in half of its free memory; else in RAM, to be sent batch by batch."""
-    if device.type == "cuda" and pixels.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
-        return pixels.to(device)
-    return pixels
-
-
-def take(pixels: Tensor, rows: Tensor, device: torch.device) -> Tensor:
-    """Some pictures, on the device. `rows` lives where `pixels` does."""
-    chosen = pixels.index_select(0, rows)
-    if chosen.device != device:
-        chosen = chosen.pin_memory().to(device, non_blocking=True)
-    return chosen
 
 
 def generator(device: torch.device, *key: int) -> torch.Generator:

@@ -8,10 +8,10 @@ uninterrupted run would have drawn; nothing but weights, the optimiser's memory 
 
 from __future__ import annotations
 
-import copy
+import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,30 +19,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.augment import PRESETS, UNIFORMS, two_views
-from model.errors import Cancelled, TrainingFailed
+from model.errors import BadInput, Cancelled, TrainingFailed
+from model.feed import Feed
 from model.learner import (
-    Learner,
     arithmetic,
-    build_optimizer,
     generator,
     learning_rate,
     pick_device,
-    place,
     recall_at_1,
     seed_of,
     spread_and_rank,
-    take,
+    view_size,
 )
-from model.loss import nt_xent
 from model.network import Backbone, Start
 from model.progress import duration
 from model.resume import RunFolder, identity_of, pack, unpack
 from model.settings import TrainSettings, held_out, sensible
+from model.step import Step
+from model.world import ALONE, World, any_of, from_first, least, total
 
 __all__ = ["Progress", "TrainSettings", "Trained", "pretrain", "sensible"]
 
 LINE_STEPS = 50  # a line of metrics at least this often, and at the end of every epoch
+AGREE_STEPS = 10  # several processes ask each other this often whether to stop
 WATCH_TIMES = 50  # in a long run, the quality figure is taken about this many times
 SHUFFLE, AUGMENT, DROPOUT, WATCH = range(4)  # streams of randomness, so that none repeats another
 LEAST_SPREAD, LEAST_RANK = 1e-3, 1.2  # of the embeddings of a batch: below, they tell no picture from another
@@ -71,47 +70,53 @@ def pretrain(
     run: Path,
     progress: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> Trained:
     """Train a copy of `start`'s backbone on `pixels` (N, 3, side, side) uint8; keep state and metrics in `run`.
 
     When `run` holds a state of the same run, goes on from it exactly. `stop` is asked after every step: once it says
     yes, the state is saved and Cancelled raised. A loss that is no number, or a collapse, raises TrainingFailed and
     leaves the last good state where it is.
+
+    In a `world` of several processes each brings pictures of its own; the first one writes, and hears of progress.
     """
-    settings.require_enough(len(pixels))
-    device = pick_device(settings.device)
-    folder = RunFolder(run, identity_of(pixels, start, settings))
-    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), arithmetic(device):
-        torch.manual_seed(settings.seed)
-        try:
-            return _Run(pixels, start, settings, folder, device).train(progress, stop)
-        except torch.OutOfMemoryError as error:
-            raise TrainingFailed(
-                f"A batch of {settings.batch_size} at {settings.image_size} px does not fit into the GPU's memory; "
-                "choose a smaller batch or image size. The last state is kept"
-            ) from error
+    if settings.batch_size % world.size:
+        raise BadInput(f"a batch of {settings.batch_size} cannot be shared evenly by {world.size} processes")
+    settings.require_enough(least(len(pixels), world) * world.size)
+    device = pick_device(settings.device, world.local_rank)
+    folder = RunFolder(run, identity_of(pixels, start, settings) if world.rank == 0 else {})
+    devices = [device] if device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices), arithmetic(device):
+            torch.manual_seed(settings.seed)
+            return _Run(pixels, start, settings, folder, device, world).train(progress, stop)
+    finally:
+        if device.type == "cuda":  # whoever searches meanwhile needs it more than a training that has ended
+            gc.collect()
+            torch.cuda.empty_cache()
 
 
 class _Run:
     """One training: `train` is the loop, and what it calls comes after it in the order it is called."""
 
     def __init__(
-        self, pixels: Tensor, start: Start, settings: TrainSettings, folder: RunFolder, device: torch.device
+        self,
+        pixels: Tensor,
+        start: Start,
+        settings: TrainSettings,
+        folder: RunFolder,
+        device: torch.device,
+        world: World,
     ) -> None:
-        self.settings, self.folder, self.device = settings, folder, device
+        self.settings, self.folder, self.device, self.world = settings, folder, device, world
         shuffled = torch.randperm(len(pixels), generator=self._random(SHUFFLE, 0, "cpu"))
         self.watched, self.trained = shuffled.split([held_out(len(pixels)), len(pixels) - held_out(len(pixels))])
-        self.pixels = place(pixels, device)
-        self.mean = torch.tensor(start.preparation.mean, device=device).view(3, 1, 1)
-        self.std = torch.tensor(start.preparation.std, device=device).view(3, 1, 1)
-        learner = Learner(copy.deepcopy(start.backbone), settings)
-        # Channels last is what tensor cores read, and on a CPU makes the step a third faster.
-        self.learner = learner.to(device).to(memory_format=torch.channels_last).train()
-        self.optimizer = build_optimizer(self.learner, settings, device)
-        self.views: Callable[..., Tensor] = torch.compile(two_views) if settings.compile else two_views
-        self.project: Callable[[Tensor], Tensor] = torch.compile(self.learner) if settings.compile else self.learner
-        self.epoch_steps = len(self.trained) // settings.batch_size
+        self.pictures = total(len(pixels), world)
+        self.feed = Feed(pixels, device)
+        self.stepper = Step(start, settings, device, world)
+        self.epoch_steps = least(len(self.trained) // self.stepper.batch, world)
+        if not self.epoch_steps:
+            raise BadInput(f"a batch of {settings.batch_size} is more than {world.size} processes have pictures for")
         self.steps = self.epoch_steps * settings.epochs
         self.step = 0
         self.seconds = 0.0  # of training, over all parts of the run
@@ -123,69 +128,61 @@ class _Run:
         self._resume()
         self.began = self.since_line = saved = told = time.monotonic()
         self.began_at, self.line_at = self.step, self.step
-        epoch = -1
-        while self.step < self.steps:
-            if self.step // self.epoch_steps != epoch:
-                epoch = self.step // self.epoch_steps
-                order = self._order(epoch)
-            z = self._learn(order)
+        for pixels in self._batches():
+            z = self._learn(pixels)
             position = self.step % self.epoch_steps  # 0 when the epoch is complete
             if position % LINE_STEPS == 0:
                 self._add_line(z)
+            asked = self._asked_to(stop)  # by every process after every step, whatever its own clock says
             now = time.monotonic()
             if self.step == self.steps or now - saved > 60 * self.settings.checkpoint_minutes:
                 self._save()
                 saved = now
-            elif stop():
+            elif asked:
                 self._save()
                 raise Cancelled(
                     f"Stopped in {self._where()}; start it again with the same settings to go on from there"
                 )
             if now - told > 1 or self.step == self.steps or position == 0:
-                progress(Progress(self.step / self.steps, self._message(now), self.line))
+                if self.world.rank == 0:
+                    progress(Progress(self.step / self.steps, self._message(now), self.line))
                 told = now
         return self._trained()
 
     def _resume(self) -> None:
-        if (state := self.folder.load()) is None:
+        state = from_first(self.folder.load() if self.world.rank == 0 else None, self.world)
+        if state is None:
             return
         tensors, counters = state
         self.loss_sum = tensors.pop("loss_sum").to(self.device)
         self.step, self.seconds = counters["step"], counters["seconds"]
         self.loss_steps, self.line = counters["loss_steps"], counters["line"]
-        unpack(tensors, self.learner, self.optimizer)
+        unpack(tensors, self.stepper.learner, self.stepper.optimizer)
 
-    def _order(self, epoch: int) -> Tensor:
-        """The training pictures as this epoch goes through them; the last, incomplete batch is left out."""
-        order = self.trained[torch.randperm(len(self.trained), generator=self._random(SHUFFLE, 1 + epoch, "cpu"))]
-        return order.to(self.pixels.device)
+    def _batches(self) -> Iterator[Tensor]:
+        """The pictures of every step that is left; the last, incomplete batch of an epoch is left out."""
+        for epoch in range(self.step // self.epoch_steps, self.settings.epochs):
+            order = self.trained[torch.randperm(len(self.trained), generator=self._random(SHUFFLE, 1 + epoch, "cpu"))]
+            order = order[: self.epoch_steps * self.stepper.batch]
+            yield from self.feed.batches(order, self.stepper.batch, self.step % self.epoch_steps)
 
-    def _learn(self, order: Tensor) -> Tensor:
-        """One step. Returns the batch's embeddings (2N, P)."""
-        size = self.settings.batch_size
-        position = self.step % self.epoch_steps
-        pixels = take(self.pixels, order[position * size : (position + 1) * size], self.device)
-        views = self._views(self.views, pixels, self._random(AUGMENT, self.step))
+    def _learn(self, pixels: Tensor) -> Tensor:
+        """One step. Returns the batch's embeddings (V N, P)."""
+        size = view_size(self.step // self.epoch_steps, self.settings)
+        views = self.stepper.views(pixels, self._random(AUGMENT, self.step), size)
         warmup = round(self.settings.warmup_epochs * self.epoch_steps)
-        for group in self.optimizer.param_groups:
+        for group in self.stepper.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.steps, warmup, self.settings.learning_rate)
-        torch.manual_seed(seed_of(self.settings.seed, DROPOUT, self.step))  # for backbones that drop units
-        with self._autocast():
-            z = self.project(views)  # (2N, P)
-        loss = nt_xent(z, self.settings.temperature)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.loss_sum += loss.detach()
+        torch.manual_seed(seed_of(self.settings.seed, DROPOUT, self.step, self.world.rank))  # for networks that drop
+        loss, z = self.stepper.learn(views)
+        self.loss_sum += loss
         self.loss_steps += 1
         self.step += 1
-        return z.detach()
+        return z
 
-    def _views(self, draw: Callable[..., Tensor], pixels: Tensor, random: torch.Generator) -> Tensor:
-        """Pictures (N, 3, side, side) uint8 to normalised views (2N, 3, S, S), channels last."""
-        uniforms = torch.rand(2 * len(pixels), UNIFORMS, generator=random, device=self.device)
-        views = draw(pixels, uniforms, PRESETS[self.settings.preset], self.settings.image_size)
-        return ((views - self.mean) / self.std).to(memory_format=torch.channels_last)
+    def _asked_to(self, stop: Callable[[], bool]) -> bool:
+        """Several processes agree now and then, because to ask is to wait for each other."""
+        return stop() if self.world.size == 1 else self.step % AGREE_STEPS == 0 and any_of(stop(), self.world)
 
     def _add_line(self, z: Tensor) -> None:
         """One line of metrics. The only place that reads from the device, and so waits for it."""
@@ -197,47 +194,47 @@ class _Run:
         spread, rank = spread_and_rank(z)
         if not (spread >= LEAST_SPREAD and rank >= LEAST_RANK):
             raise self._failed("the network gives every picture the same embedding")
-        rate = (self.step - self.line_at) * 2 * self.settings.batch_size / max(now - self.since_line, 1e-9)
+        rate = (self.step - self.line_at) * self._views_per_step / max(now - self.since_line, 1e-9)
         self.line = {
             "epoch": round(self.step / self.epoch_steps, 4),
             "step": self.step,
             "loss": loss,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.stepper.optimizer.param_groups[0]["lr"],
             "views_per_s": round(rate, 1),
             "spread": spread,
             "effective_rank": rank,
         }
         every = math.ceil(self.settings.epochs / WATCH_TIMES)
-        if self.step % (every * self.epoch_steps) == 0 or self.step == self.steps:
-            self.line["quality"] = self._quality()
-        self.folder.add_metrics(self.line)
+        if self.world.rank == 0:
+            if self.step % (every * self.epoch_steps) == 0 or self.step == self.steps:
+                self.line["quality"] = self._quality()
+            self.folder.add_metrics(self.line)
         self.loss_sum, self.loss_steps = torch.zeros_like(self.loss_sum), 0
         self.since_line, self.line_at = time.monotonic(), self.step
 
-    @torch.no_grad()
     def _quality(self) -> float:
         """Recall@1 between two views, always the same, of pictures kept out of training: needs no label, and grows."""
-        pixels = take(self.pixels, self.watched.to(self.pixels.device), self.device)
-        views = self._views(two_views, pixels, self._random(WATCH, 0))
-        self.learner.eval()
-        with self._autocast():
-            features = torch.cat([self.learner.backbone(part) for part in views.split(128)]).float()
-        self.learner.train()
-        one, other = features.chunk(2)
+        views = self.stepper.pair(self.feed.rows(self.watched), self._random(WATCH, 0), self.settings.image_size)
+        one, other = self.stepper.features(views).chunk(2)
         return recall_at_1(one, other)
 
     def _save(self) -> None:
         """Never over a good state with a bad one."""
-        if not bool(torch.stack([p.isfinite().all() for p in self.learner.parameters()]).all()):
+        if self.world.rank != 0:
+            return
+        learner = self.stepper.learner
+        if not bool(torch.stack([p.isfinite().all() for p in learner.parameters()]).all()):
             raise self._failed("a weight is no longer a number")
         counters = {"step": self.step, "seconds": self.seconds, "loss_steps": self.loss_steps, "line": self.line}
-        self.folder.save({**pack(self.learner, self.optimizer), "loss_sum": self.loss_sum}, counters)
+        # A run on a CPU goes on bit for bit; on CUDA no two runs are the same, and half the size is worth more.
+        tensors = pack(learner, self.stepper.optimizer, compact=self.device.type == "cuda")
+        self.folder.save({**tensors, "loss_sum": self.loss_sum}, counters)
 
     def _trained(self) -> Trained:
-        backbone = self.learner.backbone.cpu().to(memory_format=torch.contiguous_format).eval()
+        backbone = self.stepper.learner.backbone.cpu().to(memory_format=torch.contiguous_format).eval()
         record = {
             "settings": asdict(self.settings),
-            "pictures": len(self.pixels),
+            "pictures": self.pictures,
             "seconds": round(self.seconds, 1),
             "figures": self.line,
         }
@@ -256,13 +253,16 @@ class _Run:
         rate = (self.step - self.began_at) / max(now - self.began, 1e-9)  # steps per second, over this part of the run
         left = (self.steps - self.step) / max(rate, 1e-9)
         loss = f", loss {self.line['loss']:.3f}" if self.line else ""
-        return f"{self._where()}, {rate * 2 * self.settings.batch_size:,.0f} views/s{loss}, {duration(left)} left"
+        return f"{self._where()}, {rate * self._views_per_step:,.0f} views/s{loss}, {duration(left)} left"
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
+    @property
+    def _views_per_step(self) -> int:
+        return self.settings.views * self.settings.batch_size
 
     def _random(self, stream: int, number: int, device: str | None = None) -> torch.Generator:
-        return generator(torch.device(device) if device else self.device, self.settings.seed, stream, number)
+        """Each process draws numbers of its own; one alone draws what the first of several would."""
+        key = (self.settings.seed, stream, number, *([self.world.rank] if self.world.rank else []))
+        return generator(torch.device(device) if device else self.device, *key)
 
 
 if __name__ == "__main__":

@@ -12,17 +12,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from model.augment import PRESETS
 from model.checkpoint import save_model
 from model.errors import BadInput, CannotDecode, LikenessError
 from model.images import decode
 from model.learner import pick_device
 from model.network import choose_stem, starting_point
 from model.pixels import learning_side, load_pixels, native_side
-from model.settings import OPTIMIZERS, sensible
-from model.train import Progress, pretrain
+from model.settings import LOSSES, OPTIMIZERS, SCALINGS, TrainSettings, sensible
+from model.train import pretrain
+from model.world import World, join, leave, my_share
 
 SHOWN_REFUSALS = 20
 SIZE_SAMPLE = 64  # pictures opened to learn how large the collection's are
@@ -32,45 +31,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 after one sentence that says what to do."""
     options = _parser().parse_args(arguments)
     try:
-        print(_train(options))
+        world = join(pick_device(options.device).type)
+        try:
+            model = _train(options, world)
+        finally:
+            leave(world)
+        if world.rank == 0:
+            print(model)
         return 0
     except LikenessError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _train(options: argparse.Namespace) -> Path:
+def _train(options: argparse.Namespace, world: World) -> Path:
     """The folder of the new model."""
     stop = _StopOnSignal()
     device = pick_device(options.device).type
     paths = find_files(options.images)
     if not paths:
         raise BadInput(f"there is no file in {options.images}; give the folder that holds the pictures")
-    settings, reason = sensible(len(paths), device, **_chosen(options))
+    settings, reason = _settings(options, len(paths), device)
     native = native_side(_sides(paths))
     stem = choose_stem(options.stem, native, options.backbone)
     start = starting_point(
         options.init, options.backbone, settings.image_size, options.out / "models", settings.seed, stem
     )
+    mine = my_share(paths, world)
+    say = _say if world.rank == 0 else lambda _: None
     refusals: list[CannotDecode] = []
-    pixels = load_pixels(
-        paths,
-        learning_side(settings.image_size, native),
-        start.preparation.fit,
-        lambda done, of: _say(f"read {done:,} of {of:,} pictures") if done % 1000 == 0 or done == of else None,
-        lambda _, error: refusals.append(error),
-    )
-    for error in refusals[:SHOWN_REFUSALS]:
-        _say(f"skipped {error}")
-    if refusals:
-        _say(f"skipped {len(refusals):,} of {len(paths):,} files; the other {len(pixels):,} are trained on")
-        settings, reason = sensible(len(pixels), device, **_chosen(options))
-    _say(f"{reason} {start.backbone.name} with the {start.backbone.stem} stem, from {start.started_from}.")
-
-    def tell(progress: Progress) -> None:
-        _say(f"{progress.done:4.0%}  {progress.message}")
-
-    trained = pretrain(pixels, start, settings, options.out / "run", tell, stop)
+    spill = options.out / f"pixels-{world.rank}"
+    try:
+        pixels = load_pixels(
+            mine,
+            learning_side(settings.image_size, native),
+            start.preparation.fit,
+            lambda done, of: say(f"read {done:,} of {of:,} pictures") if done % 1000 == 0 or done == of else None,
+            lambda _, error: refusals.append(error),
+            spill,
+            world.local_size,
+        )
+        for error in refusals[:SHOWN_REFUSALS]:
+            _say(f"skipped {error}")
+        if refusals:
+            _say(f"skipped {len(refusals):,} of {len(mine):,} files; the other {len(pixels):,} are trained on")
+        readable = len(paths) if world.size > 1 else len(pixels)
+        settings, reason = _settings(options, readable, device)
+        say(f"{reason} {start.backbone.name} with the {start.backbone.stem} stem, from {start.started_from}.")
+        trained = pretrain(
+            pixels, start, settings, options.out / "run", lambda p: say(f"{p.done:4.0%}  {p.message}"), stop, world
+        )
+    finally:
+        spill.unlink(missing_ok=True)
+    if world.rank != 0:
+        return options.out
     info = save_model(
         trained.backbone,
         start.preparation,
@@ -79,6 +93,11 @@ def _train(options: argparse.Namespace) -> Path:
         training=trained.record,
     )
     return options.out / "models" / info.fingerprint
+
+
+def _settings(options: argparse.Namespace, pictures: int, device: str) -> tuple[TrainSettings, str]:
+    chosen = {name: getattr(options, name) for name in _SETTINGS}
+    return sensible(pictures, device, options.backbone, options.scaling, **chosen)
 
 
 def find_files(folder: Path) -> list[Path]:
@@ -124,14 +143,13 @@ class _StopOnSignal:
         return self.asked
 
 
-def _chosen(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in _SETTINGS}
-
-
 _SETTINGS = {  # of TrainSettings; what is not given is chosen for the collection and the machine
     "epochs": int,
     "batch_size": int,
     "image_size": int,
+    "views": int,
+    "grow_from": int,
+    "loss": str,
     "temperature": float,
     "learning_rate": float,
     "weight_decay": float,
@@ -143,6 +161,7 @@ _SETTINGS = {  # of TrainSettings; what is not given is chosen for the collectio
     "preset": str,
     "optimizer": str,
     "compile": bool,
+    "chunk": int,
 }
 
 
@@ -156,7 +175,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--backbone", default="resnet18", help="any name timm knows (default: %(default)s)")
     parser.add_argument("--stem", default="auto", choices=("auto", "standard", "cifar"))
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
-    choices = {"preset": tuple(PRESETS), "optimizer": OPTIMIZERS}
+    parser.add_argument("--scaling", default="linear", choices=SCALINGS, help="of the learning rate with the batch")
+    choices = {"optimizer": OPTIMIZERS, "loss": LOSSES}
     for name, kind in _SETTINGS.items():
         flag = f"--{name.replace('_', '-')}"
         if kind is bool:

@@ -89,6 +89,15 @@ def test_the_loss_in_the_program_is_the_loss_on_the_page():
     assert f"**{loss:.6f}**" in said
 
 
+def test_the_decoupled_loss_of_the_example_is_right():
+    similarity, said = cosines(EXAMPLE), page("how-it-learns.md")
+
+    negatives = math.exp(similarity[0, 1] / 0.5) + math.exp(similarity[0, 3] / 0.5)
+
+    assert f"{-similarity[0, 2]:.6f}/0.5" in said
+    assert f"= {-similarity[0, 2] / 0.5 + math.log(negatives):.6f}$" in said
+
+
 @pytest.mark.parametrize("pictures", [2, 256])
 def test_the_loss_of_a_collapsed_network_is_the_closed_form_on_the_page(pictures):
     import torch
@@ -154,7 +163,7 @@ def test_the_intervals_on_the_page_are_those_of_the_formula_and_of_the_program()
 
 
 def test_every_preset_is_documented():
-    from model.augment import PRESETS
+    from model.presets import PRESETS
 
     said = page("how-it-learns.md")
 

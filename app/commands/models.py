@@ -27,7 +27,12 @@ def pretrain(
     image_size: Annotated[int | None, typer.Option(help="Side of a view, px.")] = None,
     preset: Annotated[str | None, typer.Option(help="What counts as the same: photo, texture, ...")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
-    temperature: Annotated[float | None, typer.Option(help="Of NT-Xent.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, lars (large batches) or adamw.")] = None,
+    scaling: Annotated[str | None, typer.Option(help="Of the learning rate with the batch: linear or sqrt.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the loss.")] = None,
+    loss: Annotated[str | None, typer.Option(help="nt-xent or decoupled.")] = None,
+    views: Annotated[int | None, typer.Option(help="Of each picture in a batch; 2 to 8.")] = None,
+    grow_from: Annotated[int | None, typer.Option(help="Side of the first epochs' views, px.")] = None,
     seed: Annotated[int | None, typer.Option(help="Decides all randomness.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     adopt: Annotated[str, typer.Option(help="Make it the active model: better, always or never.")] = "never",
@@ -37,7 +42,8 @@ def pretrain(
 
     chosen = {
         "init": init, "backbone": backbone, "adopt": adopt, "epochs": epochs, "batch_size": batch_size,
-        "image_size": image_size, "preset": preset, "learning_rate": learning_rate, "temperature": temperature,
+        "image_size": image_size, "preset": preset, "learning_rate": learning_rate, "optimizer": optimizer,
+        "scaling": scaling, "temperature": temperature, "loss": loss, "views": views, "grow_from": grow_from,
         "seed": seed, "device": device,
     }  # fmt: skip
     given = {name: value for name, value in chosen.items() if value is not None}

@@ -32,7 +32,7 @@ from indexer.labels import current_labels
 from indexer.sources import NAMES
 from model.errors import BadInput
 from model.files import write_atomically
-from model.settings import PRESET_NAMES
+from model.presets import PRESETS
 
 router = APIRouter(prefix="/collections", tags=["collections"])
 
@@ -138,8 +138,8 @@ def start_index(collection: CollectionDep, workspace: WorkspaceDep, body: IndexR
 
 
 def _check_preset(preset: str | None) -> None:
-    if preset is not None and preset not in PRESET_NAMES:
-        raise BadInput(f"There is no preset {preset!r}: use {', '.join(PRESET_NAMES)}.")
+    if preset is not None and preset not in PRESETS:
+        raise BadInput(f"There is no preset {preset!r}: use {', '.join(PRESETS)}.")
 
 
 def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:

@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 import torch
 import torchvision.transforms.v2.functional as tv
+from scipy.stats import ks_2samp
 from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import ColorJitter, GaussianBlur, RandomResizedCrop
 
 from model.augment import (
-    PRESETS,
     UNIFORMS,
-    Preset,
     Views,
     blend,
     blur_matrix,
     draw,
     luma,
+    random_views,
     render,
     shift_hue,
-    two_views,
 )
-from model.settings import PRESET_NAMES
+from model.presets import PRESETS, Preset
 from tests.pictures import NAMES, views
 
 SIDE = 48
@@ -141,8 +141,8 @@ def test_a_view_depends_on_its_own_row_alone(pixels):
     assert_close(together[3:4], alone)
 
 
-def test_two_views_show_the_same_picture_in_rows_i_and_i_plus_n(pixels):
-    drawn = two_views(pixels, uniforms(16), STILL, SIDE)
+def test_random_views_show_the_same_picture_in_rows_i_and_i_plus_n(pixels):
+    drawn = random_views(pixels, uniforms(16), STILL, SIDE)
 
     assert_close(drawn[:8], as_float(pixels))
     assert_close(drawn[8:], as_float(pixels))
@@ -177,14 +177,10 @@ def test_all_eight_orientations_are_equally_likely_where_no_way_is_up():
     assert (torch.bincount(which, minlength=8) / 8000 - 1 / 8).abs().max() < 0.02
 
 
-def test_the_names_of_the_presets_are_known_without_torch():
-    assert tuple(PRESETS) == PRESET_NAMES
-
-
 def test_views_stay_between_0_and_1(pixels):
     strong = Preset(brightness=0.9, contrast=0.9, saturation=0.9, hue=0.5, colour=1)
 
-    drawn = two_views(pixels, uniforms(16), strong, 32)
+    drawn = random_views(pixels, uniforms(16), strong, 32)
 
     assert drawn.min() >= 0
     assert drawn.max() <= 1
@@ -202,9 +198,60 @@ def test_blending_with_factor_1_is_the_picture_itself(pixels):
 
 def test_it_traces_as_one_graph_without_a_break(pixels):
     """What torch.compile needs; tracing needs no C++ compiler, so it is tested everywhere."""
-    traced = torch.compile(two_views, backend="eager", fullgraph=True)
+    traced = torch.compile(random_views, backend="eager", fullgraph=True)
 
     assert_close(
         traced(pixels, uniforms(16), PRESETS["microscopy"], 32),
-        two_views(pixels, uniforms(16), PRESETS["microscopy"], 32),
+        random_views(pixels, uniforms(16), PRESETS["microscopy"], 32),
     )
+
+
+MANY = 6000
+
+
+@pytest.mark.parametrize("name", ["photo", "fine-grained", "texture"])
+def test_crops_are_spread_as_torchvisions_random_ones(name):
+    """Where they lie, how large and how long they are, beside `RandomResizedCrop` on a picture of 192 px."""
+    preset, side = PRESETS[name], 192
+    ours = draw(uniforms(MANY), preset, side, 128)
+    theirs = RandomResizedCrop(128, scale=preset.crop, ratio=preset.ratio)
+    torch.manual_seed(1)
+    drawn = [theirs.make_params([torch.empty(3, side, side)]) for _ in range(MANY)]
+
+    for key in ("left", "top", "width", "height"):
+        assert gap(getattr(ours, key), [params[key] for params in drawn]) < 0.03, key
+    assert gap(ours.width * ours.height, [params["width"] * params["height"] for params in drawn]) < 0.03
+    assert gap(ours.width / ours.height, [params["width"] / params["height"] for params in drawn]) < 0.03
+
+
+def test_colours_change_as_under_torchvisions_random_changes():
+    preset = PRESETS["photo"]
+    ours = draw(uniforms(MANY), preset, 192, 128)
+    theirs = ColorJitter(preset.brightness, preset.contrast, preset.saturation, preset.hue)
+    torch.manual_seed(2)
+    drawn = [theirs.make_params([]) for _ in range(MANY)]
+    changed = ours.brightness != 1
+
+    assert changed.float().mean() == pytest.approx(preset.colour, abs=0.02)
+    for key in ("brightness", "contrast", "saturation", "hue"):
+        assert gap(getattr(ours, key)[changed], [params[f"{key}_factor"] for params in drawn]) < 0.03, key
+        assert ((getattr(ours, key) != (0 if key == "hue" else 1)) == changed).all()
+    assert ours.grey.float().mean() == pytest.approx(preset.grey, abs=0.02)
+    assert ours.mirrored.float().mean() == pytest.approx(preset.mirror, abs=0.02)
+
+
+def test_blur_is_spread_as_torchvisions_random_one():
+    preset, size = PRESETS["photo"], 128
+    ours = draw(uniforms(MANY), preset, 192, size)
+    low, high = (size * part for part in preset.blur_sigma)
+    theirs = GaussianBlur(9, sigma=(low, high))
+    torch.manual_seed(3)
+    drawn = [theirs.make_params([])["sigma"][0] for _ in range(MANY)]
+
+    assert (ours.sigma > 0).float().mean() == pytest.approx(preset.blur, abs=0.02)
+    assert gap(ours.sigma[ours.sigma > 0], drawn) < 0.03
+
+
+def gap(ours: torch.Tensor, theirs: list[float]) -> float:
+    """The largest distance between two samples' distribution functions (Kolmogorov-Smirnov)."""
+    return float(ks_2samp(ours.numpy(), np.asarray(theirs, dtype=np.float32)).statistic)

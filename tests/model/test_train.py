@@ -1,105 +1,23 @@
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-import textwrap
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 
-from model import train as train_module
+from model import step as step_module
 from model.augment import luma, shift_hue
-from model.checkpoint import load_model
 from model.errors import BadInput, Cancelled, TooFewImages, TrainingFailed
 from model.evaluate import precision_at
 from model.learner import learning_rate, recall_at_1, spread_and_rank
-from model.network import Backbone, Start, starting_point
+from model.network import Backbone, starting_point
 from model.resume import METRICS, STATE
 from model.settings import TrainSettings, held_out, sensible
 from model.train import pretrain
-from tests.pictures import NAMES, labelled_views, write_folders
-
-ROOT = Path(__file__).parents[2]
-TINY = TrainSettings(
-    epochs=3,
-    batch_size=8,
-    image_size=32,
-    optimizer="adamw",
-    learning_rate=1e-3,
-    head_hidden=32,
-    head_out=16,
-    device="cpu",
-)  # 4 steps an epoch with the pictures below
-
-
-@pytest.fixture(scope="module")
-def pixels() -> torch.Tensor:
-    """(36, 3, 40, 40) uint8: six cuts of each of six photographs."""
-    return as_pixels(labelled_views(NAMES[:6], 6, size=40)[0])
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory) -> Start:
-    return starting_point("random", "test_resnet", 32, tmp_path_factory.mktemp("models"), seed=0)
-
-
-@pytest.fixture(scope="module")
-def finished(pixels, start, tmp_path_factory) -> Path:
-    """The folder of a run that nothing interrupted."""
-    torch.set_num_threads(1)  # like every test here; a fixture of the module is made before theirs
-    run = tmp_path_factory.mktemp("finished")
-    pretrain(pixels, start, TINY, run)
-    return run
-
-
-def as_pixels(images: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
-
-
-def lines(run: Path) -> list[dict]:
-    """The metrics of a run, without how fast it was."""
-    read = [json.loads(line) for line in (run / METRICS).read_text().splitlines()]
-    return [{name: value for name, value in line.items() if name != "views_per_s"} for line in read]
-
-
-def after(steps: int):
-    """A `stop` that says yes when asked for the `steps`-th time."""
-    left = [steps]
-
-    def stop() -> bool:
-        left[0] -= 1
-        return left[0] <= 0
-
-    return stop
-
-
-def assert_same_run(run: Path, other: Path) -> None:
-    ours, theirs = (safetensors.torch.load_file(folder / STATE) for folder in (run, other))
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        assert torch.equal(ours[name], theirs[name]), name
-    assert lines(run) == lines(other)
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-@pytest.mark.parametrize("stops", [(4,), (2, 3, 5)], ids=["between epochs", "three times, within epochs"])
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(pixels, start, tmp_path, optimizer, stops):
-    settings = replace(TINY, optimizer=optimizer)
-    pretrain(pixels, start, settings, tmp_path / "whole")
-
-    for steps in stops:
-        with pytest.raises(Cancelled, match="start it again"):
-            pretrain(pixels, start, settings, tmp_path / "parts", stop=after(steps))
-    pretrain(pixels, start, settings, tmp_path / "parts")
-
-    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+from tests.model.runs import TINY, after, as_pixels, assert_same_run, lines
+from tests.pictures import NAMES, labelled_views
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(pixels, start, finished, tmp_path):
@@ -112,94 +30,13 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another(pixels, start
     assert lines(tmp_path / "other")[0]["loss"] != lines(finished)[0]["loss"]
 
 
-def test_what_was_written_after_the_last_state_is_written_again_not_twice(pixels, start, finished, tmp_path):
-    with pytest.raises(Cancelled):
-        pretrain(pixels, start, TINY, tmp_path, stop=after(5))
-    with open(tmp_path / METRICS, "a") as file:
-        file.write('{"epoch": 2.0, "loss": 1}\n{"epo')  # as a kill -9 leaves it
-
-    pretrain(pixels, start, TINY, tmp_path)
-
-    assert_same_run(tmp_path, finished)
-
-
-def test_a_finished_run_is_not_trained_again(pixels, start, finished):
-    before = (finished / METRICS).read_bytes()
-
-    trained = pretrain(pixels, start, TINY, finished, stop=lambda: pytest.fail("asked, so it trained"))
-
-    assert (finished / METRICS).read_bytes() == before
-    assert trained.metrics["step"] == 12
-
-
-KILLED_WHILE_SAVING = """
-    import os, signal, sys
-    from dataclasses import replace
-    from pathlib import Path
-    import torch
-    from model import files
-    from tests.model.test_train import TINY, NAMES, as_pixels, labelled_views, pretrain, starting_point
-
-    run, call, number = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    calls, real = [0], getattr(os, call)
-
-    def dying(*arguments):
-        calls[0] += 1
-        if calls[0] == number:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*arguments)
-
-    setattr(os, call, dying)
-    torch.set_num_threads(1)
-    start = starting_point("random", "test_resnet", 32, run, seed=0)
-    pretrain(as_pixels(labelled_views(NAMES[:6], 6, size=40)[0]), start, replace(TINY, checkpoint_minutes=0), run)
-"""
-
-
-@pytest.mark.parametrize(
-    ("call", "number"),
-    [("replace", 3), ("fsync", 8)],  # a save is: fsync metrics, fsync the temporary, replace, fsync the folder
-    ids=["before the rename", "while writing"],
-)
-def test_kill_9_during_a_save_leaves_the_previous_state_to_go_on_from(pixels, start, finished, tmp_path, call, number):
-    program = textwrap.dedent(KILLED_WHILE_SAVING)
-
-    child = subprocess.run([sys.executable, "-c", program, str(tmp_path), call, str(number)], cwd=ROOT, timeout=120)
-
-    assert child.returncode == -signal.SIGKILL
-    saved = 2
-    with safetensors.safe_open(tmp_path / STATE, framework="pt") as file:
-        assert json.loads(file.metadata()["likeness"])["progress"]["step"] == saved
-    pretrain(pixels, start, TINY, tmp_path)
-    assert_same_run(tmp_path, finished)
-    assert not list(tmp_path.glob(".partial-*"))
-
-
-def test_a_state_of_another_run_is_refused_and_kept(pixels, start, finished):
-    before = (finished / STATE).read_bytes()
-
-    with pytest.raises(BadInput, match=r"another temperature \(0.2, not 0.5\)"):
-        pretrain(pixels, start, replace(TINY, temperature=0.5), finished)
-    with pytest.raises(BadInput, match="another set of pictures"):
-        pretrain(pixels.flip(0), start, TINY, finished)
-
-    assert (finished / STATE).read_bytes() == before
-
-
-def test_a_damaged_state_is_refused_by_name(pixels, start, tmp_path):
-    (tmp_path / STATE).write_bytes(b"\x80\x04not safetensors")
-
-    with pytest.raises(BadInput, match=f"{STATE} is damaged"):
-        pretrain(pixels, start, TINY, tmp_path)
-
-
 def test_a_loss_that_is_no_number_fails_and_keeps_the_last_good_state(pixels, start, finished, tmp_path, monkeypatch):
     with pytest.raises(Cancelled):
         pretrain(pixels, start, TINY, tmp_path, stop=after(5))
     good = (tmp_path / STATE).read_bytes()
 
     with monkeypatch.context() as broken:
-        broken.setattr(train_module, "nt_xent", lambda z, temperature: z.sum() * math.nan)
+        broken.setattr(step_module, "nt_xent", lambda z, *settings: z.sum() * math.nan)
         with pytest.raises(TrainingFailed, match=r"no longer a number.*last good state is kept.*lower learning rate"):
             pretrain(pixels, start, replace(TINY, checkpoint_minutes=0), tmp_path)
 
@@ -315,7 +152,11 @@ def features(backbone: Backbone, pixels: torch.Tensor) -> np.ndarray:
         ({"learning_rate": math.nan}, "learning rate must be"),
         ({"seed": True}, "seed must be"),
         ({"preset": "holiday"}, "preset is one of photo"),
-        ({"optimizer": "lars"}, "optimizer is one of sgd, adamw"),
+        ({"optimizer": "adam"}, "optimizer is one of sgd, lars, adamw"),
+        ({"loss": "triplet"}, "loss is one of nt-xent, decoupled"),
+        ({"views": 1}, "views must be from 2 to 8"),
+        ({"grow_from": 64}, "choose at most 32"),
+        ({"chunk": 1}, "chunk must be from 2"),
         ({"device": "tpu"}, "device is one of auto, cpu, cuda"),
     ],
 )
@@ -348,54 +189,3 @@ def test_what_was_chosen_is_kept_and_an_unknown_setting_refused():
     assert (settings.epochs, settings.preset) == (3, "texture")
     with pytest.raises(BadInput, match="no setting called epoch"):
         sensible(1000, "cpu", epoch=3)
-
-
-def command(images: Path, out: Path) -> list[str]:
-    options = "--backbone test_resnet --init random --image-size 32 --epochs 20 --batch-size 8 --device cpu"
-    return [sys.executable, "-m", "model.train", "--images", str(images), "--out", str(out), *options.split()]
-
-
-def test_the_command_stops_at_a_signal_goes_on_when_run_again_and_names_what_it_skipped(tmp_path):
-    write_folders(tmp_path / "images", NAMES[:4], 6, size=40)
-    (tmp_path / "images" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    images, out = tmp_path / "images", tmp_path / "out"
-
-    with subprocess.Popen(command(images, out), cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as first:
-        heard = []
-        for line in first.stderr:
-            heard.append(line)
-            if "views/s" in line:
-                first.send_signal(signal.SIGTERM)
-                break
-        heard += list(first.stderr)
-    second = subprocess.run(
-        command(images, out), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
-    )
-
-    assert first.returncode == 1
-    assert heard[-1].startswith("Stopped in epoch ")
-    assert any("broken.jpg" in line for line in heard)
-    assert "Traceback" not in "".join(heard)
-    assert second.returncode == 0, second.stderr
-    assert "epoch 20 of 20" in second.stderr
-    epochs = [line["epoch"] for line in lines(out / "run")]
-    assert epochs == list(range(1, 21))
-    backbone, info = load_model(Path(second.stdout.strip()))
-    assert (backbone.name, info.started_from, info.training["pictures"]) == ("test_resnet", "random", 24)
-
-
-@pytest.mark.parametrize("arguments", [["--epochs", "0"], ["--images", "nowhere"]])
-def test_the_command_answers_a_mistake_with_one_sentence(tmp_path, capsys, arguments):
-    from model.train_command import main
-
-    write_folders(tmp_path / "images", ("cat",), 10, size=40)
-    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    try:
-        code = main(["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out"), *arguments])
-    finally:
-        for number, handler in zip((signal.SIGTERM, signal.SIGINT), handlers, strict=True):
-            signal.signal(number, handler)
-
-    assert code == 1
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -1,0 +1,57 @@
+"""How many views fit through a network at once, so that training never runs out of memory."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from model.ram import available_memory
+
+PROBED = 2  # views that are sent through to learn what one costs
+SAFETY = 1.5  # over the saved activations: the gradients of the widest layers, convolutions' workspace, fragments
+TEMPORARIES = 12  # float32 copies of a view that rendering it holds at once
+
+
+def bytes_per_view(network: nn.Module, example: Callable[[int], Tensor], autocast: Callable[[], torch.autocast]) -> int:
+    """What training keeps of one view between forward and backward pass, every storage counted once.
+
+    Measured on a copy, so that no batch norm remembers it. `example` makes that many views.
+    """
+    trial = copy.deepcopy(network)
+    weights = {p.untyped_storage().data_ptr() for p in (*trial.parameters(), *trial.buffers())}
+    kept: dict[int, int] = {}
+    alive: list[Tensor] = []  # or a freed storage's address would be seen again
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)
+        return tensor
+
+    views = example(PROBED)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast():
+        trial(views)
+    return math.ceil(sum(kept.values()) / PROBED)
+
+
+def parts_that_fit(views: int, per_view: int, image_size: int, embedding: int, free: int) -> int:
+    """Into how many parts a batch of `views` must be cut to be trained on in `free` bytes; 0: it cannot be."""
+    whole = 3 * image_size**2 * 4 * views  # the views themselves are all kept
+    similarities = 4 * 4 * views**2 + 4 * embedding * views
+    left = free - whole - similarities
+    each = SAFETY * per_view + TEMPORARIES * 3 * image_size**2 * 4
+    fitting = int(left / each)
+    return 0 if fitting < 2 else math.ceil(views / fitting)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a training may take on `device`: what no one uses, and on CUDA what torch keeps for reuse."""
+    if device.type == "cuda":
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
+    return available_memory()
