@@ -33,7 +33,7 @@ class Views:
     height: Tensor
     mirrored: Tensor  # (B,) bool
     upside_down: Tensor
-    turned: Tensor  # (B,) bool: rows become columns
+    turned: Tensor | None  # (B,) bool: rows become columns; None for none
     sigma: Tensor  # (B,) blur in pixels of the view; 0 for none
     brightness: Tensor  # (B,) factors; 1 for none
     contrast: Tensor
@@ -69,7 +69,7 @@ def draw(uniforms: Tensor, preset: Preset, side: int, size: int) -> Views:
         mirrored=u[5] < preset.mirror,
         # One number serves both: its first bit turns the picture upside down, its second by a quarter.
         upside_down=(u[6] < 0.5) & preset.any_way_up,
-        turned=((u[6] * 2) % 1 < 0.5) & preset.any_way_up,
+        turned=(u[6] * 2) % 1 < 0.5 if preset.any_way_up else None,
         sigma=torch.where(blurred, sigma, 0.0),
         brightness=factor(u[7], preset.brightness),
         contrast=factor(u[8], preset.contrast),
@@ -80,14 +80,22 @@ def draw(uniforms: Tensor, preset: Preset, side: int, size: int) -> Views:
 
 
 def render(pixels: Tensor, views: Views, size: int) -> Tensor:
-    """Pictures (B, 3, H, W) uint8 to views (B, 3, size, size) float32 from 0 to 1."""
+    """Pictures (N, 3, H, W) uint8 to views (V N, 3, size, size) float32 from 0 to 1; V = 1 or more of each."""
     height, width = pixels.shape[-2:]
     blur = blur_matrix(views.sigma, size)
-    rows = blur @ crop_matrix(views.top, views.height, views.upside_down, height, size)  # (B, size, H)
-    columns = blur @ crop_matrix(views.left, views.width, views.mirrored, width, size)  # (B, size, W)
-    x = pixels.float() / 255
-    x = rows[:, None] @ x @ columns[:, None].transpose(2, 3)  # (B, 3, size, size)
-    x = torch.where(_each(views.turned), x.transpose(2, 3), x)
+    rows = blur @ crop_matrix(views.top, views.height, views.upside_down, height, size)  # (V N, size, H)
+    columns = blur @ crop_matrix(views.left, views.width, views.mirrored, width, size)  # (V N, size, W)
+    # (N, H, 3 W): with rows of all three colours side by side, two products of matrices do a picture.
+    x = (pixels.permute(0, 2, 1, 3).float() / 255).flatten(2)
+    x = torch.cat(
+        [
+            (r @ x).view(-1, size * 3, width) @ c.transpose(1, 2)  # (N, size 3, size)
+            for r, c in zip(rows.split(len(pixels)), columns.split(len(pixels)), strict=True)
+        ]
+    )
+    x = x.view(-1, size, 3, size).transpose(1, 2)  # (V N, 3, size, size)
+    if views.turned is not None:
+        x = torch.where(_each(views.turned), x.transpose(2, 3), x)
     x = blend(x, torch.zeros_like(x[:, :1]), views.brightness)
     x = blend(x, luma(x).mean(dim=(2, 3), keepdim=True), views.contrast)
     x = blend(x, luma(x), views.saturation)
@@ -100,8 +108,7 @@ def random_views(pixels: Tensor, uniforms: Tensor, preset: Preset, size: int) ->
 
     Rows i, i + N, i + 2 N, ... show picture i.
     """
-    repeated = pixels.repeat(len(uniforms) // len(pixels), 1, 1, 1)
-    return render(repeated, draw(uniforms, preset, pixels.shape[-1], size), size)
+    return render(pixels, draw(uniforms, preset, pixels.shape[-1], size), size)
 
 
 def crop_matrix(start: Tensor, length: Tensor, flipped: Tensor, source: int, size: int) -> Tensor:
@@ -123,15 +130,16 @@ def crop_matrix(start: Tensor, length: Tensor, flipped: Tensor, source: int, siz
 
 def blur_matrix(sigma: Tensor, size: int) -> Tensor:
     """(B, size, size): Gaussian blur of `sigma` pixels, mirrored at the borders; the identity where `sigma` is 0."""
-    i = torch.arange(size, device=sigma.device)
-    i, j, last = i[:, None], i[None, :], size - 1
     distance = torch.arange(2 * size - 1, device=sigma.device)
     # Far below a tenth of a pixel a Gaussian is the identity; below e^-80 it is nothing, and denormals are slow.
     exponent = 0.5 * (distance / sigma[:, None].clamp(min=1e-2)) ** 2  # (B, 2 size - 1)
     gaussian = torch.exp(-exponent.clamp(max=80))
-    # Pixel j and its mirror images beyond the first and the last pixel, which are their own images.
-    weight = gaussian[:, (i - j).abs()]  # (B, size, size)
-    weight = weight + gaussian[:, i + j] * (j > 0) + gaussian[:, 2 * last - i - j] * (j < last)
+    # Pixel j and its mirror images beyond the first and the last pixel, which are their own images: the distances are
+    # |i - j|, i + j and 2 (size - 1) - i - j, so rows of the three parts are windows that slide over one vector.
+    j = torch.arange(size, device=sigma.device)
+    around = torch.cat([gaussian[:, 1:size].flip(1), gaussian[:, :size]], dim=1)  # by j - i, from 1 - size to size - 1
+    weight = around.unfold(1, size, 1).flip(1)  # (B, size, size)
+    weight = weight + gaussian.unfold(1, size, 1) * (j > 0) + gaussian.flip(1).unfold(1, size, 1) * (j < size - 1)
     return weight / weight.sum(dim=2, keepdim=True)
 
 
@@ -142,24 +150,24 @@ def luma(x: Tensor) -> Tensor:
 
 def blend(x: Tensor, other: Tensor, factor: Tensor) -> Tensor:
     """`other` at factor 0, `x` at 1, beyond `x` above; (B,) factors."""
-    return (other + (x - other) * _each(factor)).clamp(0, 1)
+    return torch.lerp(other.expand_as(x), x, _each(factor)).clamp_(0, 1)
 
 
 def shift_hue(x: Tensor, shift: Tensor) -> Tensor:
     """Turn every colour by `shift` (B,) around the circle of HSV: value and saturation stay."""
     red, green, blue = x.unbind(1)  # each (B, S, S)
-    value = x.amax(dim=1)
-    chroma = value - x.amin(dim=1)
-    safe = torch.where(chroma > 0, chroma, 1.0)
-    sextant = torch.where(
-        value == red,
-        (green - blue) / safe,
-        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
-    )
-    turned = sextant + 6 * shift[:, None, None]
-    # HSV back to RGB in closed form: channel n falls from `value` by `chroma` times a trapezoid of the hue.
-    k = torch.stack([(n + turned) % 6 for n in (5, 3, 1)], dim=1)  # (B, 3, S, S)
-    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    reddest, greenest = value == red, value == green
+    above = torch.where(reddest, green - blue, torch.where(greenest, blue - red, red - green))
+    sextant = above / torch.where(chroma > 0, chroma, 1.0)
+    sextant = sextant + torch.where(reddest, 0.0, torch.where(greenest, 2.0, 4.0))
+    hue = torch.remainder(sextant + 6 * shift[:, None, None], 6)
+    # HSV back to RGB in closed form: a channel is `value` but for one third of the circle, centred at its opposite
+    # (cyan for red), where it falls by `chroma`, with a slope of a sixth on either side: so for a distance d from the
+    # opposite, which is 6 - d the other way around, by 2 - min(d, 6 - d) = |3 - d| - 1.
+    fall = [(hue - opposite).abs_().sub_(3).abs_().sub_(1).clamp_(0, 1) for opposite in (3, 5, 1)]
+    return value[:, None] - chroma[:, None] * torch.stack(fall, dim=1)
 
 
 def _each(value: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
+from model.convolution import MatrixConvolutions
 from model.errors import BadInput
 from model.network import Backbone, ProjectionHead
 from model.settings import TrainSettings
@@ -35,12 +36,16 @@ class Learner(nn.Module):
         batch all the same, so every other view stays a negative; batch norm inside the backbone sees one part.
         """
         if parts == 1:
-            return self.head(self.backbone(views))
+            return self.head(self._encode(views))
         features = [
-            checkpoint(self.backbone.forward, part, use_reentrant=False, context_fn=self._contexts)
+            checkpoint(self._encode, part, use_reentrant=False, context_fn=self._contexts)
             for part in views.tensor_split(parts)
         ]
         return self.head(torch.cat(features))
+
+    def _encode(self, views: Tensor) -> Tensor:
+        with nullcontext() if views.is_cuda else MatrixConvolutions():
+            return self.backbone(views)
 
     def _contexts(self) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
         return nullcontext(), self._remembering_nothing()

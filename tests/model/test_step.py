@@ -73,7 +73,7 @@ def test_batch_norm_in_the_backbone_sees_each_part_once(pixels, tmp_path):
     assert_close(gradients(step), gradients(plain))
     for (name, ours), theirs in zip(step.learner.named_buffers(), plain.learner.buffers(), strict=True):
         if "running" in name:
-            assert torch.equal(ours, theirs), name
+            assert (ours - theirs).abs().max() < 1e-5, name
 
 
 def test_parts_keep_less_for_the_backward_pass(pixels, tmp_path):
