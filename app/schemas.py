@@ -41,12 +41,12 @@ class FilterBody(Strict):
 
 class NewCollection(Strict):
     name: str
-    preset: str = "photo"
+    preset: str = Field("photo", max_length=200)
 
 
 class CollectionChanges(Strict):
     name: str | None = None
-    preset: str | None = None
+    preset: str | None = Field(None, max_length=200)
     active_model: str | None = None
 
 
@@ -73,7 +73,7 @@ class TrainingRequest(Strict):
     init: str | None = None
     backbone: str | None = None
     adopt: Literal["better", "always", "never"] | None = None
-    preset: str | None = None
+    preset: str | None = Field(None, max_length=200)
     epochs: int | None = Field(None, ge=1, le=100_000)
     batch_size: int | None = Field(None, ge=4, le=65_536)
     image_size: int | None = Field(None, ge=16, le=1024)
@@ -85,6 +85,16 @@ class TrainingRequest(Strict):
     views: int | None = Field(None, ge=2, le=8)
     grow_from: int | None = Field(None, ge=16, le=1024)
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
+
+
+class PairsRequest(Strict):
+    """What a training would be given, and which pictures to show: others for another seed."""
+
+    init: str | None = None
+    preset: str | None = Field(None, max_length=200)
+    image_size: int | None = Field(None, ge=16, le=1024)
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    count: int = Field(12, ge=1, le=48)
 
 
 class IndexRequest(Strict):

@@ -41,14 +41,15 @@ PRESETS = {
     # Drawings, maps, diagrams: lines carry it all, so little blur; ink and paper colour do not matter.
     "drawing": Preset(crop=(0.35, 1.0), brightness=0.3, contrast=0.5, hue=0.3, grey=0.4, blur=0.1),
 }
+ALIASES = {"satellite": "microscopy", "surface": "texture"}  # other names of the same
 _NUMBERS = {field.name: field.type for field in fields(Preset) if field.type in ("float", "bool")}
 
 
 def preset_named(text: str) -> Preset:
     """A preset by name, or with some of its numbers replaced: "photo", "photo,grey=0.1,blur=0"."""
     name, *changes = text.split(",")
-    if name not in PRESETS:
-        raise BadInput(f"the preset is one of {', '.join(PRESETS)}; {name!r} is none of them")
+    if name not in PRESETS and name not in ALIASES:
+        raise BadInput(f"the preset is one of {', '.join((*PRESETS, *ALIASES))}; {name!r} is none of them")
     changed: dict[str, float | bool] = {}
     for change in changes:
         field, _, value = change.partition("=")
@@ -61,4 +62,4 @@ def preset_named(text: str) -> Preset:
                 f"{', '.join(_NUMBERS)}"
             ) from None
         changed[field] = bool(number) if _NUMBERS[field] == "bool" else number
-    return replace(PRESETS[name], **changed)  # type: ignore[arg-type]
+    return replace(PRESETS[ALIASES.get(name, name)], **changed)  # type: ignore[arg-type]

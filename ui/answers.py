@@ -110,6 +110,26 @@ class Probe(TypedDict):
     note: str | None
 
 
+class Pair(TypedDict):
+    """A picture and two views of it, by their addresses."""
+
+    image_id: int
+    preview: str
+    views: list[str]
+
+
+class Pairs(TypedDict):
+    """What a training would call the same, and where that disagrees with the pictures."""
+
+    preset: str
+    image_size: int  # px, of a view
+    side: int  # px, of the square that views are cut from
+    fit: str
+    seed: int
+    pairs: list[Pair]
+    warnings: list[str]  # one sentence each, with what to do
+
+
 class Model(TypedDict):
     """An encoder, known by its fingerprint."""
 
@@ -121,3 +141,4 @@ class Model(TypedDict):
     created_at: str
     collections: list[str]  # where it is the active one
     training: dict[str, Any]
+    has_report: bool  # at /v1/models/{fingerprint}/report, and ?format=html to read

@@ -33,7 +33,7 @@ from urllib.parse import quote
 
 import httpx
 
-from ui.answers import Class, Collection, Found, Image, Job, Model, Page, Probe
+from ui.answers import Class, Collection, Found, Image, Job, Model, Page, Pairs, Probe
 
 DEFAULT_URL = "http://127.0.0.1:8001"
 FINISHED = frozenset({"succeeded", "failed", "cancelled"})
@@ -275,6 +275,11 @@ class Likeness:
     def train(self, collection: str, **settings: Any) -> Job:
         """Learn what "alike" means here. Settings: init, backbone, epochs, batch_size, image_size, preset, adopt."""
         return self._call("POST", self._of(collection, "trainings"), json=settings)
+
+    def pairs(self, collection: str, preset: str | None = None, seed: int = 0, count: int = 12) -> Pairs:
+        """Pictures with two views of each: what training with this preset would call the same."""
+        body = {"seed": seed, "count": count, **({"preset": preset} if preset else {})}
+        return self._call("POST", self._of(collection, "pairs"), json=body)
 
     def index(self, collection: str, model: str | None = None) -> Job:
         """Compute the vectors that are missing and publish the index."""

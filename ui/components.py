@@ -31,6 +31,7 @@ _search = _component("search", (*_BOARD, "search"), ("common", "grid"))
 _queue = _component("queue", ("common", "labels", "learned", "queue"), ("common", "queue"))
 _probe = _component("probe", ("common", "learned", "probe"), ("common", "queue"))
 _upload = _component("upload", ("common", "upload"), ("common", "upload"))
+_pairs = _component("pairs", ("common", "pairs"), ("common", "pairs"))
 _jobs = _component("jobs", ("common", "jobs"), ("common", "jobs"))
 
 
@@ -93,6 +94,11 @@ def probe_report(collection: str, on_pictures: Callable[[dict[str, str]], None])
     """Accuracy and confusion; `on_pictures` gets {class, predicted} when a cell is opened."""
     key = f"probe-{collection}"
     _probe(data={"collection": collection}, key=key, on_pictures_change=_told(key, "pictures", on_pictures))
+
+
+def pairs(collection: str, preset: str) -> None:
+    """Pictures beside two views of each, as training with `preset` would see them, and where the two disagree."""
+    _pairs(data={"collection": collection, "preset": preset}, key=f"pairs-{collection}")
 
 
 def drop_zone(collection: str, exists: bool, job: int | None, on_show: Callable[[str], None]) -> None:

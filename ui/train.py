@@ -20,22 +20,33 @@ PRESETS = {
 }
 
 
+def kind(collection: str, preset: str) -> str:
+    """Ask what the pictures are, and show what that takes for the same."""
+    left, right = st.columns(2)
+    presets = list(PRESETS) if preset in PRESETS else [preset, *PRESETS]
+    chosen = left.selectbox(
+        "What the pictures are",
+        presets,
+        index=presets.index(preset),
+        format_func=lambda p: f"{PRESETS[p]} ({p})" if p in PRESETS else p,
+    )
+    changes = right.text_input("Changes to that, if any", placeholder="mirror=0,blur=0.1")
+    full = ",".join(part for part in (chosen, changes.replace(" ", "")) if part)
+    components.pairs(collection, full)
+    return full
+
+
 def settings(models: list[Model], active: str | None, preset: str) -> dict[str, Any] | None:
-    """Ask what to train with; None until the person says go."""
+    """Ask what else to train with; None until the person says go."""
     starts = {"default": "The encoder that comes with Likeness", "random": "From nothing"}
     starts |= {one["fingerprint"]: f"Model {one['fingerprint'][:8]} ({one['backbone']})" for one in models}
     options = list(starts)
     with st.form("training"):
-        left, right = st.columns(2)
-        start = left.selectbox(
+        start = st.selectbox(
             "Start from",
             options,
             index=options.index(active) if active in options else 0,
             format_func=lambda s: starts[s],
-        )
-        presets = list(PRESETS) if preset in PRESETS else [preset, *PRESETS]
-        kind = right.selectbox(
-            "What the pictures are", presets, index=presets.index(preset), format_func=lambda p: PRESETS.get(p, p)
         )
         with st.expander("More"):
             one, two, three = st.columns(3)
@@ -45,7 +56,7 @@ def settings(models: list[Model], active: str | None, preset: str) -> dict[str, 
         go = st.form_submit_button("Start training", type="primary")
     if not go:
         return None
-    given: dict[str, Any] = {"init": start, "preset": kind, "adopt": "never"}
+    given: dict[str, Any] = {"init": start, "preset": preset, "adopt": "never"}
     if start == "random":
         given["backbone"] = backbone
     return given | {name: value for name, value in (("epochs", epochs), ("image_size", size)) if value}
@@ -60,6 +71,7 @@ def model_row(collection: str, model: Model, active: str | None) -> None:
         f"`{fingerprint[:8]}` {model['backbone']}, {model['image_size']} px"
         + (f", {epochs} epochs" if epochs else "")
         + f" · {model['created_at'][:10]} · from {model['started_from'][:20]}"
+        + (f" · [report](/v1/models/{fingerprint}/report?format=html)" if model["has_report"] else "")
     )
     if fingerprint == active:
         button.markdown(":green[**active**]")
@@ -90,7 +102,7 @@ st.markdown(
 models = api().models()
 training = next((job for job in api().jobs(collection) if job["kind"] == "training"), None)
 if training is None or training["state"] in FINISHED:
-    chosen = settings(models, now["active_model"], now["preset"])
+    chosen = settings(models, now["active_model"], kind(collection, now["preset"]))
     if chosen is not None:
         try:
             training = api().train(collection, **chosen)

@@ -5,15 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 from fastapi import APIRouter, File, Response, UploadFile
 
 from app import jobs
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
-from app.schemas import CollectionChanges, ImportRequest, IndexRequest, NewCollection, Page, TrainingRequest
+from app.schemas import (
+    CollectionChanges,
+    ImportRequest,
+    IndexRequest,
+    NewCollection,
+    Page,
+    PairsRequest,
+    TrainingRequest,
+)
+from app.views import disagreements, shown, sight
 from app.work import activate, training_runs
 from app.workspace import find_model
 from indexer.catalog import (
@@ -32,7 +43,7 @@ from indexer.labels import current_labels
 from indexer.sources import NAMES
 from model.errors import BadInput
 from model.files import write_atomically
-from model.presets import PRESETS
+from model.presets import preset_named
 
 router = APIRouter(prefix="/collections", tags=["collections"])
 
@@ -127,7 +138,31 @@ def start_training(
     """Pretrain on this collection."""
     body = body or TrainingRequest()
     _check_preset(body.preset)
+    if "=" in (body.init or ""):  # whoever may ask for a training may not read every file of this machine
+        raise BadInput(
+            "A file of weights can be named on the command line only: likeness pretrain --init timm:NAME=FILE."
+        )
     return jobs.create(workspace.engine, collection, "training", body.model_dump(exclude_none=True)).public()
+
+
+@router.post("/{collection}/pairs")
+def pairs(collection: CollectionDep, workspace: WorkspaceDep, body: PairsRequest | None = None) -> dict[str, Any]:
+    """Some pictures and two views of each: what a training with this preset would call the same."""
+    body = body or PairsRequest()
+    seen = sight(workspace, collection, body.model_dump(exclude_none=True, exclude={"count"}))
+    wanted = urlencode(asdict(seen))  # with the id all that decides a view, so that its address is enough
+    return {
+        **asdict(seen),
+        "pairs": [
+            {
+                "image_id": image_id,
+                "preview": f"/v1/images/{image_id}/preview",
+                "views": [f"/v1/images/{image_id}/view?{wanted}&number={number}" for number in range(2)],
+            }
+            for image_id in shown(workspace, collection, seen.seed, body.count)
+        ],
+        "warnings": disagreements(workspace, collection, seen.preset),
+    }
 
 
 @router.post("/{collection}/indexes", status_code=202)
@@ -138,8 +173,8 @@ def start_index(collection: CollectionDep, workspace: WorkspaceDep, body: IndexR
 
 
 def _check_preset(preset: str | None) -> None:
-    if preset is not None and preset not in PRESETS:
-        raise BadInput(f"There is no preset {preset!r}: use {', '.join(PRESETS)}.")
+    if preset is not None:
+        preset_named(preset)
 
 
 def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:

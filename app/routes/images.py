@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
@@ -19,6 +19,7 @@ from app.routes.common import (
     selected,
 )
 from app.schemas import LONG, Page, Selection
+from app.views import Sight, view_of
 from indexer.images import Filter, get_image, path_of, read_original, read_preview, read_rendition, remove
 from indexer.labels import history
 from indexer.sources import readable
@@ -107,6 +108,23 @@ def rendition(image_id: ImageId, workspace: WorkspaceDep) -> Response:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)
     return Response(data, media_type="image/jpeg", headers=FOREVER)
+
+
+@router.get("/images/{image_id}/view")
+def view(
+    image_id: ImageId,
+    workspace: WorkspaceDep,
+    preset: Annotated[str, Query(max_length=200)],
+    image_size: Annotated[int, Query(ge=16, le=1024)],
+    side: Annotated[int, Query(ge=1, le=1536)],
+    fit: Literal["centre", "squeeze"] = "centre",
+    seed: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    number: Annotated[int, Query(ge=0, le=7)] = 0,
+) -> Response:
+    """A view of it, as training draws them; `POST …/pairs` gives the addresses."""
+    image = get_image(workspace.engine, image_id)
+    data = view_of(read_preview(workspace.home, image), image, Sight(preset, image_size, side, fit, seed), number)
+    return Response(data, media_type="image/png", headers={**INERT, "Cache-Control": "private, max-age=3600"})
 
 
 @router.get("/images/{image_id}/original")
