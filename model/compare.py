@@ -12,116 +12,148 @@ precision@10 from .27 to .58 moved it from .113 to .121, and the typical place f
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
 
 from model.errors import BadInput
-from model.evaluate import effective_rank, few_shot_right, places
-from model.info import ModelInfo
+from model.evaluate import agreement, effective_rank, few_shot_right, places, spread, uniformity
+from model.measure import Measured
+from model.paired import by_group, paired
 
-SHOTS, DRAWS, RESAMPLES = 5, 10, 2000
-LEAST = 0.005  # half a point: less is "the same", however sure
+SHOTS, DRAWS = (1, 5, 20), 10  # labels per class of the probes; how often they are drawn
+DECIDING_SHOTS = 5  # the most labels per class that the verdict rests on; with 20 good and bad models come closer
+TO_JUDGE = 4  # labels a class must have beyond those a probe is fitted from
 LEAST_PICTURES = 20  # fewer say nothing about a difference
-
-
-class _Encoder(Protocol):
-    @property
-    def info(self) -> ModelInfo: ...
-    def prepare(self, image: Image.Image) -> np.ndarray: ...
-    def encode(self, pixels: np.ndarray) -> np.ndarray: ...
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What one model makes of the pictures: their vectors and those of two changed views of each, all (N, D)."""
-
-    vectors: np.ndarray
-    one: np.ndarray
-    other: np.ndarray
-
-
-def measure(encoder: _Encoder, images: Sequence[Image.Image], seed: int = 0) -> Measured:
-    """Encode `images` (previews, RGB) and two views of each; the same views for every encoder and seed."""
-
-    def encode(pictures: Sequence[Image.Image]) -> np.ndarray:
-        return encoder.encode(np.stack([encoder.prepare(picture) for picture in pictures]))
-
-    pairs = [(_view(image, seed, i, 0), _view(image, seed, i, 1)) for i, image in enumerate(images)]
-    return Measured(encode(images), encode([one for one, _ in pairs]), encode([other for _, other in pairs]))
+HELD_OUT = 60  # pictures never trained on are judged by when there are this many, else all are
+NEIGHBOURS = 10
 
 
 def compare(
-    before: Measured, after: Measured, labels: Sequence[str | None] | None = None, seed: int = 0
+    before: Measured,
+    after: Measured,
+    folders: Sequence[str] | None = None,
+    labels: Sequence[str | None] | None = None,
+    held_out: np.ndarray | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The report, JSON-able: `verdict` better, same or worse; `sentence`; and each measure with its interval.
 
-    Labels decide where they see a difference, for they are what the user means by alike; else retrieval decides.
+    `folders`, `labels` and `held_out` (bool: never trained on) have an entry per picture of the gallery. Labels decide
+    where they see a difference, for they are what the user means by alike; else retrieval decides.
     """
-    count = len(before.vectors)
-    if count != len(after.vectors) or (labels is not None and len(labels) != count):
+    count, asked = len(before.vectors), before.asked
+    given = [len(x) for x in (folders, labels, held_out) if x is not None]
+    if {count} != {len(after.vectors), count, *given} or not np.array_equal(asked, after.asked):
         raise BadInput("both models must be measured on the same pictures")
-    place = [places(model.one, model.other) for model in (before, after)]
-    score = [
-        1 - np.log(found)[np.newaxis] / math.log(max(count, 2)) for found in place
-    ]  # 1 for the first, 0 for the last
-    measures = [_measured("found_again", score[0], score[1], seed)]
-    measures[0]["place"] = [float(np.exp(np.log(found).mean())) for found in place]
-    if (labelled := _labelled(labels)) is not None:
-        names = [str(labels[i]) for i in labelled]  # type: ignore[index]
-        right = [few_shot_right(model.vectors[labelled], names, SHOTS, DRAWS, seed) for model in (before, after)]
-        measures.insert(0, _measured(f"accuracy_from_{SHOTS}_labels", right[0], right[1], seed))
-    deciding = next((m for m in measures if m["verdict"] != "same"), measures[0])
-    enough = count >= LEAST_PICTURES
-    verdict = deciding["verdict"] if enough else "same"
+    retrieval, found = _retrieval(before, after, seed)
+    few_shots, classes = _few_shots(before, after, labels, held_out, seed)
+    if folders is not None and len(set(folders)) >= 2:
+        retrieval.append(_agreement(before, after, folders, seed))
+    for measure in retrieval:
+        measure["trained_on"] = _trained_on(held_out, asked)
+    by_labels = [m for m in few_shots if m["shots"] <= DECIDING_SHOTS and m["pictures"] >= LEAST_PICTURES]
+    deciding = by_labels[-1:] + retrieval[:1]
+    decided = next((m for m in deciding if m["verdict"] != "same"), deciding[0])
+    enough = len(asked) >= LEAST_PICTURES
+    rows = (("before", before.vectors[asked]), ("after", after.vectors[asked]))
     return {
-        "verdict": verdict,
-        "sentence": _sentence(deciding, count) if enough else f"{count} pictures are too few to tell the models apart.",
-        "images": count,
-        "measures": measures,
-        "effective_rank": {"before": effective_rank(before.vectors), "after": effective_rank(after.vectors)},
+        "verdict": decided["verdict"] if enough else "same",
+        "sentence": _sentence(decided, count)
+        if enough
+        else f"{len(asked)} pictures are too few to tell the models apart.",
+        "decided_by": decided["name"],
+        "images": len(asked),
+        "gallery": count,
+        "held_out": None if held_out is None else int(held_out[asked].sum()),
+        "measures": few_shots + retrieval,
+        "effective_rank": {side: effective_rank(vectors) for side, vectors in rows},
+        "uniformity": {side: uniformity(vectors) for side, vectors in rows},
+        "spread": {side: spread(vectors) for side, vectors in rows},
+        "folders": None
+        if folders is None
+        else by_group("recall_at_10", [folders[i] for i in asked], found[0], found[1], seed),
+        "classes": classes,
     }
 
 
-def _measured(name: str, before: np.ndarray, after: np.ndarray, seed: int) -> dict[str, Any]:
-    """One measure from (draws, N) answers of each model: 1 right, 0 wrong, NaN not asked."""
-    low, high = _interval(after - before, seed)
-    difference = float(np.nanmean(after) - np.nanmean(before))
-    verdict = "same"
-    if difference >= LEAST and low > 0:
-        verdict = "better"
-    if difference <= -LEAST and high < 0:
-        verdict = "worse"
-    return {
-        "name": name,
-        "before": float(np.nanmean(before)),
-        "after": float(np.nanmean(after)),
-        "difference": difference,
-        "interval": [low, high],
-        "verdict": verdict,
-    }
+def side_by_side(before: Measured, after: Measured, queries: int = 24, nearest: int = 6) -> list[dict[str, Any]]:
+    """Fixed queries among the pictures asked for, each with its nearest others by either model: rows of the gallery."""
+    spaced = np.linspace(0, len(before.asked) - 1, min(queries, len(before.asked))).round().astype(int)
+
+    def near(model: Measured, row: int) -> list[int]:
+        order = np.argsort(-(model.vectors @ model.vectors[row]), kind="stable")
+        return [int(i) for i in order if i != row][:nearest]
+
+    rows = before.asked[spaced].tolist()
+    return [{"query": row, "before": near(before, row), "after": near(after, row)} for row in rows]
 
 
-def _interval(difference: np.ndarray, seed: int) -> tuple[float, float]:
-    """95 % interval of the mean of paired differences (draws, N): a bootstrap over pictures and over draws."""
-    rng = np.random.default_rng(seed)
-    draws, count = difference.shape
-    asked = ~np.isnan(difference)
-    values = np.nan_to_num(difference)
-    pictures = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES)  # (R, N) how often each picture is drawn
-    rounds = rng.multinomial(draws, np.full(draws, 1 / draws), RESAMPLES)  # (R, draws)
-    total = ((rounds @ values) * pictures).sum(axis=1)
-    means = total / np.maximum(((rounds @ asked) * pictures).sum(axis=1), 1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)
+def _retrieval(before: Measured, after: Measured, seed: int) -> tuple[list[dict[str, Any]], list[np.ndarray]]:
+    """The measures of finding itself again; and whether each view did so among ten, (V, Q) before and after."""
+    count = len(before.vectors)
+    place = []
+    for model in (before, after):
+        rounds, asked, dim = model.views.shape
+        flat = places(model.views.reshape(-1, dim), model.vectors, np.tile(model.asked, rounds))
+        place.append(flat.reshape(rounds, asked))
+    score = [1 - np.log(found) / math.log(count) for found in place]  # 1 for the first, 0 for the last
+    again = paired("found_again", score[0], score[1], seed)
+    again["place"] = [float(np.exp(np.log(found).mean())) for found in place]
+    again["median_place"] = [float(np.median(found)) for found in place]
+    first, among_ten = ([(found <= k).astype(float) for found in place] for k in (1, 10))
+    recalls = [paired(f"recall_at_{k}", old, new, seed) for k, (old, new) in ((1, first), (10, among_ten))]
+    return [again, *recalls], among_ten
 
 
-def _labelled(labels: Sequence[str | None] | None) -> np.ndarray | None:
-    """The places of pictures whose class has labels enough to try; None when fewer than two classes have."""
+def _agreement(before: Measured, after: Measured, folders: Sequence[str], seed: int) -> dict[str, Any]:
+    """How many of a picture's nearest lie in its own folder; `chance` is what nearest drawn by lot would reach."""
+    k = min(NEIGHBOURS, len(folders) - 1)
+    same = [agreement(k, model.vectors, folders)[model.asked][np.newaxis] for model in (before, after)]
+    sizes = Counter(folders)
+    by_lot = float(np.mean([(sizes[folders[i]] - 1) / (len(folders) - 1) for i in before.asked]))
+    return {**paired("folder_agreement", same[0], same[1], seed), "nearest": k, "chance": by_lot}
+
+
+def _few_shots(
+    before: Measured,
+    after: Measured,
+    labels: Sequence[str | None] | None,
+    held_out: np.ndarray | None,
+    seed: int,
+) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """Probes from a few labels per class, those that the labels suffice for; and per class how good the middle one is.
+
+    Labels to fit from are drawn among all; judged are pictures held out, where enough of them have labels.
+    """
+    measures: list[dict[str, Any]] = []
+    classes = None
+    for shots in SHOTS:
+        if (rows := _labelled(labels, shots)) is None:
+            break
+        names = [str(labels[i]) for i in rows]  # type: ignore[index]
+        right = [few_shot_right(model.vectors[rows], names, shots, DRAWS, seed) for model in (before, after)]
+        judged = np.arange(len(rows))
+        if held_out is not None and held_out[rows].sum() >= HELD_OUT:
+            judged = np.flatnonzero(held_out[rows])
+        right = [answers[:, judged] for answers in right]
+        name = f"accuracy_from_{shots}_label{'s' if shots > 1 else ''}"
+        about = {"shots": shots, "classes": len(set(names)), "trained_on": _trained_on(held_out, rows[judged])}
+        measures.append({**paired(name, right[0], right[1], seed), **about})
+        if shots <= DECIDING_SHOTS:
+            classes = by_group(name, [names[i] for i in judged], right[0], right[1], seed)
+    return measures, classes
+
+
+def _trained_on(held_out: np.ndarray | None, rows: np.ndarray) -> bool | None:
+    """Whether the training saw some of these pictures; None when nobody said which ones."""
+    return None if held_out is None else not bool(held_out[rows].all())
+
+
+def _labelled(labels: Sequence[str | None] | None, shots: int) -> np.ndarray | None:
+    """The pictures whose class has labels enough to try `shots` of; None when fewer than two classes have."""
     counts = Counter(label for label in labels or () if label is not None)
-    classes = {name for name, count in counts.items() if count >= 2 * SHOTS}
+    classes = {name for name, count in counts.items() if count >= shots + TO_JUDGE}
     if len(classes) < 2:
         return None
     return np.array([i for i, label in enumerate(labels or ()) if label in classes])
@@ -133,35 +165,23 @@ def _sentence(measure: dict[str, Any], count: int) -> str:
         before, after = measure["place"]
         ratios = sorted(count**-bound for bound in (low, high))
         figures = (
-            f"a changed picture finds itself at place {after:.1f} of {count}, with the model before at {before:.1f} "
+            f"a changed picture finds itself at place {after:.1f} of {count:,}, with the model before at {before:.1f} "
             f"(geometric means; their ratio is {after / before:.2f}, 95 % interval {ratios[0]:.2f} to {ratios[1]:.2f})."
         )
     else:
+        shots = f"{measure['shots']} label{'s' if measure['shots'] > 1 else ''}"
         figures = (
-            f"a probe from {SHOTS} labels per class is right for {100 * measure['after']:.0f} of 100 pictures, "
+            f"a probe from {shots} per class is right for {100 * measure['after']:.0f} of 100 pictures, "
             f"with the model before for {100 * measure['before']:.0f} "
             f"(difference {100 * measure['difference']:+.1f} points, "
             f"95 % interval {100 * low:+.1f} to {100 * high:+.1f})."
         )
-    return f"{_VERDICTS[measure['verdict']]}: {figures}"
+    judged = {
+        None: "",
+        False: f" Judged on {measure['pictures']:,} pictures kept out of the training.",
+        True: f" Judged on {measure['pictures']:,} pictures, most of them trained on, for too few were kept out.",
+    }[measure["trained_on"]]
+    return f"{_VERDICTS[measure['verdict']]}: {figures}{judged}"
 
 
 _VERDICTS = {"better": "Better", "worse": "Worse", "same": "No difference that can be told"}
-
-
-def _view(image: Image.Image, seed: int, picture: int, which: int) -> Image.Image:
-    """A crop of 30 to 100 % of the area, mirrored or not, in another light; sometimes grey, sometimes soft."""
-    rng = np.random.default_rng([seed, picture, which])
-    part = np.sqrt(rng.uniform(0.3, 1.0))
-    width, height = (max(1, round(part * side)) for side in image.size)
-    left, top = int(rng.integers(image.width - width + 1)), int(rng.integers(image.height - height + 1))
-    view = image.crop((left, top, left + width, top + height))
-    if rng.random() < 0.5:
-        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    for change in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
-        view = change(view).enhance(rng.uniform(0.6, 1.4))
-    if rng.random() < 0.2:
-        view = view.convert("L").convert("RGB")
-    if rng.random() < 0.3:
-        view = view.filter(ImageFilter.GaussianBlur(min(view.size) / 100))
-    return view

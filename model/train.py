@@ -61,6 +61,7 @@ class Trained:
     backbone: Backbone
     metrics: dict[str, Any]  # the last line of metrics.jsonl
     record: dict[str, Any]  # settings and figures, for model.json
+    held_out: list[int]  # rows of the pixels that were never trained on
 
 
 def pretrain(
@@ -86,12 +87,21 @@ def pretrain(
     device = pick_device(settings.device, world.local_rank)
     folder = RunFolder(run, identity_of(pixels, start, settings) if world.rank == 0 else {})
     devices = [device] if device.type == "cuda" else []
+    state: _Run | None = None
     try:
         with torch.random.fork_rng(devices), arithmetic(device):
             torch.manual_seed(settings.seed)
-            return _Run(pixels, start, settings, folder, device, world).train(progress, stop)
+            state = _Run(pixels, start, settings, folder, device, world)
+            return state.train(progress, stop)
+    except torch.OutOfMemoryError as error:
+        raise TrainingFailed(
+            f"The GPU's memory is full ({settings.batch_size} pictures of {settings.image_size} px a batch, and what "
+            "other programs hold); end those, or choose a smaller batch or image size. The last state is kept"
+        ) from error
     finally:
         if device.type == "cuda":  # whoever searches meanwhile needs it more than a training that has ended
+            if state is not None:
+                vars(state).clear()  # an error on its way out still holds the frames that hold it
             gc.collect()
             torch.cuda.empty_cache()
 
@@ -135,11 +145,11 @@ class _Run:
                 self._add_line(z)
             asked = self._asked_to(stop)  # by every process after every step, whatever its own clock says
             now = time.monotonic()
-            if self.step == self.steps or now - saved > 60 * self.settings.checkpoint_minutes:
+            done = self.step == self.steps
+            if done or asked or now - saved > 60 * self.settings.checkpoint_minutes:
                 self._save()
                 saved = now
-            elif asked:
-                self._save()
+            if asked and not done:
                 raise Cancelled(
                     f"Stopped in {self._where()}; start it again with the same settings to go on from there"
                 )
@@ -231,6 +241,7 @@ class _Run:
         self.folder.save({**tensors, "loss_sum": self.loss_sum}, counters)
 
     def _trained(self) -> Trained:
+        self.stepper.learner.backbone._compiled_call_impl = None  # compiled for this device and batch
         backbone = self.stepper.learner.backbone.cpu().to(memory_format=torch.contiguous_format).eval()
         record = {
             "settings": asdict(self.settings),
@@ -238,7 +249,7 @@ class _Run:
             "seconds": round(self.seconds, 1),
             "figures": self.line,
         }
-        return Trained(backbone, self.line, record)
+        return Trained(backbone, self.line, record, self.watched.tolist())
 
     def _failed(self, what: str) -> TrainingFailed:
         return TrainingFailed(
