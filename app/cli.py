@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the pictures that look alike in your own collection, and turn a few labels into a classifier.",
 )
-export_app = typer.Typer(no_args_is_help=True, help="Take a collection's labels and predictions away.")
+export_app = typer.Typer(no_args_is_help=True, help="Take a model, or a collection's labels and predictions, away.")
 app.add_typer(export_app, name="export")
 
 # In the order of `likeness --help`.
@@ -44,6 +44,7 @@ app.command("serve")(service.serve)
 app.command("worker")(service.worker)
 app.command("doctor")(service.doctor)
 app.command("demo")(service.demo)
+export_app.command("model")(models.export)
 export_app.command("collection")(collections.export)
 
 

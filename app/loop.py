@@ -12,11 +12,12 @@ import numpy as np
 from app import demo, work
 from app.engine import Engine
 from app.terminal import Terminal
-from app.workspace import Workspace, find_model
+from app.workspace import Workspace, all_models
 from indexer.catalog import Collection, collection_named, ensure_collection
 from indexer.images import Filter, contents_of, get_images
 from indexer.labels import current_labels, label_each
 from indexer.sources import scan
+from model import shipped
 from model.errors import TooFewImages
 from model.evaluate import colour_histogram, precision_at
 from model.images import decode
@@ -47,6 +48,11 @@ def whole_loop(workspace: Workspace, folder: Path | None, dataset: str | None, t
         terminal.say(f"  {item['path']}: {item['reason']}")
     value: dict[str, Any] = {"collection": name, "added": imported["added_total"], "refused": imported["refused"]}
 
+    if shipped.suits("resnet18"):  # search works before anything is learnt here
+        first = work.index(workspace, collection_named(workspace.engine, name), None, terminal.progress, terminal.stop)
+        terminal.say(f"{first['indexed']:,} pictures can be searched, with model {first['model']}")
+        value["first_index"] = first
+    collection = collection_named(workspace.engine, name)
     trained = _train(workspace, collection, demo.SETTINGS if name == "demo" else {}, terminal)
     if trained is not None:
         terminal.say(f"pretrained: {trained['sentence']}")
@@ -64,11 +70,12 @@ def whole_loop(workspace: Workspace, folder: Path | None, dataset: str | None, t
 def _train(
     workspace: Workspace, collection: Collection, settings: dict[str, Any], terminal: Terminal
 ) -> dict[str, Any] | None:
-    """Pretrain and adopt, unless the active model was trained already."""
-    if collection.active_model and find_model(workspace.home, collection.active_model).training:
+    """Pretrain, unless that was done before, and adopt what is better than the encoder that ships."""
+    if any(info.training.get("collection_id") == collection.id for info in all_models(workspace.home)):
         return None
     try:
-        return work.train(workspace, collection, {"adopt": "always", **settings}, terminal.progress, terminal.stop)
+        adopt = "better" if shipped.suits("resnet18") else "always"
+        return work.train(workspace, collection, {"adopt": adopt, **settings}, terminal.progress, terminal.stop)
     except TooFewImages as error:
         terminal.say(f"not pretrained: {error}")
         return None

@@ -6,16 +6,16 @@ Each function takes the lock of its kind on the collection, can be stopped at an
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from app.report import write_report
+from app.views import disagreements, view_size
 from app.workspace import Workspace, all_models, find_model
 from indexer.catalog import Collection, collection_with_id, update_collection
 from indexer.embed import embed_missing
@@ -23,20 +23,17 @@ from indexer.errors import Busy, NoIndex
 from indexer.images import contents_of, median_side
 from indexer.importer import import_sources
 from indexer.index import publish, read_published
-from indexer.labels import current_labels
 from indexer.sources import Scan, scan_upload
 from indexer.vectors import VectorStore
+from model import shipped
 from model.encoder import open_encoder
-from model.errors import BadInput, Cancelled, CannotDecode, TooFewImages
+from model.errors import BadInput, Cancelled, TooFewImages
 from model.files import write_atomically
-from model.images import decode
 from model.info import ModelInfo
+from model.settings import choose_stem
 
 Progress = Callable[[float, str], None]  # share done (0..1), one sentence
 Stop = Callable[[], bool]
-SMALLEST_VIEW = 32  # px
-LARGEST_VIEW = {"cuda": 128, "cpu": 64}  # px, of a training's views unless a person says otherwise
-REPORT_IMAGES = 1000  # images the report of a training looks at
 
 
 def silent(share: float, message: str) -> None:
@@ -135,16 +132,18 @@ def train(
     chosen: dict[str, Any],
     progress: Progress = silent,
     stop: Stop = never,
+    remark: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, Any]:
     """Pretrain on the collection, report against the model it started from, and adopt the new one if so asked.
 
     `chosen` may hold init, backbone, adopt (better, always, never) and any field of `TrainSettings`; what it leaves
     out is chosen from the collection's size and the hardware. Called again after an interruption it goes on.
+    `remark` hears at once where preset and pictures disagree; the result's `warnings` say it again.
     """
     from model.checkpoint import save_model
     from model.learner import pick_device
-    from model.network import choose_stem, starting_point
-    from model.pixels import learning_side, load_pixels
+    from model.network import require_size, starting_point, takes_size
+    from model.pixels import encoding_side, learning_side, load_pixels
     from model.train import pretrain, sensible
 
     home, chosen = workspace.home, dict(chosen)
@@ -153,8 +152,10 @@ def train(
     adopt = chosen.pop("adopt", None) or "never"
     if adopt not in ("better", "always", "never"):
         raise BadInput(f"--adopt is better, always or never, not {adopt!r}.")
-    earlier = None
-    if init not in ("default", "random") and not init.startswith("timm:"):
+    earlier = shipped.bring_into(home.models, backbone) if init == "default" else None
+    if earlier is not None:
+        init = earlier.fingerprint
+    elif init not in ("default", "random") and not init.startswith("timm:"):
         earlier = find_model(home, init)
         init = earlier.fingerprint
     with home.lock(collection.id, collection.name, "training"):
@@ -162,38 +163,45 @@ def train(
         native = median_side(workspace.engine, collection)
         chosen.setdefault("preset", collection.preset)
         device = pick_device(chosen.pop("device", None) or workspace.settings.device)
+        stem = choose_stem("auto", native, backbone, init)
         if not chosen.get("image_size"):
-            chosen["image_size"] = _view_size(native, device.type)
-        settings, reason = sensible(len(rows), device.type, backbone, **chosen)
+            chosen["image_size"] = view_size(native, device.type, stem if earlier is None else earlier.stem)
+        own_size = chosen["image_size"] if init in ("default", "random") else None
+        start = starting_point(init, backbone, own_size, home.models, chosen.get("seed") or 0, stem)
+        settings, reason = sensible(len(rows), device.type, start.backbone.name, **chosen)
+        require_size(start.backbone, settings.image_size)
         progress(0.0, reason)
-        start = starting_point(
-            init, backbone, settings.image_size, home.models, settings.seed, choose_stem("auto", native, backbone)
-        )
+        warnings = disagreements(workspace, collection, settings.preset)
+        for sentence in warnings:
+            remark(sentence)
         side = learning_side(settings.image_size, native)
         previews = [home.preview(sha256, suffix) for _, sha256, suffix in rows]
         # The same training of the same pictures goes on where it was; any other starts in a folder of its own.
         deciding = repr((init, backbone, settings, [sha256 for _, sha256, _ in rows]))
         run = home.run(f"{training_runs(collection)}{hashlib.sha256(deciding.encode()).hexdigest()[:12]}")
         spill = run / "pixels"
+        refused: list[int] = []
         try:
             pixels = load_pixels(
                 previews,
                 side,
                 start.preparation.fit,
                 lambda done, of: progress(0.0, f"reading previews: {done:,} of {of:,}") if done % 500 == 0 else None,
-                lambda position, error: None,  # a preview that went missing; `likeness index` lists it
+                lambda position, error: refused.append(position),  # its preview went missing; `likeness index` lists it
                 spill,
             )
             trained = pretrain(pixels, start, settings, run, lambda p: progress(p.done * 0.95, p.message), stop)
         finally:
             spill.unlink(missing_ok=True)
-        # Pictures are encoded at the size that the training cut its views from: a network that learnt from crops sees
-        # things larger than they are, and larger pictures make up for it (arXiv:1906.06423).
-        preparation = replace(start.preparation, image_size=side)
-        before = earlier or save_model(start.backbone, preparation, home.models, started_from=start.started_from)
+        encoded_at = encoding_side(settings.image_size, native)
+        if not takes_size(start.backbone, encoded_at):
+            encoded_at = settings.image_size
+        learnt = replace(start.preparation, image_size=encoded_at, crop=1.0)
+        known = learnt if start.started_from == "random" else start.preparation
+        before = earlier or save_model(start.backbone, known, home.models, started_from=start.started_from)
         after = save_model(
             trained.backbone,
-            preparation,
+            learnt,
             home.models,
             started_from=before.fingerprint,
             training={
@@ -203,9 +211,19 @@ def train(
                 "reason": reason,
             },
         )
-        progress(0.96, "comparing with the model it started from")
-        report = _report(workspace, collection, before, after)
-        _keep(home.model(after.fingerprint), run, report)
+        kept = np.delete([image_id for image_id, _, _ in rows], refused)  # whose picture is each row of pixels
+        metrics = (run / "metrics.jsonl").read_bytes()
+        write_atomically(home.model(after.fingerprint) / "metrics.jsonl", metrics)
+        report = write_report(
+            workspace,
+            collection,
+            before,
+            after,
+            kept[trained.held_out].tolist(),
+            metrics,
+            lambda share, message: progress(0.95 + 0.03 * share, message),
+            stop,
+        )
     adopted = adopt == "always" or (adopt == "better" and report["verdict"] == "better")
     if adopted:
         progress(0.98, "indexing with the new model")
@@ -219,6 +237,7 @@ def train(
         "sentence": report["sentence"],
         "adopted": adopted,
         "settings": asdict(settings),
+        "warnings": warnings,
         "metrics": trained.metrics,
         "report": report,
     }
@@ -248,50 +267,17 @@ def _model_for(workspace: Workspace, collection: Collection, progress: Progress)
     trained = [i for i in all_models(workspace.home) if i.training.get("collection_id") == collection.id]
     if trained:
         return trained[-1]
+    if (first := shipped.bring_into(workspace.home.models)) is not None:
+        return first
     progress(0.0, "making a first, untrained model")
     from model.checkpoint import save_model
     from model.learner import pick_device
-    from model.network import choose_stem, starting_point
-    from model.pixels import learning_side
+    from model.network import starting_point
+    from model.pixels import encoding_side
 
     native = median_side(workspace.engine, collection)
+    stem = choose_stem("auto", native, "resnet18")
     # The very model that a training with default settings starts from, so that its report compares with it.
-    size = learning_side(_view_size(native, pick_device(workspace.settings.device).type), native)
-    start = starting_point(
-        "default", "resnet18", size, workspace.home.models, 0, choose_stem("auto", native, "resnet18")
-    )
+    size = encoding_side(view_size(native, pick_device(workspace.settings.device).type, stem), native)
+    start = starting_point("random", "resnet18", size, workspace.home.models, 0, stem)
     return save_model(start.backbone, start.preparation, workspace.home.models, started_from=start.started_from)
-
-
-def _view_size(native: int, device: str) -> int:
-    """Side of a training's views, px, for pictures whose shorter side is `native`."""
-    return max(SMALLEST_VIEW, min(native, LARGEST_VIEW[device]))
-
-
-def _report(workspace: Workspace, collection: Collection, before: ModelInfo, after: ModelInfo) -> dict[str, Any]:
-    """The before/after report on a sample of the collection's own pictures, and on its labels when there are some."""
-    from model.compare import compare, measure
-
-    home, settings = workspace.home, workspace.settings
-    rows = contents_of(workspace.engine, collection)
-    chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:REPORT_IMAGES])
-    labels = {x.image_id: x.class_name for x in current_labels(workspace.engine, collection) if x.answer == "yes"}
-    pictures, classes = [], []
-    for i in chosen:
-        image_id, sha256, suffix = rows[i]
-        try:
-            pictures.append(decode(home.preview(sha256, suffix).read_bytes(), sha256))
-        except (FileNotFoundError, CannotDecode):
-            continue
-        classes.append(labels.get(image_id))
-    old, new = (
-        measure(open_encoder(home.model(info.fingerprint), settings.device, settings.threads), pictures)
-        for info in (before, after)
-    )
-    return {**compare(old, new, classes), "before": before.fingerprint, "after": after.fingerprint}
-
-
-def _keep(model: Path, run: Path, report: dict[str, Any]) -> None:
-    """Put metrics and report beside the weights."""
-    write_atomically(model / "metrics.jsonl", (run / "metrics.jsonl").read_bytes())
-    write_atomically(model / "report.json", json.dumps(report, indent=2, ensure_ascii=False).encode())

@@ -24,9 +24,14 @@ def save_model(
     started_from: str,
     training: dict[str, Any] | None = None,
     preview_side: int = PREVIEW_SIDE,
+    half: bool = False,
 ) -> ModelInfo:
-    """Write `models/<fingerprint>/`. A sound model already there is the same model, and stays as it is."""
-    weights = safetensors.torch.save({name: _as_kept(tensor) for name, tensor in network.state_dict().items()})
+    """Write `models/<fingerprint>/`. A sound model already there is the same model, and stays as it is.
+
+    `half` keeps matrices and kernels as float16, in half the bytes. Loaded, they are float32 of what was kept; it is a
+    model of its own, with its own fingerprint.
+    """
+    weights = safetensors.torch.save({name: _as_kept(tensor, half) for name, tensor in network.state_dict().items()})
     info = ModelInfo(
         fingerprint="",
         backbone=network.name,
@@ -66,9 +71,13 @@ def load_model(folder: Path) -> tuple[Backbone, ModelInfo]:
     return network.eval(), info
 
 
-def _as_kept(tensor: Tensor) -> Tensor:
+def _as_kept(tensor: Tensor, half: bool) -> Tensor:
     tensor = tensor.detach().cpu().contiguous()
-    return tensor.float() if tensor.is_floating_point() else tensor  # bf16 weights of a GPU run become float32
+    if not tensor.is_floating_point():
+        return tensor
+    if half and tensor.ndim > 1:  # batch norm's few numbers span too many powers of ten for float16
+        return tensor.half()
+    return tensor.float()  # bf16 weights of a GPU run become float32
 
 
 def _brief(error: Exception) -> str:

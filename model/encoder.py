@@ -30,7 +30,7 @@ class Encoder:
     def prepare(self, image: Image.Image) -> np.ndarray:
         """The network's square of a picture's preview: (S, S, 3) uint8."""
         preparation = self.info.preparation
-        return square(image, preparation.image_size, preparation.fit, preparation.interpolation)
+        return square(image, preparation.image_size, preparation.fit, preparation.interpolation, preparation.crop)
 
     def encode(self, pixels: np.ndarray) -> np.ndarray:
         """Unit vectors (N, D) float32 of squares (N, S, S, 3) uint8, any N."""
@@ -51,7 +51,7 @@ def open_encoder(folder: Path, device: str = "auto", threads: int = 0) -> Encode
     """
     if device not in ("auto", "cpu", "cuda"):
         raise BadInput(f"the device is auto, cpu or cuda; {device!r} is none of them")
-    if device == "cuda" or (device == "auto" and _has_cuda()):
+    if device == "cuda" or (device == "auto" and has_cuda()):
         return _on_cuda(folder)
     return _on_cpu(folder, threads)
 
@@ -106,7 +106,7 @@ def _on_cuda(folder: Path) -> Encoder:
     return Encoder(info, run, CUDA_BATCH, "cuda")
 
 
-def _has_cuda() -> bool:
+def has_cuda() -> bool:
     """Whether to use CUDA; without the driver's device file the two seconds of importing torch are saved."""
     if not (Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists()):
         return False

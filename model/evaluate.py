@@ -1,4 +1,4 @@
-"""How good are vectors? Search precision, k-NN, linear evaluation, few labels, and retrieval without labels.
+"""How good are vectors? Search precision, k-NN, few labels, retrieval without labels; `model.linear` has the rest.
 
 Every figure here is of unit vectors (N, D), so a dot product is the cosine. Nothing here needs torch.
 """
@@ -10,34 +10,45 @@ import numpy as np
 from PIL import Image
 
 from model.errors import BadInput, TooFewLabels
-from model.probe import Quality, assess, fit_probe
+from model.probe import fit_probe
 
-BLOCK = 1024  # queries at once: 1,024 rows of similarities to 100,000 vectors are 400 MB
+BLOCK = 1024  # queries at once: 1,024 rows of similarities to 100,000 vectors are 400 MB ...
+CELLS = 1 << 25  # ... and never more similarities than this: putting them in order takes four times their memory
 
 
 def precision_at(k: int, vectors: np.ndarray, labels: Sequence[str]) -> float:
     """Of the `k` nearest to a picture, the part that shares its label; mean over all pictures, each without itself."""
+    return float(agreement(k, vectors, labels).mean())
+
+
+def agreement(k: int, vectors: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """For every picture, the part of its `k` nearest that share its label, itself not counted (N,)."""
     names = np.asarray(labels)
-    same = sum(int((names[near] == names[rows, np.newaxis]).sum()) for rows, near, _ in _nearest(vectors, k))
-    return same / (len(vectors) * k)
+    return np.concatenate(
+        [(names[near] == names[rows, np.newaxis]).mean(axis=1) for rows, near, _ in _nearest(vectors, k)]
+    )
 
 
-def knn_accuracy(vectors: np.ndarray, labels: Sequence[str], k: int = 20, temperature: float = 0.07) -> float:
-    """Leave-one-out k-NN; votes weighted by exp(cosine / temperature), as in arXiv:1805.01978, section 3.4."""
+def knn_accuracy(
+    vectors: np.ndarray,
+    labels: Sequence[str],
+    k: int = 20,
+    temperature: float = 0.07,
+    asked: tuple[np.ndarray, Sequence[str]] | None = None,
+) -> float:
+    """k-NN; votes weighted by exp(cosine / temperature), as in arXiv:1805.01978, section 3.4.
+
+    Judged on other pictures, `asked` with their labels, or leaving one out: each from all the rest.
+    """
     classes, y = np.unique(np.asarray(labels), return_inverse=True)
+    queries, truth = (None, np.asarray(labels)) if asked is None else (asked[0], np.asarray(asked[1]))
     right = 0
-    for rows, near, cosine in _nearest(vectors, k):
+    for rows, near, cosine in _nearest(vectors, k, queries):
         votes = np.zeros((len(rows), len(classes)))
         weights = np.exp((cosine - cosine.max(axis=1, keepdims=True)) / temperature)  # (B, k)
         np.add.at(votes, (np.arange(len(rows))[:, np.newaxis], y[near]), weights)
-        right += int((votes.argmax(axis=1) == y[rows]).sum())
-    return right / len(vectors)
-
-
-def linear_accuracy(vectors: np.ndarray, labels: Sequence[str], folds: int = 5, seed: int = 0) -> Quality:
-    """Linear evaluation (arXiv:2002.05709, appendix B.8): the encoder stays as it is, a linear classifier is fitted
-    on all labels but a fold's, with its strength chosen inside them, and judged on that fold."""
-    return assess(vectors, labels, folds, seed)
+        right += int((classes[votes.argmax(axis=1)] == truth[rows]).sum())
+    return right / len(truth)
 
 
 def few_shot_accuracy(
@@ -58,17 +69,19 @@ def colour_histogram(images: Sequence[Image.Image | np.ndarray]) -> np.ndarray:
     return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
 
-def places(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Retrieval without labels: for each row of `one` (N, D), at which place among all of `other` its own row comes.
+def places(one: np.ndarray, other: np.ndarray, own: np.ndarray | None = None) -> np.ndarray:
+    """Retrieval without labels: for each row of `one` (Q, D), at which place among all of `other` (N, D) its own comes.
 
-    1 is the best, N the worst (N,). A tie counts against: a model that gives every picture the same vector comes last.
+    `own` (Q,) says which row of `other` that is; without it, the same one. 1 is the best place, N the worst (Q,). A tie
+    counts against: a model that gives every picture the same vector comes last.
     """
+    own = np.arange(len(one)) if own is None else own
     place = np.empty(len(one), int)
     for start in range(0, len(one), BLOCK):
         rows = np.arange(start, min(start + BLOCK, len(one)))
         cosine = one[rows] @ other.T  # (B, N)
-        own = cosine[np.arange(len(rows)), rows]
-        place[rows] = (cosine >= own[:, np.newaxis] - 1e-6).sum(axis=1)  # closer than rounding is equal
+        wanted = cosine[np.arange(len(rows)), own[rows]]
+        place[rows] = (cosine >= wanted[:, np.newaxis] - 1e-6).sum(axis=1)  # closer than rounding is equal
     return place
 
 
@@ -78,6 +91,23 @@ def effective_rank(vectors: np.ndarray) -> float:
     part = np.sqrt(squares) / np.sqrt(squares).sum()
     part = part[part > 1e-12]
     return float(np.exp(-(part * np.log(part)).sum()))
+
+
+def uniformity(vectors: np.ndarray) -> float:
+    """How evenly unit vectors cover the sphere: log of the mean exp(-2 distance²) of all pairs; lower is more even.
+
+    Wang & Isola (arXiv:2005.10242, section 4.1.2), t = 2. 0 when all are one vector; -4 is about as low as it goes.
+    """
+    count, total = len(vectors), 0.0
+    for start in range(0, count, BLOCK):
+        cosine = vectors[start : start + BLOCK].astype(np.float64) @ vectors.T  # (B, N); distance² is 2 - 2 cosine
+        total += float(np.exp(4 * cosine - 4).sum())
+    return math.log((total - count) / (count * (count - 1)))  # without the N pairs of a vector with itself
+
+
+def spread(vectors: np.ndarray) -> float:
+    """The variance of unit vectors: 1 when their directions cancel out, 0 when all are one."""
+    return float(1 - (vectors.mean(axis=0, dtype=np.float64) ** 2).sum())
 
 
 def few_shot_right(
@@ -104,14 +134,23 @@ def few_shot_right(
     return right
 
 
-def _nearest(vectors: np.ndarray, k: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Per block: the rows (B,), their `k` nearest other rows (B, k), best first, and the cosines (B, k)."""
-    if not 1 <= k < len(vectors):
-        raise BadInput(f"k must be from 1 to {len(vectors) - 1} for {len(vectors)} pictures, not {k}")
-    for start in range(0, len(vectors), BLOCK):
-        rows = np.arange(start, min(start + BLOCK, len(vectors)))
-        cosine = vectors[rows] @ vectors.T  # (B, N)
-        cosine[np.arange(len(rows)), rows] = -np.inf  # a picture is no answer to itself
+def _nearest(
+    vectors: np.ndarray, k: int, queries: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Per block of `queries`: their rows (B,), the `k` nearest rows of `vectors` (B, k), best first, and the cosines.
+
+    Without queries every vector is asked for its nearest others.
+    """
+    others = len(vectors) - (queries is None)
+    if not 1 <= k <= others:
+        raise BadInput(f"k must be from 1 to {others} for {len(vectors)} pictures, not {k}")
+    asked = vectors if queries is None else queries
+    block = max(1, min(BLOCK, CELLS // len(vectors)))
+    for start in range(0, len(asked), block):
+        rows = np.arange(start, min(start + block, len(asked)))
+        cosine = asked[rows] @ vectors.T  # (B, N)
+        if queries is None:
+            cosine[np.arange(len(rows)), rows] = -np.inf  # a picture is no answer to itself
         near = np.argpartition(-cosine, k - 1, axis=1)[:, :k]
         best = np.take_along_axis(cosine, near, axis=1)
         order = np.argsort(-best, axis=1, kind="stable")

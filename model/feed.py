@@ -40,7 +40,7 @@ class Feed:
         elif self._file is not None:
             self.where = "on disk"
         else:
-            self.where = "in pinned memory" if cuda else "in memory"
+            self.where = "in memory"
         self._resident = self._rows.device.type == device.type and self._file is None
 
     def batches(self, order: Tensor, size: int, first: int = 0) -> Iterator[Tensor]:

@@ -34,6 +34,7 @@ class Preparation:
     std: tuple[float, float, float]  # then divided by
     fit: str = "centre"  # "centre" cuts the middle square out; "squeeze" keeps all of the picture, out of proportion
     interpolation: str = "bicubic"
+    crop: float = 1.0  # share of either side of what `fit` gives that is kept, around its middle
 
     def __post_init__(self) -> None:
         _require(type(self.image_size) is int and self.image_size > 0, "image_size must be a positive whole number")
@@ -41,6 +42,8 @@ class Preparation:
             object.__setattr__(self, name, tuple(float(value) for value in getattr(self, name)))
         _require(len(self.mean) == len(self.std) == 3, "mean and std have three values each")
         _require(all(value > 0 for value in self.std), "std must be positive")
+        object.__setattr__(self, "crop", float(self.crop))
+        _require(0 < self.crop <= 1, "crop must be above 0 and at most 1")
         _require(self.fit in FITS, f"fit is one of {', '.join(FITS)}")
         _require(self.interpolation in INTERPOLATIONS, f"interpolation is one of {', '.join(INTERPOLATIONS)}")
 
@@ -90,6 +93,8 @@ _TYPES = {
 def fingerprint(weights: bytes, info: Mapping[str, Any]) -> str:
     """16 hex digits over all that decides a vector: the weights file, and from `info` how it is used."""
     deciding = {name: info[name] for name in _DECIDING}
+    if deciding["preparation"].get("crop") == 1:  # as before there was a choice, so that earlier models stay the same
+        deciding["preparation"] = {k: v for k, v in deciding["preparation"].items() if k != "crop"}
     digest = hashlib.sha256(hashlib.sha256(weights).digest())
     digest.update(json.dumps(deciding, sort_keys=True, separators=(",", ":")).encode())
     return digest.hexdigest()[:16]

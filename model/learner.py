@@ -81,11 +81,11 @@ def build_optimizer(learner: Learner, settings: TrainSettings, device: torch.dev
 def view_size(epoch: int, settings: TrainSettings) -> int:
     """The side of an epoch's views, px: growing over the first three quarters where asked (arXiv:2104.00298).
 
-    In steps of an eighth of the way, because each new size is compiled and tuned anew.
+    In steps of a quarter of the way, because each new size is compiled and tuned anew.
     """
     if settings.grow_from is None:
         return settings.image_size
-    done = min(1.0, math.floor(8 * epoch / max(1.0, 0.75 * settings.epochs)) / 8)
+    done = min(1.0, math.floor(4 * epoch / max(1.0, 0.75 * settings.epochs)) / 4)
     return settings.grow_from + round((settings.image_size - settings.grow_from) * done)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from model.ram import available_memory
 
-PROBED = 2  # views that are sent through to learn what one costs
+PROBED = 2  # views that are sent through, and twice as many, to learn what one more costs
 SAFETY = 1.5  # over the saved activations: the gradients of the widest layers, convolutions' workspace, fragments
 TEMPORARIES = 12  # float32 copies of a view that rendering it holds at once
 
@@ -19,24 +19,28 @@ TEMPORARIES = 12  # float32 copies of a view that rendering it holds at once
 def bytes_per_view(network: nn.Module, example: Callable[[int], Tensor], autocast: Callable[[], torch.autocast]) -> int:
     """What training keeps of one view between forward and backward pass, every storage counted once.
 
-    Measured on a copy, so that no batch norm remembers it. `example` makes that many views.
+    Measured on a copy, so that no batch norm remembers it. `example` makes that many views. What does not grow with
+    their number, such as autocast's copies of the weights, is left out.
     """
     trial = copy.deepcopy(network)
     weights = {p.untyped_storage().data_ptr() for p in (*trial.parameters(), *trial.buffers())}
-    kept: dict[int, int] = {}
-    alive: list[Tensor] = []  # or a freed storage's address would be seen again
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in weights:
-            kept[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor)
-        return tensor
+    def kept(views: int) -> int:
+        storages: dict[int, int] = {}
+        alive: list[Tensor] = []  # or a freed storage's address would be seen again
 
-    views = example(PROBED)
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast():
-        trial(views)
-    return math.ceil(sum(kept.values()) / PROBED)
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if storage.data_ptr() not in weights:
+                storages[storage.data_ptr()] = storage.nbytes()
+                alive.append(tensor)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor), autocast():
+            trial(example(views))
+        return sum(storages.values())
+
+    return math.ceil((kept(2 * PROBED) - kept(PROBED)) / PROBED)
 
 
 def parts_that_fit(views: int, per_view: int, image_size: int, embedding: int, free: int) -> int:

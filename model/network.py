@@ -8,22 +8,21 @@ import os
 import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import timm
 import torch
 from huggingface_hub import constants
+from safetensors import safe_open
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
+from model import shipped
 from model.errors import BadInput, WeightsUnavailable
 
 if TYPE_CHECKING:
     from model.info import Preparation
-
-SHIPPED = Path(__file__).parent / "default"  # the encoder that travels in the repository, once there is one
-SMALL_SIDE = 64  # pictures up to this many pixels have no detail that a stem of stride 4 could afford to lose
 
 
 class Backbone(nn.Module):
@@ -61,24 +60,17 @@ class Start:
     started_from: str  # "random", "timm:NAME" or the fingerprint of an earlier model
 
 
-def choose_stem(stem: str, native_side: int, backbone: str) -> str:
-    """`stem`, or for "auto" the stem that suits pictures whose shorter side is `native_side` pixels.
+def build_backbone(
+    name: str,
+    stem: str = "standard",
+    pretrained: bool = False,
+    seed: int | None = None,
+    weights: Path | None = None,
+) -> Backbone:
+    """The timm network `name` without its classifier. `seed` decides random weights and leaves torch's state alone.
 
-    The size that counts is the pictures' own, not the training crop's. A picture of 32 px has all its detail in
-    neighbouring pixels, and the standard stem (7x7, stride 2, then a stride-2 pool) throws it away: 69.8 against
-    83.2 % k-NN on CIFAR-10 after 100 epochs. A photograph brought down to a 64 px crop to save time is different:
-    its subject still spans the crop, and the CIFAR stem would only make each step some ten times as dear.
+    `pretrained` weights come from the hub, or from the safetensors file `weights`, named as timm names them.
     """
-    if stem not in ("auto", "standard", "cifar"):
-        raise BadInput(f"the stem is one of auto, standard, cifar; {stem!r} is none of them")
-    if stem != "auto":
-        return stem
-    is_resnet = backbone.split(".")[0] in ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
-    return "cifar" if native_side <= SMALL_SIDE and is_resnet else "standard"
-
-
-def build_backbone(name: str, stem: str = "standard", pretrained: bool = False, seed: int | None = None) -> Backbone:
-    """The timm network `name` without its classifier. `seed` decides random weights and leaves torch's state alone."""
     architecture = name.split(".")[0]  # "resnet50.a1_in1k" is an architecture and a set of weights
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
@@ -87,7 +79,7 @@ def build_backbone(name: str, stem: str = "standard", pretrained: bool = False, 
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.manual_seed(seed)
-        network = _create(name, pretrained)
+        network = _create(name, pretrained, weights)
         if stem == "cifar":
             _give_cifar_stem(network, name, pretrained)
         elif stem != "standard":
@@ -95,21 +87,38 @@ def build_backbone(name: str, stem: str = "standard", pretrained: bool = False, 
     return Backbone(network, name, stem)
 
 
-def _create(name: str, pretrained: bool) -> nn.Module:
-    if pretrained:
+def _create(name: str, pretrained: bool, weights: Path | None) -> nn.Module:
+    chosen: dict[str, Any] = {"pretrained": pretrained, "num_classes": 0}
+    if weights is not None:
+        chosen["pretrained_cfg_overlay"] = {"file": str(weights), "custom_load": False}
+    elif pretrained:
         _be_quick_when_offline()
     try:
-        try:  # a vision transformer takes other sizes than its own when asked to; most networks don't know the word
-            return timm.create_model(name, pretrained=pretrained, num_classes=0, dynamic_img_size=True)
+        try:  # a vision transformer takes any size when asked to; most networks don't know the words
+            network = timm.create_model(name, **chosen, dynamic_img_size=True, dynamic_img_pad=True)
         except TypeError:
-            return timm.create_model(name, pretrained=pretrained, num_classes=0)
+            network = timm.create_model(name, **chosen)
+        if weights is not None:
+            _require_all(network, weights)
+        return network
     except Exception as error:  # the hub client raises OSError, RuntimeError, httpx and its own kinds
+        if weights is not None:
+            raise BadInput(f"{weights} does not hold the weights of a {name} ({_first_line(error)})") from error
         if not pretrained:
             raise
         raise WeightsUnavailable(
-            f"the pretrained weights of {name} could not be had ({_first_line(error)}); "
-            "connect to the internet once, or start from random weights"
+            f"the pretrained weights of {name} could not be had ({_first_line(error)}); connect to the internet once, "
+            f"name a file of them (timm:{name}=model.safetensors), or start from random weights"
         ) from error
+
+
+def _require_all(network: nn.Module, weights: Path) -> None:
+    """timm leaves what a file lacks at random, without a word."""
+    with safe_open(weights, framework="pt") as file:
+        held = set(file.keys())
+        lacking = [name for name, _ in network.named_parameters() if name not in held]
+    if lacking:
+        raise ValueError(f"{lacking[0]} is not in it")
 
 
 def _be_quick_when_offline() -> None:
@@ -145,54 +154,84 @@ def _give_cifar_stem(network: nn.Module, name: str, pretrained: bool) -> None:
 def starting_point(
     init: str, backbone: str, image_size: int | None, models: Path, seed: int, stem: str = "standard"
 ) -> Start:
-    """The weights to start from: `init` is default, random, timm:NAME, or the fingerprint of a model in `models`.
+    """The weights to start from: `init` is default, random, timm:NAME, timm:NAME=FILE, or the fingerprint of a model
+    in `models`.
 
-    "default" is the encoder shipped with Likeness, or random weights while there is none. An earlier model and
-    pretrained weights bring their own backbone and preparation; `image_size` (None: the model's own) replaces theirs.
+    "default" is the encoder shipped with Likeness, or random weights where it is missing or not a `backbone`. Weights
+    that were learnt bring their own backbone and preparation; `image_size` (None: the model's own) replaces theirs.
     """
-    if init == "default":
-        init = "random" if not (SHIPPED / "model.json").exists() else str(SHIPPED)
+    if init == "default" and not shipped.suits(backbone):
+        init = "random"
     if init == "random":
         network, name = build_backbone(backbone, stem, seed=seed), "random"
-        preparation = _preparation(image_size or 128, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD, "bicubic")
+        preparation = _preparation(image_size or 128, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
     elif init.startswith("timm:"):
-        network, name = build_backbone(init.removeprefix("timm:"), stem, pretrained=True, seed=seed), init
-        config = timm.data.resolve_model_data_config(network.network)
-        preparation = _preparation(
-            image_size or config["input_size"][-1], config["mean"], config["std"], config["interpolation"]
-        )
+        network, name, preparation = _pretrained(init.removeprefix("timm:"), stem, seed)
     else:
         network, name, preparation = _earlier_model(init, models)
-        preparation = replace(preparation, image_size=image_size or preparation.image_size)
-    _require_size(network, preparation.image_size)
+    if image_size is not None:
+        preparation = replace(preparation, image_size=image_size)
+    require_size(network, preparation.image_size)
     return Start(network, preparation, name)
+
+
+def _pretrained(source: str, stem: str, seed: int) -> tuple[Backbone, str, Preparation]:
+    """NAME or NAME=FILE, and what timm knows of how pictures were prepared for these weights."""
+    architecture, _, path = source.partition("=")
+    weights = Path(path).expanduser() if path else None
+    if weights is not None and not (weights.is_file() and weights.suffix == ".safetensors"):
+        raise BadInput(f"{weights} is not a safetensors file; other formats can run programs, so they are not read")
+    network = build_backbone(architecture, stem, pretrained=True, seed=seed, weights=weights)
+    config = timm.data.resolve_model_data_config(network.network)
+    preparation = _preparation(
+        config["input_size"][-1],
+        config["mean"],
+        config["std"],
+        interpolation=config["interpolation"],
+        crop=config["crop_pct"],
+        fit="squeeze" if config["crop_mode"] == "squash" else "centre",
+    )
+    # Of a file only the name: a model may be passed on, and where somebody keeps their files is nobody's business.
+    return network, f"timm:{architecture}={weights.name}" if weights else f"timm:{architecture}", preparation
 
 
 def _earlier_model(init: str, models: Path) -> tuple[Backbone, str, Preparation]:
     from model.checkpoint import load_model  # it builds its networks with this module
 
-    folder = SHIPPED if init == str(SHIPPED) else models / init
-    if (Path(init).name != init and folder != SHIPPED) or not folder.is_dir():
+    folder = shipped.FOLDER if init == "default" else models / init
+    if Path(init).name != init or not folder.is_dir():
         raise BadInput(f"there is no model {init!r}; start from default, random, timm:NAME or a model's fingerprint")
     network, info = load_model(folder)
     return network, info.fingerprint, info.preparation
 
 
-def _preparation(size: int, mean: tuple[float, ...], std: tuple[float, ...], interpolation: str) -> Preparation:
-    from model.info import Preparation
+def _preparation(
+    size: int, mean: tuple[float, ...], std: tuple[float, ...], interpolation: str = "bicubic", **other: Any
+) -> Preparation:
+    from model.info import INTERPOLATIONS, Preparation
 
-    known = interpolation if interpolation in ("bicubic", "bilinear") else "bicubic"
-    return Preparation(image_size=size, mean=tuple(mean), std=tuple(std), interpolation=known)  # type: ignore[arg-type]
+    known = interpolation if interpolation in INTERPOLATIONS else "bicubic"
+    return Preparation(size, tuple(mean), tuple(std), interpolation=known, **other)  # type: ignore[arg-type]
 
 
-def _require_size(backbone: Backbone, image_size: int) -> None:
+def require_size(backbone: Backbone, image_size: int) -> None:
     """Fail now, in words, when the network cannot take this size: some (MLP-Mixer, ...) are built for exactly one."""
+    if why := _refusal(backbone, image_size):
+        raise BadInput(
+            f"{backbone.name} does not take pictures of {image_size}x{image_size} pixels ({why}); "
+            "choose another image size or another backbone"
+        )
+
+
+def takes_size(backbone: Backbone, image_size: int) -> bool:
+    return _refusal(backbone, image_size) is None
+
+
+def _refusal(backbone: Backbone, image_size: int) -> str | None:
     trial = copy.deepcopy(backbone).eval()  # a copy: a trial must not touch what will be trained
     try:
         with torch.no_grad():
             trial(torch.zeros(1, 3, image_size, image_size))
     except (AssertionError, RuntimeError, ValueError) as error:
-        raise BadInput(
-            f"{backbone.name} does not take pictures of {image_size}x{image_size} pixels ({_first_line(error)}); "
-            "choose another image size or another backbone"
-        ) from error
+        return _first_line(error)
+    return None

@@ -26,6 +26,15 @@ def learning_side(image_size: int, native_side: int) -> int:
     return max(1, min(native_side, round(image_size * DETAIL)))
 
 
+def encoding_side(image_size: int, native_side: int) -> int:
+    """The side to encode at after training on views of `image_size` px: that of the pictures they were cut from.
+
+    A network that learnt from crops saw things larger than they are, and larger pictures make up for it
+    (arXiv:1906.06423).
+    """
+    return max(image_size, learning_side(image_size, native_side))
+
+
 def native_side(sides: Iterable[int]) -> int:
     """The size that stands for a collection, given its pictures' shorter sides: the middle one."""
     return median_low(sides)

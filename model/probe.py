@@ -120,7 +120,7 @@ def assess(
     return Quality(len(y), right / len(y), wilson(right, len(y)), classes, confusion, folds)
 
 
-def wilson(right: int, total: int) -> tuple[float, float]:
+def wilson(right: float, total: int) -> tuple[float, float]:
     """The 95 % interval of a proportion (Wilson 1927): stays inside 0..1 and honest for small numbers."""
     z, p = 1.959964, right / total
     middle = (p + z**2 / (2 * total)) / (1 + z**2 / total)

@@ -39,10 +39,11 @@ class Step:
         self._project = data_parallel(learner, world, device)
         self._views = random_views
         if settings.compile:
-            self._views = torch.compile(random_views)
+            torch.compiler.reset()  # or an earlier training's sizes would make this one's kernels more general: slower
+            self._views = torch.compile(random_views, dynamic=False)
             if self.parts == 1:
                 twin = self._project.module if isinstance(self._project, DistributedDataParallel) else learner
-                twin.backbone.compile()
+                twin.backbone.compile(dynamic=False)
 
     @property
     def chunk(self) -> int:
@@ -81,14 +82,17 @@ class Step:
     def learn(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the optimiser. Returns the loss and the embeddings (V N, P), both detached, without waiting."""
         while True:
+            z = loss = None  # of an attempt that failed: its graph must be gone before the next
             try:
                 self.optimizer.zero_grad(set_to_none=True)
                 z = self.embed(views)
                 loss = self.loss(z)
                 loss.backward()
                 break
-            except torch.OutOfMemoryError as error:
-                self._make_room(error)
+            except torch.OutOfMemoryError:
+                pass
+            z = loss = None
+            self._make_room()
         self.optimizer.step()
         return loss.detach(), z.detach()
 
@@ -112,16 +116,19 @@ class Step:
             return made.to(memory_format=torch.channels_last)
 
         per_view = bytes_per_view(self.learner.backbone, example, self._autocast)
-        parts = parts_that_fit(views, per_view, settings.image_size, settings.head_out, free_memory(self.device))
+        # Gradients, and one or two numbers that the optimiser remembers of each: taken at the first step.
+        weights = 3 * sum(p.nbytes for p in self.learner.parameters())
+        free = free_memory(self.device) - weights
+        parts = parts_that_fit(views, per_view, settings.image_size, settings.head_out, free)
         parts = -least(-parts, self.world) if least(parts, self.world) else 0  # the most that any process needs
         if not parts:
             raise TrainingFailed(self._too_large())
         return parts
 
-    def _make_room(self, error: torch.OutOfMemoryError) -> None:
+    def _make_room(self) -> None:
         """The probe was too hopeful, or another program took memory: go on with parts of half the size."""
         if self.world.size > 1 or self.chunk <= 2:
-            raise TrainingFailed(self._too_large()) from error
+            raise TrainingFailed(self._too_large())
         self.parts *= 2
         torch.cuda.empty_cache()
 

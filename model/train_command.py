@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,9 +18,9 @@ from model.checkpoint import save_model
 from model.errors import BadInput, CannotDecode, LikenessError
 from model.images import decode
 from model.learner import pick_device
-from model.network import choose_stem, starting_point
-from model.pixels import learning_side, load_pixels, native_side
-from model.settings import LOSSES, OPTIMIZERS, SCALINGS, TrainSettings, sensible
+from model.network import starting_point, takes_size
+from model.pixels import encoding_side, learning_side, load_pixels, native_side
+from model.settings import LOSSES, OPTIMIZERS, SCALINGS, TrainSettings, choose_stem, sensible
 from model.train import pretrain
 from model.world import World, join, leave, my_share
 
@@ -48,15 +49,22 @@ def _train(options: argparse.Namespace, world: World) -> Path:
     """The folder of the new model."""
     stop = _StopOnSignal()
     device = pick_device(options.device).type
+    if world.size > 1 and options.compile is None:
+        options.compile = False  # with synchronised batch norm it has not been tried: ask for it to try it
     paths = find_files(options.images)
     if not paths:
         raise BadInput(f"there is no file in {options.images}; give the folder that holds the pictures")
-    settings, reason = _settings(options, len(paths), device)
+    settings, reason = _settings(options, len(paths), device, options.backbone)
     native = native_side(_sides(paths))
-    stem = choose_stem(options.stem, native, options.backbone)
+    stem = choose_stem(options.stem, native, options.backbone, options.init)
     start = starting_point(
         options.init, options.backbone, settings.image_size, options.out / "models", settings.seed, stem
     )
+    if options.stem not in ("auto", start.backbone.stem):
+        raise BadInput(f"{options.init} has the {start.backbone.stem} stem; start from random to give it another")
+    encoded_at = encoding_side(settings.image_size, native)
+    if not takes_size(start.backbone, encoded_at):
+        encoded_at = settings.image_size
     mine = my_share(paths, world)
     say = _say if world.rank == 0 else lambda _: None
     refusals: list[CannotDecode] = []
@@ -76,7 +84,7 @@ def _train(options: argparse.Namespace, world: World) -> Path:
         if refusals:
             _say(f"skipped {len(refusals):,} of {len(mine):,} files; the other {len(pixels):,} are trained on")
         readable = len(paths) if world.size > 1 else len(pixels)
-        settings, reason = _settings(options, readable, device)
+        settings, reason = _settings(options, readable, device, start.backbone.name)
         say(f"{reason} {start.backbone.name} with the {start.backbone.stem} stem, from {start.started_from}.")
         trained = pretrain(
             pixels, start, settings, options.out / "run", lambda p: say(f"{p.done:4.0%}  {p.message}"), stop, world
@@ -87,7 +95,7 @@ def _train(options: argparse.Namespace, world: World) -> Path:
         return options.out
     info = save_model(
         trained.backbone,
-        start.preparation,
+        replace(start.preparation, image_size=encoded_at, crop=1.0),
         options.out / "models",
         started_from=start.started_from,
         training=trained.record,
@@ -95,9 +103,9 @@ def _train(options: argparse.Namespace, world: World) -> Path:
     return options.out / "models" / info.fingerprint
 
 
-def _settings(options: argparse.Namespace, pictures: int, device: str) -> tuple[TrainSettings, str]:
+def _settings(options: argparse.Namespace, pictures: int, device: str, backbone: str) -> tuple[TrainSettings, str]:
     chosen = {name: getattr(options, name) for name in _SETTINGS}
-    return sensible(pictures, device, options.backbone, options.scaling, **chosen)
+    return sensible(pictures, device, backbone, options.scaling, **chosen)
 
 
 def find_files(folder: Path) -> list[Path]:
@@ -171,7 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--images", type=Path, required=True, help="folder of pictures, with all its subfolders")
     parser.add_argument("--out", type=Path, required=True, help="folder for the run's state, its metrics and the model")
-    parser.add_argument("--init", default="default", help="default, random, timm:NAME, or a fingerprint in OUT/models")
+    parser.add_argument(
+        "--init", default="default", help="default, random, timm:NAME[=FILE], or a fingerprint in OUT/models"
+    )
     parser.add_argument("--backbone", default="resnet18", help="any name timm knows (default: %(default)s)")
     parser.add_argument("--stem", default="auto", choices=("auto", "standard", "cifar"))
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))

@@ -20,7 +20,7 @@ def pretrain(
     terminal: Terminal,
     workspace: Workspace,
     collection: CollectionOption = "photos",
-    init: Annotated[str, typer.Option(help="default, random, timm:NAME or a model's fingerprint.")] = "default",
+    init: Annotated[str, typer.Option(help="default, random, timm:NAME[=FILE] or a fingerprint.")] = "default",
     backbone: Annotated[str, typer.Option(help="Any timm network: resnet18, resnet50, resnet101, ...")] = "resnet18",
     epochs: Annotated[int | None, typer.Option(help="Passes over the pictures.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
@@ -36,9 +36,14 @@ def pretrain(
     seed: Annotated[int | None, typer.Option(help="Decides all randomness.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     adopt: Annotated[str, typer.Option(help="Make it the active model: better, always or never.")] = "never",
+    preview_pairs: Annotated[
+        Path | None, typer.Option(help="Don't train: show what would count as the same, as a picture in this file.")
+    ] = None,
 ) -> None:
     """Learn from the collection's own pictures (SimCLR), and report against the model it started from."""
     from app import work
+    from app.report import HTML
+    from app.views import write_sheet
 
     chosen = {
         "init": init, "backbone": backbone, "adopt": adopt, "epochs": epochs, "batch_size": batch_size,
@@ -48,11 +53,18 @@ def pretrain(
     }  # fmt: skip
     given = {name: value for name, value in chosen.items() if value is not None}
     target = collection_named(workspace.engine, collection)
-    result = work.train(workspace, target, given, terminal.progress, terminal.stop)
+    if preview_pairs is not None:
+        result = write_sheet(workspace, target, given, preview_pairs)
+        lines = [f"{preview_pairs}: what preset {result['preset']} takes for the same", *result["warnings"]]
+        terminal.result(result, "\n".join(lines))
+        return
+    result = work.train(workspace, target, given, terminal.progress, terminal.stop, terminal.say)
     after = "It is the active model now." if result["adopted"] else (
         f"Search with it: likeness index --collection {collection} --model {result['model']}"
     )  # fmt: skip
-    terminal.result(result, f"model {result['model']}\n{result['sentence']}\n{after}")
+    page = workspace.home.model(result["model"]) / HTML
+    text = f"model {result['model']}\n{result['sentence']}\nThe report, to read in a browser: {page}\n{after}"
+    terminal.result({**result, "report_file": str(page)}, text)
 
 
 @in_workspace
@@ -90,13 +102,32 @@ def models(terminal: Terminal, workspace: Workspace) -> None:
 
 
 @in_workspace
+def export(
+    terminal: Terminal,
+    workspace: Workspace,
+    model: Annotated[str, typer.Argument(help="Its fingerprint, or the beginning of it.")],
+    format_: Annotated[str, typer.Option("--format", help="timm, torchvision or onnx.")] = "timm",
+    out: Annotated[Path | None, typer.Option(help="A new folder; default: named after model and format.")] = None,
+) -> None:
+    """A model's weights, for plain timm, plain torchvision or ONNX Runtime."""
+    from model.elsewhere import default_name, export_model, write_export
+
+    info = find_model(workspace.home, model)
+    folder = out or Path(default_name(info, format_))
+    files = export_model(workspace.home.model(info.fingerprint), format_, folder.name)
+    write_export(files, folder)
+    value = {"model": info.fingerprint, "format": format_, "path": str(folder.absolute()), "files": sorted(files)}
+    terminal.result(value, f"{folder}: {', '.join(sorted(files))}\nREADME.md says how to load it.")
+
+
+@in_workspace
 def evaluate(
     terminal: Terminal,
     workspace: Workspace,
     images: Annotated[Path, typer.Option("--images", help="A folder with one folder of pictures per class.")],
     model: Annotated[str | None, typer.Option(help="A fingerprint; default: the newest model.")] = None,
 ) -> None:
-    """How good a model's vectors are on labelled pictures: k-NN and SimCLR's linear evaluation."""
+    """How good a model's vectors are on labelled pictures: SimCLR's linear evaluation, and k-NN."""
     from app.evaluation import evaluate_folder
 
     known = all_models(workspace.home)
@@ -106,6 +137,6 @@ def evaluate(
     value = evaluate_folder(workspace, info, images, terminal.progress, terminal.stop)
     text = (
         f"model {info.fingerprint}: k-NN {value['knn']:.1%}, linear {value['linear']:.1%} "
-        f"({value['images']:,} pictures, {len(value['classes'])} classes, {value['folds']} folds)"
+        f"({value['images']:,} pictures, {len(value['classes'])} classes, {value['protocol']})"
     )
     terminal.result(value, text)

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import tarfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -33,12 +31,12 @@ from model.learner import pick_device
 from model.network import starting_point
 from model.pixels import load_pixels
 from model.settings import TrainSettings, held_out
-from model.train import Progress, pretrain
+from model.train import pretrain
+from scripts.benchmarks.calls import Calls, Stop, Teller, say
 from scripts.benchmarks.judge import encode, knn_accuracy, linear_accuracy
 from scripts.benchmarks.table import Row, aim, document, quick, report, row
 
 SIDE = 32  # px, of CIFAR's pictures
-TOLD_SECONDS = 15
 TARGET_KNN, TARGET_LINEAR, TARGET_MINUTES = 90, 90, 20
 QUICK_EPOCHS, QUICK_BATCH, QUICK_PICTURES = 1, 32, 20  # the last per class, of each half
 
@@ -208,61 +206,6 @@ def judged(vectors: dict[str, Tensor], labels: dict[str, Tensor], published: Pub
     metric = f"linear: L2 logistic regression, L-BFGS, λ {strength:g}"
     rows.append(aim(row(metric, 100 * accuracy, "%", published[1] if published else None), at_least=TARGET_LINEAR))
     return rows
-
-
-class Calls:
-    """The time that every call spent in training, kept beside the run, for a run may take several."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / "calls.jsonl"
-
-    def __enter__(self) -> Calls:
-        self.began = time.monotonic()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with open(self.path, "a") as file:
-            file.write(json.dumps({"seconds": round(time.monotonic() - self.began, 1)}) + "\n")
-
-    def minutes(self) -> float:
-        return sum(json.loads(line)["seconds"] for line in self.path.read_text().splitlines()) / 60
-
-
-class Stop:
-    """Says yes once the minutes are over, or SIGTERM or SIGINT has come; a second signal ends the process."""
-
-    def __init__(self, minutes: float | None) -> None:
-        self.until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
-        self.asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(number, signal.SIG_DFL)
-        say("stopping after this step; its state will be saved")
-
-    def __call__(self) -> bool:
-        return self.asked or time.monotonic() > self.until
-
-
-class Teller:
-    """A line of progress now and then, and whenever there is a new quality figure."""
-
-    def __init__(self) -> None:
-        self.told = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self.told > TOLD_SECONDS or progress.done == 1:
-            quality = progress.metrics.get("quality")
-            say(f"{progress.done:4.0%}  {progress.message}{'' if quality is None else f', quality {quality:.3f}'}")
-            self.told = now
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -265,6 +265,7 @@ def test_a_training_over_http_ends_with_a_report_and_a_model(indexed, workspace)
 
     assert done["state"] == "succeeded", done["error"]
     assert done["result"]["verdict"] in ("better", "same", "worse")
+    assert done["result"]["warnings"] == []
     assert indexed.get("/v1/collections/photos").json()["active_model"] == done["result"]["model"]
     rows = indexed.get(f"/v1/jobs/{job['id']}/metrics").json()["rows"]
     assert rows[-1]["epoch"] == 2

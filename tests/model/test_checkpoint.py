@@ -250,3 +250,22 @@ def _replace_weights(folder: Path, data: bytes, signed: bool) -> None:
         fields["fingerprint"] = fingerprint(data, fields)
         (folder / INFO).write_text(json.dumps(fields))
         ModelInfo.from_json((folder / INFO).read_text())
+
+
+def test_a_crop_is_part_of_the_fingerprint_and_none_leaves_it_as_it_was_before_there_was_a_choice(network, tmp_path):
+    whole, cut = (
+        save_model(network, dataclasses.replace(PREPARATION, crop=crop), tmp_path, started_from="random")
+        for crop in (1.0, 0.875)
+    )
+    weights = (tmp_path / whole.fingerprint / WEIGHTS).read_bytes()
+    earlier = dataclasses.asdict(whole)
+    del earlier["preparation"]["crop"]
+
+    assert fingerprint(weights, earlier) == whole.fingerprint != cut.fingerprint
+    assert read_verified(tmp_path / cut.fingerprint)[0].preparation.crop == 0.875
+
+
+@pytest.mark.parametrize("crop", [0, 1.1, -0.5])
+def test_a_crop_is_a_share_of_the_picture(crop):
+    with pytest.raises(ValueError, match="crop must be above 0 and at most 1"):
+        Preparation(32, (0, 0, 0), (1, 1, 1), crop=crop)

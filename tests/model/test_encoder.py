@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms.v2 import CenterCrop, InterpolationMode, Resize
 
 from model import encoder as encoder_module
 from model.checkpoint import load_model, save_model
 from model.encoder import Encoder, open_encoder
 from model.errors import BadInput, DamagedModel
+from model.images import square
 from model.info import ONNX, ONNX_INFO, WEIGHTS, Preparation, read_info
 from model.network import build_backbone
 from tests.pictures import NAMES, encoded, picture, views
@@ -219,3 +221,15 @@ def _flipped(data: bytes) -> bytes:
     changed = bytearray(data)
     changed[len(data) // 2] ^= 0xFF
     return bytes(changed)
+
+
+def test_a_crop_is_cut_as_the_network_was_trained_to_see_it():
+    image = picture("coffee")
+
+    ours = square(image, 224, "centre", "bicubic", 0.875)
+
+    theirs = np.asarray(CenterCrop(224)(Resize(256, InterpolationMode.BICUBIC)(image)))  # 224 / 0.875
+    assert ours.shape == theirs.shape
+    difference = np.abs(ours.astype(int) - theirs)
+    assert difference.mean() < 2  # whole pixels there, exact edges here
+    assert difference.mean() < np.abs(square(image, 224).astype(int) - theirs).mean() / 5

@@ -1,23 +1,22 @@
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from model import evaluate
-from model.compare import Measured, compare, measure
 from model.errors import BadInput, TooFewLabels
 from model.evaluate import (
+    agreement,
     colour_histogram,
     effective_rank,
     few_shot_accuracy,
     knn_accuracy,
-    linear_accuracy,
     places,
     precision_at,
+    spread,
+    uniformity,
 )
-from model.info import ModelInfo, Preparation
-from tests.pictures import NAMES, picture, views
+from model.linear import linear_accuracy
+from tests.pictures import picture
 
 
 def unit(rows: object) -> np.ndarray:
@@ -142,145 +141,33 @@ def test_a_model_that_gives_every_picture_the_same_vector_comes_last():
     assert places(same, same).tolist() == [50] * 50
 
 
-class TinyEncoder:
-    """Without learning: the mean colour on a grid of `cells` x `cells`. One cell is a poor model, eight a good one."""
+def test_vectors_all_alike_have_no_spread_and_even_ones_have_all():
+    alike, opposite = np.tile(unit([[3, 4]]), (6, 1)), unit([[1, 0], [-1, 0], [0, 1], [0, -1]])
 
-    info = ModelInfo("0" * 16, "tiny", "standard", 3, Preparation(64, (0, 0, 0), (1, 1, 1)), 320, "random")
-
-    def __init__(self, cells: int) -> None:
-        self.cells = cells
-
-    def prepare(self, image: Image.Image) -> np.ndarray:
-        return np.asarray(image.resize((64, 64), Image.Resampling.BILINEAR))
-
-    def encode(self, pixels: np.ndarray) -> np.ndarray:
-        n, step = len(pixels), 64 // self.cells
-        grid = pixels.reshape(n, self.cells, step, self.cells, step, 3).mean(axis=(2, 4)).reshape(n, -1)
-        centred = grid - grid.mean(axis=1, keepdims=True) + 1e-3
-        return unit(centred)
+    assert (uniformity(alike), spread(alike)) == pytest.approx((0, 0), abs=1e-6)
+    assert spread(opposite) == pytest.approx(1)
+    # Of its three others, one lies at distance² 4 and two at distance² 2.
+    assert uniformity(opposite) == pytest.approx(np.log((np.exp(-8) + 2 * np.exp(-4)) / 3))
 
 
-@pytest.fixture(scope="module")
-def images() -> list[Image.Image]:
-    return [view for name in NAMES for view in views(name, 8)]
+def test_uniformity_equals_its_definition_whatever_the_block(monkeypatch):
+    vectors = random_unit(40, 6)
+    first, second = np.triu_indices(40, k=1)
+    squares = ((vectors[first] - vectors[second]) ** 2).sum(axis=1)
+    monkeypatch.setattr(evaluate, "BLOCK", 7)
+
+    assert uniformity(vectors) == pytest.approx(np.log(np.exp(-2 * squares).mean()), rel=1e-5)
 
 
-@pytest.fixture(scope="module")
-def poor(images) -> Measured:
-    return measure(TinyEncoder(1), images)
+def test_views_are_looked_for_among_pictures_that_are_more():
+    gallery = unit([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]])
+    views = unit([[1, 0.9, 0], [0, 0.2, 1]])
+
+    assert places(views, gallery, np.array([1, 2])).tolist() == [3, 1]
 
 
-@pytest.fixture(scope="module")
-def good(images) -> Measured:
-    return measure(TinyEncoder(8), images)
+def test_agreement_is_told_picture_by_picture():
+    fan = FAN.copy()
+    fan[1] = [np.cos(np.radians(9)), np.sin(np.radians(9))]
 
-
-def test_the_same_views_are_measured_for_every_model(images, poor):
-    again = measure(TinyEncoder(1), images)
-
-    np.testing.assert_array_equal(again.one, poor.one)
-    assert not np.array_equal(poor.one, poor.other)
-
-
-def test_a_model_compared_with_itself_is_the_same(good):
-    report = compare(good, good)
-
-    assert report["verdict"] == "same"
-    assert report["measures"][0]["difference"] == 0
-    assert report["measures"][0]["interval"] == [0, 0]
-    assert report["sentence"].startswith("No difference that can be told")
-
-
-def test_a_better_model_is_called_better_and_the_other_way_round_worse(poor, good):
-    forth, back = compare(poor, good), compare(good, poor)
-
-    assert (forth["verdict"], back["verdict"]) == ("better", "worse")
-    assert forth["measures"][0]["difference"] == -back["measures"][0]["difference"]
-    low, high = forth["measures"][0]["interval"]
-    assert 0 < low < forth["measures"][0]["difference"] < high
-    before, after = forth["measures"][0]["place"]
-    assert 1 <= after < before <= 120
-    assert forth["sentence"].startswith(f"Better: a changed picture finds itself at place {after:.1f} of 120, ")
-
-
-def test_labels_decide_when_they_see_a_difference(images, poor, good):
-    names = [name for name in NAMES for _ in range(8)]
-    halves = ["bright" if np.asarray(image).mean() > 110 else "dark" for image in images]
-
-    # With vectors that hold the answer itself, and views that find nothing, only the labels speak for the new model.
-    answer = unit(np.array([[1.0, 0.1] if half == "dark" else [0.1, 1.0] for half in halves]))
-    oracle = Measured(answer, np.ones_like(answer), np.ones_like(answer))
-    report = compare(poor, oracle, halves)
-
-    assert [m["name"] for m in report["measures"]] == ["accuracy_from_5_labels", "found_again"]
-    assert [m["verdict"] for m in report["measures"]] == ["better", "worse"]
-    assert report["verdict"] == "better"
-    assert "a probe from 5 labels per class is right for 100 of 100" in report["sentence"]
-    assert compare(good, good, names)["verdict"] == "same"
-
-
-def test_pictures_without_a_label_and_classes_with_few_are_left_out(images, good):
-    names: list[str | None] = [name if name in NAMES[:2] else None for name in NAMES for _ in range(8)]
-
-    report = compare(good, good, names)
-
-    assert [m["name"] for m in report["measures"]] == ["found_again"]  # 8 labels are not 5 and as many to judge by
-
-
-def test_chance_is_not_called_better():
-    verdicts = []
-    for seed in range(40):
-        one, other, third, fourth = (random_unit(60, 4, seed=4 * seed + i) for i in range(4))
-        verdicts.append(compare(Measured(one, one, other), Measured(third, third, fourth))["verdict"])
-
-    assert verdicts.count("same") >= 34  # 38 of 40 on average
-
-
-def test_too_few_pictures_tell_nothing(poor, good):
-    few = [Measured(m.vectors[:9], m.one[:9], m.other[:9]) for m in (poor, good)]
-
-    report = compare(*few)
-
-    assert report["verdict"] == "same"
-    assert report["sentence"] == "9 pictures are too few to tell the models apart."
-
-
-def test_the_report_is_plain_json(poor, good):
-    names = [name for name in NAMES for _ in range(8)]
-
-    assert json.loads(json.dumps(compare(poor, good, names)))["images"] == len(names)
-
-
-def test_models_measured_on_other_pictures_are_not_compared(poor):
-    with pytest.raises(BadInput, match="the same pictures"):
-        compare(poor, Measured(poor.vectors[:5], poor.one[:5], poor.other[:5]))
-
-
-def test_training_for_real_is_called_better_than_not_training(tmp_path):
-    """The whole way, with real networks and pictures: random weights before, a short SimCLR run after."""
-    torch = pytest.importorskip("torch")
-    from model.checkpoint import save_model
-    from model.encoder import open_encoder
-    from model.network import starting_point
-    from model.train import TrainSettings, pretrain
-
-    # In other colours every time, or an untrained network would do by colour alone.
-    rng = np.random.default_rng(0)
-    cuts = [np.asarray(view)[..., rng.permutation(3)] for name in NAMES[:10] for view in views(name, 20, 64)]
-    labels = [name for name in NAMES[:10] for _ in range(20)]
-    pixels = torch.from_numpy(np.stack(cuts)).permute(0, 3, 1, 2).contiguous()
-    start = starting_point("random", "test_resnet", 32, tmp_path, seed=0)
-    settings = TrainSettings(
-        epochs=25, batch_size=32, image_size=32, preset="drawing", optimizer="adamw", learning_rate=0.002, device="cpu"
-    )
-    trained = pretrain(pixels, start, settings, tmp_path / "run")
-
-    networks = (start.backbone, trained.backbone)
-    infos = [save_model(network, start.preparation, tmp_path, started_from="random") for network in networks]
-    pictures = [Image.fromarray(cut) for cut in cuts]
-    before, after = (measure(open_encoder(tmp_path / info.fingerprint, "cpu", 2), pictures) for info in infos)
-
-    assert compare(before, after)["verdict"] == "better"
-    assert compare(after, before)["verdict"] == "worse"
-    report = compare(before, after, labels)
-    assert [m["verdict"] for m in report["measures"]] == ["better", "better"], report["sentence"]
+    assert agreement(2, fan, FAN_LABELS).tolist() == [0.5, 0.5, 0, 1, 1]

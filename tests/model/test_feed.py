@@ -175,7 +175,7 @@ def test_on_a_gpu_every_batch_is_whole_while_steps_are_slower_than_the_host(mapp
             slow = torch.nn.functional.normalize(slow @ slow)
         copies.append(batch.clone())  # after the products: by then a careless feed has overwritten it
 
-    assert feed.where == ("in the GPU's memory" if free else "on disk" if mapped else "in pinned memory")
+    assert feed.where == ("in the GPU's memory" if free else "on disk" if mapped else "in memory")
     assert torch.equal(torch.cat(copies).cpu(), pixels[order])
     assert torch.equal(feed.rows(order[:9]).cpu(), pixels[order[:9]])
 

@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from model import network as network_module
 from model.checkpoint import save_model
 from model.errors import BadInput, WeightsUnavailable
-from model.network import ProjectionHead, build_backbone, choose_stem, starting_point
+from model.network import ProjectionHead, build_backbone, starting_point
+from model.settings import choose_stem
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,11 @@ def test_the_pictures_own_size_decides_the_stem(native, backbone, expected):
     assert choose_stem("auto", native, backbone) == expected
 
 
+def test_pretrained_weights_keep_the_stem_they_were_learnt_with():
+    assert choose_stem("auto", 32, "resnet18", "timm:resnet18.tv_in1k") == "standard"
+    assert choose_stem("cifar", 32, "resnet18", "timm:resnet18.tv_in1k") == "cifar"
+
+
 def test_a_stem_that_was_chosen_stays():
     assert choose_stem("standard", 32, "resnet18") == "standard"
     with pytest.raises(BadInput, match="auto, standard, cifar"):
@@ -95,12 +105,6 @@ def test_a_random_start_says_so(tmp_path):
     assert start.preparation.image_size == 48
 
 
-def test_the_default_is_random_until_an_encoder_ships(tmp_path, monkeypatch):
-    monkeypatch.setattr(network_module, "SHIPPED", tmp_path / "default")
-
-    assert starting_point("default", "resnet10t", 48, tmp_path, seed=0).started_from == "random"
-
-
 def test_an_earlier_model_brings_its_backbone_and_preparation(tmp_path):
     first = starting_point("random", "resnet10t", 48, tmp_path, seed=3)
     info = save_model(first.backbone, first.preparation, tmp_path, started_from="random")
@@ -130,3 +134,59 @@ def test_pretrained_weights_that_cannot_be_had_are_a_plain_sentence(tmp_path, mo
 
     with pytest.raises(WeightsUnavailable, match="connect to the internet once"):
         starting_point("timm:resnet10t.c3_in1k", "resnet10t", 64, tmp_path, seed=0)
+
+
+def weights_of(name: str, folder: Path) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A file as the hub has it: all weights of the network, those of its classifier included."""
+    network = timm.create_model(name, pretrained=False)
+    save_file(network.state_dict(), folder / "model.safetensors")
+    return folder / "model.safetensors", network.state_dict()
+
+
+@pytest.mark.parametrize("name", ["test_resnet.r160_in1k", "test_vit.r160_in1k"])
+def test_a_file_of_pretrained_weights_brings_the_preparation_they_were_made_for(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(network_module.constants, "HF_HUB_OFFLINE", True)
+    file, weights = weights_of(name, tmp_path)
+
+    start = starting_point(f"timm:{name}={file}", "resnet18", None, tmp_path, seed=0)
+
+    expected = timm.data.resolve_model_data_config(start.backbone.network)
+    kept = start.preparation
+    assert (kept.image_size, kept.crop, kept.fit) == (160, expected["crop_pct"], "centre")
+    assert (kept.mean, kept.std, kept.interpolation) == (
+        *(expected["mean"], expected["std"], expected["interpolation"]),
+    )
+    assert kept.crop < 1
+    for parameter, tensor in start.backbone.network.named_parameters():
+        assert torch.equal(tensor, weights[parameter]), parameter
+    assert start.started_from == f"timm:{name}=model.safetensors"  # not where on this machine
+
+
+def test_a_vision_transformer_takes_sizes_that_are_no_multiple_of_its_patch(tmp_path):
+    file, _ = weights_of("test_vit.r160_in1k", tmp_path)
+
+    start = starting_point(f"timm:test_vit.r160_in1k={file}", "resnet18", 100, tmp_path, seed=0)
+
+    assert start.preparation.image_size == 100
+
+
+def test_a_file_that_lacks_weights_is_refused_instead_of_leaving_them_random(tmp_path):
+    file, weights = weights_of("test_resnet.r160_in1k", tmp_path)
+    save_file({name: tensor for name, tensor in weights.items() if name != "layer1.0.conv1.weight"}, file)
+
+    with pytest.raises(BadInput, match="does not hold the weights of a test_resnet"):
+        starting_point(f"timm:test_resnet.r160_in1k={file}", "resnet18", None, tmp_path, seed=0)
+
+
+def test_a_file_of_another_network_is_refused(tmp_path):
+    file, _ = weights_of("test_vit.r160_in1k", tmp_path)
+
+    with pytest.raises(BadInput, match="does not hold the weights of a resnet10t"):
+        starting_point(f"timm:resnet10t={file}", "resnet18", None, tmp_path, seed=0)
+
+
+def test_a_file_that_could_run_programs_is_not_read(tmp_path):
+    (tmp_path / "model.pth").write_bytes(b"cos\nsystem\n")
+
+    with pytest.raises(BadInput, match="not a safetensors file"):
+        starting_point(f"timm:resnet10t={tmp_path / 'model.pth'}", "resnet18", None, tmp_path, seed=0)

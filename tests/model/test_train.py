@@ -45,6 +45,11 @@ def test_a_loss_that_is_no_number_fails_and_keeps_the_last_good_state(pixels, st
     assert_same_run(tmp_path, finished)
 
 
+def test_a_run_that_saves_after_every_step_stops_when_asked(pixels, start, tmp_path):
+    with pytest.raises(Cancelled, match="Stopped in epoch 1"):
+        pretrain(pixels, start, replace(TINY, checkpoint_minutes=0), tmp_path, stop=after(2))
+
+
 def test_a_collapse_fails_instead_of_going_on_for_hours(start, tmp_path):
     black = torch.zeros(36, 3, 40, 40, dtype=torch.uint8)  # every view of every picture is the same
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from model.checkpoint import save_model
+from model.network import starting_point
 from tests.pictures import NAMES, write_folders
 
 ROOT = Path(__file__).parents[2]
-WITHOUT_LIKENESS = ("train", "cifar10")  # run where only what model/ needs is installed
+WITHOUT_LIKENESS = ("train", "cifar10", "encoder", "adapt")  # run where only what model/ needs is installed
 
 
 def bench(*arguments: object, root: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +29,7 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("NAME is one of: cifar10 loop train")
+    assert done.stderr.strip().endswith("NAME is one of: adapt cifar10 encoder loop train")
 
 
 @pytest.mark.parametrize("name", WITHOUT_LIKENESS)
@@ -54,7 +56,8 @@ def test_the_trainers_benchmarks_import_nothing_of_app_or_indexer():
                 if node.module.startswith("scripts.benchmarks"):
                     todo += [node.module.rpartition(".")[2], *(alias.name for alias in node.names)]
 
-    assert {"train.py", "cifar10.py", "peer.py", "judge.py", "table.py"} <= {file.name for file in seen}
+    used = {"judge", "labelled", "peer", "table", "trade", *WITHOUT_LIKENESS}
+    assert used <= {file.stem for file in seen}
 
 
 def test_bench_train_measures_this_machine_and_says_what_it_did_not_measure():
@@ -98,3 +101,57 @@ def test_bench_cifar10_trains_judges_and_reports(tmp_path):
     assert {each["status"] for each in said["rows"]} == {"quick"}
     kept = json.loads((tmp_path / "out" / "quick-views-4-100-0" / "report.json").read_text())
     assert kept["rows"] == said["rows"]
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("labelled") / "steel"
+    write_folders(folder, NAMES[:3], 12, size=48)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> Path:
+    """A model folder: what is judged instead of the encoder that ships."""
+    models = tmp_path_factory.mktemp("models")
+    start = starting_point("random", "test_resnet", 32, models, seed=0)
+    return models / save_model(start.backbone, start.preparation, models, started_from="random").fingerprint
+
+
+def test_bench_encoder_judges_a_model_beside_an_untrained_one_and_a_histogram_and_prints_the_trade(labelled, tiny):
+    done = bench(
+        *("encoder", "--quick", "--device", "cpu", "--json", "--images", labelled, "--model", tiny), OMP_NUM_THREADS="1"
+    )
+
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    rows = {each["metric"].split(" (")[0]: each for each in said["rows"]}
+    for measure in ("linear", "k-NN, k=20", "5-shot", "precision@10"):
+        ours, untrained = (rows[f"steel: {measure}, {who}"] for who in ("shipped", "untrained"))
+        assert ours["baseline"] == untrained["value"] > 0
+        assert rows[f"steel: {measure}, colour histogram"]["baseline"] == untrained["value"]
+    assert (rows["steel: 5-shot, shipped"]["target"], rows["steel: 5-shot, shipped"]["met"]) == ("≥ 70", None)
+    for size in (32, 64):
+        assert rows[f"steel: encoded at {size} px, speed"]["value"] > 0
+    assert rows["steel: encoded at 32 px, precision@10"]["ratio"] == 1  # the model's own side
+    assert said["notes"][0] == f"shipped: {tiny.name}, encoding at 32 px, fit centre"
+
+
+def test_bench_adapt_trains_on_all_and_on_half_and_says_what_was_gained(labelled, tiny, tmp_path):
+    done = bench(
+        *("adapt", "--quick", "--device", "cpu", "--json", "--images", labelled, "--model", tiny, "--out", tmp_path),
+        OMP_NUM_THREADS="1",
+    )
+
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    notes = "\n".join(said["notes"])
+    assert "transductive: 36 trained on, 36 judged" in notes
+    assert "held out: 18 trained on, 18 judged" in notes
+    for variant in ("transductive", "held out"):
+        accuracy, points, near, minutes = (each for each in said["rows"] if each["metric"].startswith(variant))
+        assert points["value"] == pytest.approx(accuracy["value"] - accuracy["baseline"], abs=1e-3)
+        assert (points["target"], points["met"]) == ("≥ 10", None)
+        assert near["baseline"] > 0
+        assert minutes["target"] == "≤ 10"
+    assert len(list(tmp_path.glob("quick-*/report.json"))) == 2

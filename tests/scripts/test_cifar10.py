@@ -153,3 +153,10 @@ def test_pictures_are_judged_by_the_vectors_that_search_would_have(tmp_path):
     with torch.no_grad():
         expected = F.normalize(start.backbone.eval()((pixels / 255 - mean) / std), dim=1)
     assert torch.allclose(vectors, expected, atol=1e-5)
+
+
+def test_every_variants_prediction_is_in_the_docs():
+    said = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text()
+
+    for name, variant in VARIANTS.items():
+        assert f"| `{name}` | {variant.prediction} |" in said

@@ -156,6 +156,27 @@ def test_keys_label_one_picture_after_another_and_ctrl_z_takes_the_last_back(
         expect(first).to_have_attribute("aria-label", f"night sky, {before} labels")
 
 
+def test_before_a_training_the_page_shows_what_it_would_call_the_same(site: Site, page: Page, tmp_path: Path) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{site.page}/train?c=photos")
+        view = page.get_by_role("img", name="View 1").first
+        expect(page.get_by_role("img", name="View 1")).to_have_count(6)
+        expect(view).to_have_js_property("naturalWidth", 64)
+        address = view.get_attribute("src") or ""
+        assert "preset=photo&" in address
+
+        page.get_by_role("button", name="Show others").click()
+        expect(view).not_to_have_attribute("src", address)
+
+        page.get_by_label("Changes to that, if any").fill("mirror=2")
+        page.get_by_label("Changes to that, if any").press("Enter")
+        expect(page.get_by_text("'mirror=2' does not change a preset")).to_be_visible()
+
+        page.get_by_label("Changes to that, if any").fill("mirror=0")
+        page.get_by_label("Changes to that, if any").press("Enter")
+        expect(view).to_have_attribute("src", re.compile(r"preset=photo%2Cmirror%3D0&"))
+
+
 def test_without_the_api_the_page_says_so_in_one_sentence(page: Page, tmp_path: Path) -> None:
     port, nobody = free_port(), free_port()
     address = f"http://127.0.0.1:{port}"
