@@ -121,7 +121,7 @@ class Feed:
     def _announce(self, rows: Tensor) -> None:
         """Have the kernel read all rows at once, in the order on disk, where touching them would read one by one.
 
-        Three to eight times faster on a solid-state disk. No more than a hint: without it the rows are read all the
+        Faster also on a solid-state disk. No more than a hint: without it the rows are read all the
         same, so it matters neither if the file has lost its name by now.
         """
         if self._file is None or not hasattr(os, "posix_fadvise"):

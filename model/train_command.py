@@ -6,9 +6,11 @@ Run it again with the same arguments and it goes on where it was, after a signal
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace, world: World) -> Path:
     """The folder of the new model."""
-    stop = _StopOnSignal()
+    stop = Stop()
     device = pick_device(options.device).type
     if world.size > 1 and options.compile is None:
         options.compile = False  # with synchronised batch norm it has not been tried: ask for it to try it
@@ -55,7 +57,7 @@ def _train(options: argparse.Namespace, world: World) -> Path:
     if not paths:
         raise BadInput(f"there is no file in {options.images}; give the folder that holds the pictures")
     settings, reason = _settings(options, len(paths), device, options.backbone)
-    native = native_side(_sides(paths))
+    native = native_side(sides(paths))
     stem = choose_stem(options.stem, native, options.backbone, options.init)
     start = starting_point(
         options.init, options.backbone, settings.image_size, options.out / "models", settings.seed, stem
@@ -121,23 +123,24 @@ def _walk(folder: Path) -> Iterator[Path]:
         yield from (p for name in names if not name.startswith(".") and (p := Path(parent, name)).is_file())
 
 
-def _sides(paths: Sequence[Path]) -> list[int]:
+def sides(paths: Sequence[Path]) -> list[int]:
     """Shorter sides of a few pictures from all over the collection."""
-    sides = []
+    found = []
     for path in paths[:: max(1, len(paths) // SIZE_SAMPLE)]:
         try:
-            sides.append(min(decode(path.read_bytes(), str(path)).size))
+            found.append(min(decode(path.read_bytes(), str(path)).size))
         except (CannotDecode, OSError):
             continue  # listed with its reason when all are loaded
-    if not sides:
+    if not found:
         raise BadInput("none of the files looked at is a picture that can be read")
-    return sides
+    return found
 
 
-class _StopOnSignal:
-    """Says yes once SIGTERM or SIGINT has come; a second one ends the process as it would have."""
+class Stop:
+    """Says yes once the minutes, if any, are over, or SIGTERM or SIGINT has come; a second signal ends the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, minutes: float | None = None) -> None:
+        self.until = math.inf if minutes is None else time.monotonic() + 60 * minutes
         self.asked = False
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note)
@@ -148,7 +151,7 @@ class _StopOnSignal:
         _say("stopping after this step; its state will be saved")
 
     def __call__(self) -> bool:
-        return self.asked
+        return self.asked or time.monotonic() > self.until
 
 
 _SETTINGS = {  # of TrainSettings; what is not given is chosen for the collection and the machine

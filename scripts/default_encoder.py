@@ -25,7 +25,8 @@ from model.network import starting_point
 from model.pixels import learning_side, load_pixels
 from model.settings import sensible
 from model.train import pretrain
-from scripts.benchmarks.calls import Stop, Teller, say
+from model.train_command import Stop
+from scripts.benchmarks.calls import Teller, say
 
 BACKBONE, SEED = "resnet18", 0
 NATIVE = 128  # px, shorter side of the photographs

@@ -36,7 +36,8 @@ from model.paired import paired
 from model.pixels import encoding_side, learning_side, load_pixels
 from model.settings import TrainSettings, sensible
 from model.train import pretrain
-from scripts.benchmarks.calls import Calls, Stop, Teller, say
+from model.train_command import Stop
+from scripts.benchmarks.calls import Calls, Teller, say
 from scripts.benchmarks.labelled import Labelled, encoder_of, read, start_of
 from scripts.benchmarks.table import Row, aim, document, quick, report, row
 

@@ -1,13 +1,11 @@
-"""Long work in calls of some minutes each: when to stop, how long all calls took, and what is said meanwhile."""
+"""Long work in calls of some minutes each: how long all calls took, and what is said meanwhile."""
 
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 
 from model.train import Progress
 
@@ -31,24 +29,6 @@ class Calls:
 
     def minutes(self) -> float:
         return sum(json.loads(line)["seconds"] for line in self.path.read_text().splitlines()) / 60
-
-
-class Stop:
-    """Says yes once the minutes are over, or SIGTERM or SIGINT has come; a second signal ends the process."""
-
-    def __init__(self, minutes: float | None) -> None:
-        self.until = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
-        self.asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(number, signal.SIG_DFL)
-        say("stopping after this step; its state will be saved")
-
-    def __call__(self) -> bool:
-        return self.asked or time.monotonic() > self.until
 
 
 class Teller:

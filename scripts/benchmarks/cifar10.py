@@ -32,7 +32,8 @@ from model.network import starting_point
 from model.pixels import load_pixels
 from model.settings import TrainSettings, held_out
 from model.train import pretrain
-from scripts.benchmarks.calls import Calls, Stop, Teller, say
+from model.train_command import Stop
+from scripts.benchmarks.calls import Calls, Teller, say
 from scripts.benchmarks.judge import encode, knn_accuracy, linear_accuracy
 from scripts.benchmarks.table import Row, aim, document, quick, report, row
 

@@ -30,14 +30,13 @@ import torch
 from torch import Tensor
 
 from model.errors import Cancelled, LikenessError
-from model.images import decode
 from model.learner import arithmetic, pick_device
 from model.network import Start, starting_point
 from model.pixels import learning_side, load_pixels, native_side
 from model.settings import TrainSettings, sensible
 from model.step import Step
 from model.train import pretrain
-from model.train_command import find_files
+from model.train_command import find_files, sides
 from scripts.benchmarks import peer
 from scripts.benchmarks.clock import Steady, clock
 from scripts.benchmarks.pictures import make_pictures
@@ -151,7 +150,7 @@ class Bench:
         self.size, self.effort, self.device, self.folder, self.scratch = size, effort, device, folder, scratch
         self.files = find_files(folder)
         began = time.perf_counter()
-        self.pixels = load_pixels(self.files, learning_side(size.image_size, native_of(self.files)))
+        self.pixels = load_pixels(self.files, learning_side(size.image_size, native_side(sides(self.files))))
         self.decoded = len(self.files) / (time.perf_counter() - began)  # pictures a second
         self.start: Start = starting_point("random", size.backbone, size.image_size, scratch, SEED, size.stem)
         self.settings = self._settings()
@@ -170,7 +169,6 @@ class Bench:
 
     def rows(self) -> list[Row]:
         views = self.settings.views * self.size.batch  # a step
-        torch.compiler.reset()  # after another size, kernels would be compiled for any size, and slower
         with arithmetic(self.device):
             step = Step(self.start, self.settings, self.device)
             batch = self.pixels[: self.size.batch].to(self.device)
@@ -275,11 +273,6 @@ class Bench:
     def _give_memory_back(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
-
-
-def native_of(files: list[Path]) -> int:
-    """The shorter side of the collection's pictures, px, from a few of them."""
-    return native_side(min(decode(path.read_bytes(), str(path)).size) for path in files[:: max(1, len(files) // 32)])
 
 
 def say(line: str) -> None:

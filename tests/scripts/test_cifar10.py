@@ -13,7 +13,8 @@ from sklearn.linear_model import LogisticRegression
 
 from model.errors import BadInput
 from model.network import starting_point
-from scripts.benchmarks.cifar10 import VARIANTS, Stop, main, read, recipe
+from model.train_command import Stop
+from scripts.benchmarks.cifar10 import VARIANTS, main, read, recipe
 from scripts.benchmarks.judge import encode, fit, knn_accuracy, linear_accuracy
 from tests.pictures import write_folders
 
