@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-MOST_POSITIONS = 16  # of an output, per picture: beyond, writing the patches out costs more than is won
+# Positions of an output, per picture: beyond, writing the patches out costs more than is won.
+MOST_POSITIONS = {torch.float32: 16, torch.bfloat16: 4}
 FORWARD_POSITIONS = 4  # the forward pass has less to win
 FEWEST_CHANNELS = 64
 
@@ -28,7 +29,8 @@ class MatrixConvolutions(TorchFunctionMode):
     ) -> Any:
         if function is F.conv2d and not kwargs and _gains(*args):
             image, weight, _, stride, padding = args[:5]
-            return _Convolution.apply(image, weight, _pair(stride)[0], _pair(padding)[0])
+            # Under autocast the layer before has left bfloat16, and this one's weights are to follow.
+            return _Convolution.apply(image, weight.to(image.dtype), _pair(stride)[0], _pair(padding)[0])
         return function(*args, **(kwargs or {}))
 
 
@@ -41,12 +43,14 @@ def _gains(
     dilation: Any = 1,
     groups: int = 1,
 ) -> bool:
-    if bias is not None or groups != 1 or not weight.requires_grad or image.dtype != torch.float32:
+    if bias is not None or groups != 1 or not weight.requires_grad or image.dtype not in MOST_POSITIONS:
+        return False
+    if image.dtype != weight.dtype and not torch.is_autocast_enabled("cpu"):
         return False
     if isinstance(padding, str) or any(len(set(_pair(x))) > 1 for x in (stride, padding)) or _pair(dilation) != (1, 1):
         return False
     height, width = (_positions(n, k, _pair(stride)[0], _pair(padding)[0]) for n, k in _sides(image, weight))
-    return 0 < height * width <= MOST_POSITIONS and min(weight.shape[:2]) >= FEWEST_CHANNELS
+    return 0 < height * width <= MOST_POSITIONS[image.dtype] and min(weight.shape[:2]) >= FEWEST_CHANNELS
 
 
 class _Convolution(torch.autograd.Function):

@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 from model.convolution import MatrixConvolutions
 from model.errors import BadInput
 from model.network import Backbone, ProjectionHead
+from model.ram import keeping_blocks
 from model.settings import TrainSettings
 
 
@@ -105,11 +106,25 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
     return torch.device("cuda", local_rank)
 
 
+def in_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether a training multiplies bfloat16 numbers: as asked for, or for "auto" where the device is made for it.
+
+    Elsewhere they are emulated, and slower than float32.
+    """
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    can = torch.cpu.get_capabilities()
+    return any(can.get(name, False) for name in ("avx512_bf16", "amx_bf16", "sve_bf16"))
+
+
 @contextmanager
-def arithmetic(device: torch.device) -> Iterator[None]:
-    """On CUDA, TF32 products (the views' 8-bit pixels have less to lose) and tuned kernels; on the CPU, nothing."""
+def tuned(device: torch.device) -> Iterator[None]:
+    """CUDA: TF32 products (the views' 8-bit pixels have less to lose) and tuned kernels. CPU: freed memory is kept."""
     if device.type != "cuda":
-        yield
+        with keeping_blocks():
+            yield
         return
     precision, benchmark = torch.get_float32_matmul_precision(), torch.backends.cudnn.benchmark
     torch.set_float32_matmul_precision("high")

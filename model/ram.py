@@ -1,10 +1,14 @@
-"""How much RAM a process may still take, also inside a container. Needs nothing but the files of the kernel."""
+"""How much RAM a process may still take, also inside a container, and how it keeps what it took."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def available_memory(root: Path = Path("/")) -> int:
@@ -16,6 +20,29 @@ def available_memory(root: Path = Path("/")) -> int:
     if machine is None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return max(0, min([machine * 1024, *_left_to_control_groups(root)]))
+
+
+@contextmanager
+def keeping_blocks() -> Iterator[None]:
+    """Within it, large blocks that were freed are used again; at the end they go back to the system.
+
+    Otherwise glibc hands them back at once, and each step of a training waits for the kernel to clear hundreds of
+    megabytes anew: a tenth of its time. Other C libraries are left as they are.
+    """
+    try:
+        libc = ctypes.CDLL(None)
+        mallopt, trim = libc.mallopt, libc.malloc_trim
+    except (AttributeError, OSError, TypeError):
+        yield
+        return
+    mallopt(M_MMAP_THRESHOLD, 2**30)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    try:
+        yield
+    finally:
+        mallopt(M_MMAP_THRESHOLD, 2**25)  # where glibc's own, which grow as a program runs, end
+        mallopt(M_TRIM_THRESHOLD, 2**26)
+        trim(0)
 
 
 def _left_to_control_groups(root: Path) -> Iterator[int]:

@@ -16,6 +16,7 @@ FEWEST = 8  # pictures; below this there is nothing to tell a picture apart from
 OPTIMIZERS = ("sgd", "lars", "adamw")
 LOSSES = ("nt-xent", "decoupled")
 SCALINGS = ("linear", "sqrt")
+PRECISIONS = ("auto", "float32", "bfloat16")
 SMALL_SIDE = 64  # pictures up to this many pixels have no detail that a stem of stride 4 could afford to lose
 LARGE_BATCH = 1024  # from here on plain SGD wants LARS (arXiv:1708.03888)
 
@@ -40,6 +41,7 @@ class TrainSettings:
     head_out: int = 128
     seed: int = 0
     device: str = "auto"  # auto, cpu or cuda
+    precision: str = "auto"  # of the products; auto: bfloat16 where the device has instructions for it
     checkpoint_minutes: float = 5.0
     compile: bool = False  # torch.compile, on CUDA: costs a minute, saves a third or so of the rest
     chunk: int | None = None  # views that go through the backbone at once; None: as many as the memory holds
@@ -54,7 +56,8 @@ class TrainSettings:
                 raise BadInput(f"{name.replace('_', ' ')} must be from {least:g} to {most:g}, not {value!r}")
             if name in _WHOLE and not isinstance(value, int):
                 raise BadInput(f"{name.replace('_', ' ')} must be a whole number, not {value!r}")
-        for name, known in (("loss", LOSSES), ("optimizer", OPTIMIZERS), ("device", ("auto", "cpu", "cuda"))):
+        choices = {"loss": LOSSES, "optimizer": OPTIMIZERS, "device": ("auto", "cpu", "cuda"), "precision": PRECISIONS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise BadInput(f"the {name} is one of {', '.join(known)}; {getattr(self, name)!r} is none of them")
         preset_named(self.preset)

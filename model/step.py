@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from model.augment import UNIFORMS, random_views
 from model.errors import TrainingFailed
-from model.learner import Learner, build_optimizer
+from model.learner import Learner, build_optimizer, in_bfloat16
 from model.loss import nt_xent
 from model.memory import bytes_per_view, free_memory, parts_that_fit
 from model.network import Start
@@ -26,6 +26,7 @@ class Step:
 
     def __init__(self, start: Start, settings: TrainSettings, device: torch.device, world: World = ALONE) -> None:
         self.settings, self.device, self.world = settings, device, world
+        self.bfloat16 = in_bfloat16(settings.precision, device)
         self.preset = preset_named(settings.preset)
         self.mean = torch.tensor(start.preparation.mean, device=device).view(3, 1, 1)
         self.std = torch.tensor(start.preparation.std, device=device).view(3, 1, 1)
@@ -44,6 +45,10 @@ class Step:
             if self.parts == 1:
                 twin = self._project.module if isinstance(self._project, DistributedDataParallel) else learner
                 twin.backbone.compile(dynamic=False)
+
+    @property
+    def precision(self) -> str:
+        return "bfloat16" if self.bfloat16 else "float32"
 
     @property
     def chunk(self) -> int:
@@ -68,7 +73,7 @@ class Step:
         return self._normalise(random_views(pixels, uniforms, self.preset, size))
 
     def _normalise(self, views: Tensor) -> Tensor:
-        return ((views - self.mean) / self.std).to(memory_format=torch.channels_last)
+        return views.sub_(self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)
 
     def embed(self, views: Tensor) -> Tensor:
         """(V N, P), with gradients. A batch too large for the memory goes through in parts; see Learner.forward."""
@@ -140,4 +145,4 @@ class Step:
         )
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.device.type == "cuda")
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bfloat16)

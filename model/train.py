@@ -22,13 +22,13 @@ from torch import Tensor
 from model.errors import BadInput, Cancelled, TrainingFailed
 from model.feed import Feed
 from model.learner import (
-    arithmetic,
     generator,
     learning_rate,
     pick_device,
     recall_at_1,
     seed_of,
     spread_and_rank,
+    tuned,
     view_size,
 )
 from model.network import Backbone, Start
@@ -89,7 +89,7 @@ def pretrain(
     devices = [device] if device.type == "cuda" else []
     state: _Run | None = None
     try:
-        with torch.random.fork_rng(devices), arithmetic(device):
+        with torch.random.fork_rng(devices), tuned(device):
             torch.manual_seed(settings.seed)
             state = _Run(pixels, start, settings, folder, device, world)
             return state.train(progress, stop)
@@ -244,7 +244,7 @@ class _Run:
         self.stepper.learner.backbone._compiled_call_impl = None  # compiled for this device and batch
         backbone = self.stepper.learner.backbone.cpu().to(memory_format=torch.contiguous_format).eval()
         record = {
-            "settings": asdict(self.settings),
+            "settings": {**asdict(self.settings), "precision": self.stepper.precision},
             "pictures": self.pictures,
             "seconds": round(self.seconds, 1),
             "figures": self.line,

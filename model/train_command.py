@@ -22,7 +22,7 @@ from model.images import decode
 from model.learner import pick_device
 from model.network import starting_point, takes_size
 from model.pixels import encoding_side, learning_side, load_pixels, native_side
-from model.settings import LOSSES, OPTIMIZERS, SCALINGS, TrainSettings, choose_stem, sensible
+from model.settings import LOSSES, OPTIMIZERS, PRECISIONS, SCALINGS, TrainSettings, choose_stem, sensible
 from model.train import pretrain
 from model.world import World, join, leave, my_share
 
@@ -172,6 +172,7 @@ _SETTINGS = {  # of TrainSettings; what is not given is chosen for the collectio
     "preset": str,
     "optimizer": str,
     "compile": bool,
+    "precision": str,
     "chunk": int,
 }
 
@@ -189,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stem", default="auto", choices=("auto", "standard", "cifar"))
     parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda"))
     parser.add_argument("--scaling", default="linear", choices=SCALINGS, help="of the learning rate with the batch")
-    choices = {"optimizer": OPTIMIZERS, "loss": LOSSES}
+    choices = {"optimizer": OPTIMIZERS, "loss": LOSSES, "precision": PRECISIONS}
     for name, kind in _SETTINGS.items():
         flag = f"--{name.replace('_', '-')}"
         if kind is bool:

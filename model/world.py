@@ -190,6 +190,7 @@ class _SyncBatchNorm(BatchNorm):
 
     def _normalise(self, x: Tensor) -> Tensor:
         """By the mean and variance of all ranks' values; every rank has as many."""
+        given, x = x.dtype, x.to(torch.promote_types(x.dtype, torch.float32))  # bfloat16 is too coarse for sums
         values, channels = [0, *range(2, x.ndim)], (-1, *[1] * (x.ndim - 2))
         count = x.numel() // x.shape[1] * self.world.size
         mean = _Total.apply(x.sum(values)) / count  # (C,)
@@ -203,4 +204,5 @@ class _SyncBatchNorm(BatchNorm):
                 self.running_mean.lerp_(mean, weight)
                 self.running_var.lerp_(variance * count / (count - 1), weight)
         x = centred * torch.rsqrt(variance + self.eps).view(channels)
-        return x if self.weight is None else x * self.weight.view(channels) + self.bias.view(channels)
+        x = x if self.weight is None else x * self.weight.view(channels) + self.bias.view(channels)
+        return x.to(given)

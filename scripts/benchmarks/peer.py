@@ -1,7 +1,7 @@
 """SimCLR as lightly's users write it, to be measured beside ours: its transforms, its loader, its head, its loss.
 
 Optional: without lightly the rows that compare are "not measured". It is measured as its examples have it, given our
-network and what costs nothing to add: bfloat16 on CUDA, channels-last memory, as many workers as helps.
+network and what costs nothing to add: bfloat16 where ours uses it, channels-last memory, as many workers as helps.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def seconds_per_step(
     workers: int,
     warm: int,
     steps: int,
+    bfloat16: bool,
 ) -> float:
     """Train on the files below `folder` for `warm` steps and then `steps` steps of `batch` pictures; time the latter.
 
@@ -58,7 +59,7 @@ def seconds_per_step(
 
     began = 0.0
     for number, ((one, other), _, _) in enumerate(loader):
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=on_gpu):
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16):
             z = [
                 network(x.to(device, non_blocking=True).to(memory_format=torch.channels_last)) for x in (one, other)
             ]  # each (N, 128)

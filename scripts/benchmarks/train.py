@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from model.errors import Cancelled, LikenessError
-from model.learner import arithmetic, pick_device
+from model.learner import in_bfloat16, pick_device, tuned
 from model.network import Start, starting_point
 from model.pixels import learning_side, load_pixels, native_side
 from model.settings import TrainSettings, sensible
@@ -169,7 +169,7 @@ class Bench:
 
     def rows(self) -> list[Row]:
         views = self.settings.views * self.size.batch  # a step
-        with arithmetic(self.device):
+        with tuned(self.device):
             step = Step(self.start, self.settings, self.device)
             batch = self.pixels[: self.size.batch].to(self.device)
             resident = step.views(batch, torch.Generator(self.device).manual_seed(SEED), self.size.image_size)
@@ -229,6 +229,7 @@ class Bench:
             return peer.seconds_per_step(
                 *(self.folder, self.start.backbone, self.size.image_size, self.size.batch, self.device),
                 *(self.effort.workers, self.effort.peer_warm, self.effort.peer_steps),
+                bfloat16=in_bfloat16(self.settings.precision, self.device),
             )
         except RuntimeError as error:  # a loader out of shared memory must not cost us our own figures
             say(f"lightly failed: {error}")

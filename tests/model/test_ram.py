@@ -1,8 +1,10 @@
+import resource
+import sys
 from pathlib import Path
 
 import pytest
 
-from model.ram import available_memory
+from model.ram import available_memory, keeping_blocks
 
 GIB = 1 << 30
 
@@ -85,3 +87,26 @@ def test_a_system_without_these_files_has_all_its_memory(tmp_path):
 
 def test_this_machine_has_less_available_than_it_has():
     assert 0 < available_memory() <= available_memory(Path("/nowhere"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_a_large_block_that_was_freed_is_used_again_and_at_the_end_given_back():
+    pages = 64 * 2**20 // resource.getpagesize()
+
+    def faults() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(8):
+            bytearray(pages * resource.getpagesize())[:: resource.getpagesize()] = bytes([1]) * pages
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1])
+
+    before, plainly = resident(), faults()
+    with keeping_blocks():
+        kept = faults()
+        during = resident()
+
+    assert kept < plainly / 4
+    assert during - before > pages / 2
+    assert resident() - before < pages / 4

@@ -16,7 +16,14 @@ from tests.pictures import NAMES, labelled_views
 
 CPU = torch.device("cpu")
 SETTINGS = TrainSettings(
-    epochs=2, batch_size=12, image_size=32, learning_rate=1e-3, head_hidden=32, head_out=16, device="cpu"
+    epochs=2,
+    batch_size=12,
+    image_size=32,
+    learning_rate=1e-3,
+    head_hidden=32,
+    head_out=16,
+    device="cpu",
+    precision="float32",  # so that what remains of a difference is a mistake
 )
 
 
@@ -197,3 +204,35 @@ def test_views_grow_over_three_quarters_of_the_epochs():
     assert sizes[29] < 128
     assert len(set(sizes)) == 5
     assert {view_size(epoch, replace(settings, grow_from=None)) for epoch in range(40)} == {128}
+
+
+@pytest.mark.parametrize(
+    ("instructions", "precision", "expected"),
+    [
+        ({"avx512_bf16": True}, "auto", "bfloat16"),
+        ({"amx_bf16": True}, "auto", "bfloat16"),
+        ({"avx512_f": True}, "auto", "float32"),  # there bfloat16 is emulated
+        ({"avx512_bf16": True}, "float32", "float32"),
+        ({}, "bfloat16", "bfloat16"),
+    ],
+)
+def test_products_are_in_bfloat16_where_the_processor_has_instructions_for_it(
+    tmp_path, monkeypatch, instructions, precision, expected
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions)
+
+    step = step_of("test_resnet", tmp_path, precision=precision)
+
+    assert step.precision == expected
+
+
+def test_in_bfloat16_a_step_is_that_of_float32_but_for_rounding(pixels, tmp_path):
+    exact, quick = (step_of("test_resnet", tmp_path, precision=p) for p in ("float32", "bfloat16"))
+    views = drawn(exact, pixels)
+
+    losses = [float(step.learn(views)[0]) for step in (exact, quick)]
+
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+    ours, theirs = (torch.cat([g.flatten() for g in gradients(step)]) for step in (quick, exact))
+    assert torch.cosine_similarity(ours, theirs, dim=0) > 0.98
