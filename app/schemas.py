@@ -84,6 +84,7 @@ class TrainingRequest(Strict):
     loss: Literal["nt-xent", "decoupled"] | None = None
     views: int | None = Field(None, ge=2, le=8)
     grow_from: int | None = Field(None, ge=16, le=1024)
+    precision: Literal["auto", "float32", "bfloat16"] | None = None
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
 
 

@@ -33,6 +33,9 @@ def pretrain(
     loss: Annotated[str | None, typer.Option(help="nt-xent or decoupled.")] = None,
     views: Annotated[int | None, typer.Option(help="Of each picture in a batch; 2 to 8.")] = None,
     grow_from: Annotated[int | None, typer.Option(help="Side of the first epochs' views, px.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto (bfloat16 where that is fast), float32, bfloat16.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Decides all randomness.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     adopt: Annotated[str, typer.Option(help="Make it the active model: better, always or never.")] = "never",
@@ -49,7 +52,7 @@ def pretrain(
         "init": init, "backbone": backbone, "adopt": adopt, "epochs": epochs, "batch_size": batch_size,
         "image_size": image_size, "preset": preset, "learning_rate": learning_rate, "optimizer": optimizer,
         "scaling": scaling, "temperature": temperature, "loss": loss, "views": views, "grow_from": grow_from,
-        "seed": seed, "device": device,
+        "precision": precision, "seed": seed, "device": device,
     }  # fmt: skip
     given = {name: value for name, value in chosen.items() if value is not None}
     target = collection_named(workspace.engine, collection)
