@@ -33,7 +33,9 @@ RUN pip install --no-deps --editable . \
 
 USER likeness
 # Folders mounted at /pictures can be imported by name from the page; on an address that is not loopback nothing else can.
+# Who reaches the port from outside is decided by `docker run -p`; with -e LIKENESS_API_KEY=... they also need the key.
 ENV LIKENESS_HOME=/data \
+    LIKENESS_OPEN=true \
     LIKENESS_IMPORT_ROOTS=/pictures
 VOLUME /data
 EXPOSE 8000

@@ -75,7 +75,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
-            Middleware(Guard, hosts=settings.hosts),
+            Middleware(Guard, hosts=settings.hosts, key=settings.api_key),
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
     )

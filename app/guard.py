@@ -2,7 +2,8 @@
 
 A page on another site can make a person's browser send requests to this machine. So an unknown `Host` is refused (DNS
 rebinding), and so is anything that writes, or opens a websocket, when the browser says that another site asked for it
-(`Sec-Fetch-Site`, `Origin`). There is no CORS header anywhere.
+(`Sec-Fetch-Site`, `Origin`). There is no CORS header anywhere. Where a key is set, only health and the page that asks
+for the key are served without it.
 """
 
 from __future__ import annotations
@@ -14,14 +15,22 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.key import OPEN, admits, sign_in_url
+
 SAFE = ("GET", "HEAD", "OPTIONS")
+INERT = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"SAMEORIGIN"),  # no other site may show us in a frame and have clicks land here
+    (b"cross-origin-resource-policy", b"same-origin"),  # nor show our pictures as its own
+    (b"referrer-policy", b"same-origin"),  # addresses hold names of collections
+)
 
 
 class Guard:
-    """Checks Host and origin, gives every answer a request id and inert headers."""
+    """Checks Host, origin and key, gives every answer a request id and inert headers."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
-        self.app, self.hosts = app, hosts
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], key: str | None = None) -> None:
+        self.app, self.hosts, self.key = app, hosts, key
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -39,7 +48,14 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         body = _json(error, detail, request_id)
-        await send({"type": "http.response.start", "status": status, "headers": _json_headers(body)})
+        response_headers = _json_headers(body)
+        if status == 401 and "text/html" in headers.get("accept", "") and not scope["path"].startswith("/v1"):
+            status = 303  # a person with a browser: they type the key, and come back
+            target = sign_in_url(scope["path"], scope["query_string"].decode("latin-1"))
+            response_headers.append((b"location", target.encode()))
+        elif status == 401:
+            response_headers.append((b"www-authenticate", b"Bearer"))
+        await send({"type": "http.response.start", "status": status, "headers": response_headers})
         await send({"type": "http.response.body", "body": body})
 
     def _problem(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str] | None:
@@ -47,13 +63,17 @@ class Guard:
         if _name(host) not in self.hosts and "*" not in self.hosts:
             detail = "This address is not one of ours: open the printed one, or add its name to LIKENESS_ALLOWED_HOSTS."
             return 400, "UnknownHost", detail
-        if scope["type"] == "http" and scope["method"] in SAFE:
-            return None
-        origin = headers.get("origin")
-        foreign = origin is not None and origin.partition("://")[2] != host
-        if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") or foreign:
+        if not (scope["type"] == "http" and scope["method"] in SAFE) and self._foreign(host, headers):
             return 403, "CrossSite", "Another web page asked for this: only Likeness's own page may change anything."
+        if self.key is not None and scope["path"] not in OPEN and not admits(self.key, headers):
+            return 401, "NoKey", "This installation asks for its key: send it as `Authorization: Bearer KEY`."
         return None
+
+    def _foreign(self, host: str, headers: dict[str, str]) -> bool:
+        """Whether the browser says that another site asked."""
+        origin = headers.get("origin")
+        elsewhere = origin is not None and origin.partition("://")[2] != host
+        return headers.get("sec-fetch-site", "none") not in ("same-origin", "none") or elsewhere
 
 
 def _name(host: str) -> str:
@@ -72,7 +92,7 @@ def _with_headers(send: Send, request_id: str) -> Send:
             too_large = message["status"] == 413 and (b"content-type", b"application/json") not in headers
             if too_large:
                 headers = _json_headers(_too_large(request_id))
-            headers += [(b"x-content-type-options", b"nosniff"), (b"x-request-id", request_id.encode())]
+            headers += [*INERT, (b"x-request-id", request_id.encode())]
             message = {**message, "headers": headers}
         elif too_large and message["type"] == "http.response.body":
             message = {"type": "http.response.body", "body": _too_large(request_id)}

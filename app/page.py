@@ -18,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from app.guard import Guard
+from app.key import sign_in_route
 from app.settings import Settings, load_settings
 
 SCRIPT = Path(__file__).parent.parent / "ui" / "main.py"
@@ -74,7 +75,10 @@ def create_page(settings: Settings | None = None) -> ASGIApp:
     for name, value in runpy.run_path(str(SCRIPT.parent / "theme.py"))["OPTIONS"].items():
         config.set_option(name, value)
     routes: list[Any] = [Mount("/v1", proxy_to(settings.api_url))]
-    return App(SCRIPT, routes=routes, middleware=[Middleware(Guard, hosts=settings.hosts)])
+    if settings.api_key is not None:
+        routes.append(sign_in_route(settings.api_key))
+    guard = Middleware(Guard, hosts=settings.hosts, key=settings.api_key)
+    return App(SCRIPT, routes=routes, middleware=[guard])
 
 
 def main() -> None:

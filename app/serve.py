@@ -35,6 +35,7 @@ class _Child:
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run until SIGINT or SIGTERM. `announce` gets the page's URL once everything answers."""
+    settings.require_key()
     _require_free(settings.host, settings.port)
     _require_free(settings.api_host, settings.api_port)
     environment = {**os.environ, **_environment(settings), "PYTHONUNBUFFERED": "1"}

@@ -22,6 +22,13 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=1, le=65535, description="the page's port, the one URL a person opens")
     api_port: int = Field(8001, ge=1, le=65535, description="the API's own port")
     api_host: str = Field("127.0.0.1", description="the address the API's own port listens on")
+    api_key: str | None = Field(
+        None,
+        min_length=16,
+        repr=False,
+        description="a key of 16 characters or more that people and programs must bring",
+    )
+    open: bool = Field(False, description="serve other machines although no key is set")
     allowed_hosts: str = Field("", description="further host names that may be in a request, by comma")
     import_roots: str = Field("", description="folders the API may import from, by the system's path separator")
     max_upload_mb: int = Field(4096, ge=1, description="the largest request that brings pictures, in MB")
@@ -45,6 +52,14 @@ class Settings(BaseSettings):
     def loopback(self) -> bool:
         """Whether only this machine can reach the page and the API."""
         return all(host in ("127.0.0.1", "localhost", "::1") for host in (self.host, self.api_host))
+
+    def require_key(self) -> None:
+        """Raise unless whoever can reach us either needs a key or was let in on purpose."""
+        if not (self.loopback or self.api_key or self.open):
+            raise BadInput(
+                f"Other machines can reach {self.host}, and no key is set: set LIKENESS_API_KEY to 16 characters or "
+                "more, or LIKENESS_OPEN=true when everybody who can reach it may use it."
+            )
 
     @property
     def api_url(self) -> str:

@@ -69,12 +69,15 @@ class JobFailed(ApiError):
 
 
 class Likeness:
-    """A connection to the API. Safe to share between threads; close it or use it in a `with` block."""
+    """A connection to the API, with the installation's key where it has one. Safe to share between threads; close it or
+    use it in a `with` block.
+    """
 
-    def __init__(self, base_url: str = DEFAULT_URL, timeout: float = 60.0) -> None:
+    def __init__(self, base_url: str = DEFAULT_URL, timeout: float = 60.0, key: str | None = None) -> None:
         self.base_url = base_url.rstrip("/")
         # trust_env off: a proxy in the environment must not come between this machine and itself.
-        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout, trust_env=False, headers=headers)
 
     def __enter__(self) -> Likeness:
         return self

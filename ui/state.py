@@ -20,7 +20,7 @@ FIRST_NAME = "photos"  # what the first collection is called when nobody says ot
 @st.cache_resource
 def api() -> Likeness:
     """The connection to the API, shared by all sessions."""
-    return Likeness(os.environ.get("LIKENESS_API_URL", DEFAULT_URL))
+    return Likeness(os.environ.get("LIKENESS_API_URL", DEFAULT_URL), key=os.environ.get("LIKENESS_API_KEY"))
 
 
 def chosen() -> str | None:
