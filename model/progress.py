@@ -1,10 +1,10 @@
 """How far long work is, in words: the same sentence for import, encoding and training."""
 
 
-def rate_line(done: int, total: int, seconds: float) -> str:
+def rate_line(done: int, total: int, seconds: float, what: str = "pictures") -> str:
     """'128 of 600 pictures, 64 a second, 7 s left'."""
     rate = done / max(seconds, 1e-9)
-    return f"{done:,} of {total:,} pictures, {rate:.0f} a second, {duration((total - done) / max(rate, 1e-9))} left"
+    return f"{done:,} of {total:,} {what}, {rate:.0f} a second, {duration((total - done) / max(rate, 1e-9))} left"
 
 
 def duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from app.commands.common import (
     open_workspace,
     start,
 )
+from app.settings import load_settings
 from app.terminal import Terminal
 from app.workspace import Workspace
 from model.errors import BadInput
@@ -69,6 +71,40 @@ def doctor(terminal: Terminal, workspace: Workspace) -> None:
     terminal.result(value, "\n".join(lines))
     if value["problems"]:
         raise typer.Exit(1)
+
+
+@in_workspace
+def backup(
+    terminal: Terminal,
+    workspace: Workspace,
+    target: Annotated[Path, typer.Argument(help="A new or empty folder, or an earlier backup to bring up to date.")],
+) -> None:
+    """Copy the data folder while it is in use: catalog, labels, uploads, previews, vectors, models and indexes."""
+    from importlib.metadata import version
+
+    from indexer.backup import back_up
+
+    if workspace.engine.dialect.name != "sqlite":
+        raise BadInput("The catalog is in a database server: back that up with its own tools (pg_dump), too.")
+    made = back_up(workspace.home, target, version("likeness"), terminal.progress, terminal.stop)
+    terminal.result(asdict(made), f"{target}: {made.files:,} files, {made.bytes / 1e6:,.0f} MB")
+
+
+def restore(
+    source: Annotated[Path, typer.Argument(help="The folder that `likeness backup` made.")],
+    home: HomeOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Bring a backup into an empty data folder."""
+    from indexer.backup import restore as bring_back
+    from indexer.home import Home
+
+    terminal = Terminal(json_)
+    terminal.watch_signals()
+    root = load_settings(home=home).home
+    made = bring_back(source, Home(root), terminal.progress, terminal.stop)
+    open_workspace(root)  # migrates it, when a later version restores
+    terminal.result(asdict(made), f"{root}: as it was at {made.created_at}")
 
 
 def demo(
