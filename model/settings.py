@@ -142,8 +142,8 @@ def sensible(
     batch = chosen.get("batch_size") or _batch(trained, most=512 if on_gpu else 128)
     views = chosen.get("views") or 2
     # A GPU sees a small collection 400 times, and a large one until it has drawn 40 million views; two CPU cores draw
-    # 15,000 views of 64 px in the four minutes that a person may wait for a first result.
-    drawn = 40_000_000 if on_gpu else 15_000
+    # 40,000 views of 64 px in the two to five minutes that a person may wait for a first result.
+    drawn = 40_000_000 if on_gpu else 40_000
     epochs = chosen.get("epochs") or max(2, min(400 if on_gpu else 100, round(drawn / (views * trained))))
     optimizer = chosen.get("optimizer") or _optimizer(on_gpu, batch, backbone)
     settings: dict[str, Any] = {
