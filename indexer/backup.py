@@ -135,11 +135,9 @@ class _Copying:
             if self.stop():
                 raise Cancelled(f"Stopped after {self.done:,} files; the same command goes on from there.")
             try:
-                size = path.stat().st_size
                 copy = target / path.name
-                if path.name != "current.json" and copy.exists() and copy.stat().st_size == size:
-                    continue
-                _copy_file(path, copy)
+                if not copy.exists() or _stamp(copy) != _stamp(path):
+                    _copy_file(path, copy)
             except FileNotFoundError:
                 continue  # removed meanwhile; what the catalog names came with the first pass
         return _read(source / "current.json") == before
@@ -162,9 +160,16 @@ def _copy_file(source: Path, target: Path) -> None:
         shutil.copyfile(source, partial)
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
+        times = source.stat()
+        os.utime(partial, ns=(times.st_atime_ns, times.st_mtime_ns))  # how the next backup knows that it is the same
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    info = path.stat()
+    return info.st_size, info.st_mtime_ns
 
 
 def _copy_database(source: Path, target: Path) -> None:
