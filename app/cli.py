@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import DatabaseError
 
-from app.commands import collections, labels, models, pictures, service
+from app.commands import collections, importing, labels, models, pictures, service
 from app.settings import load_settings
 from model.errors import LikenessError
 
@@ -29,7 +29,7 @@ export_app = typer.Typer(no_args_is_help=True, help="Take a model, or a collecti
 app.add_typer(export_app, name="export")
 
 # In the order of `likeness --help`.
-app.command("import")(pictures.import_)
+app.command("import")(importing.import_)
 app.command("pretrain")(models.pretrain)
 app.command("index")(models.index)
 app.command("search")(pictures.search)

@@ -111,8 +111,11 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
         result = work.import_upload(workspace, collection, batch, watch.progress, watch.stop)
     else:
         from_folders = bool(job.params.get("labels_from_folders"))
-        found = scan([Path(job.params["path"])])
-        result = work.import_found(workspace, collection, found, from_folders, watch.progress, watch.stop)
+        allow_empty = bool(job.params.get("allow_empty"))
+        found = scan([Path(job.params["path"])], job.params.get("exclude", ()), allow_empty)
+        result = work.import_found(
+            workspace, collection, found, from_folders, watch.progress, watch.stop, allow_empty=allow_empty
+        )
     came_in = result["added_total"] or result["known"]  # known: of a run that was killed just before it got here
     if came_in and not jobs.is_queued(workspace.engine, collection, "index"):
         result["index_job"] = jobs.create(workspace.engine, collection, "index", {}).id  # searchable without asking

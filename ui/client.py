@@ -120,9 +120,11 @@ class Likeness:
             parts = [("files", (Path(path).name, files.enter_context(open(path, "rb")))) for path in paths]
             return self._call("POST", self._of(collection, "images"), files=parts)
 
-    def import_path(self, collection: str, path: str | Path, labels_from_folders: bool = False) -> Job:
+    def import_path(
+        self, collection: str, path: str | Path, labels_from_folders: bool = False, exclude: Iterable[str] = ()
+    ) -> Job:
         """Import a folder, a file or a zip that the *server* can see. Files stay where they are and are only read."""
-        body = {"path": str(path), "labels_from_folders": labels_from_folders}
+        body = {"path": str(path), "labels_from_folders": labels_from_folders, "exclude": list(exclude)}
         return self._call("POST", self._of(collection, "imports"), json=body)
 
     # --- jobs
