@@ -18,9 +18,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         _write_synced(partial, data)
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
-        raise
+        raise _named(error, path) from None
     _sync_folder(path.parent)
 
 
@@ -31,10 +31,17 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
         with open(partial, "wb") as file:
             file.write(data)
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(partial)
-        raise
+        raise _named(error, path) from None
+
+
+def _named(error: BaseException, path: str | os.PathLike[str]) -> BaseException:
+    """The same error; one of the disk, which knows no path when it strikes in mid-file, now names it."""
+    if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        error.filename = str(path)
+    return error
 
 
 def settle(folder: Path) -> None:
