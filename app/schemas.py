@@ -58,6 +58,8 @@ class ImportRequest(Strict):
     labels_from_folders: bool = False
     exclude: list[Annotated[str, Field(min_length=1, max_length=LONG)]] = Field([], max_length=100)
     allow_empty: bool = False
+    tile: int = Field(0, ge=0, le=8192)
+    pages: Literal["first", "all"] = "first"
 
 
 class Selection(Strict):

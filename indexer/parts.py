@@ -10,7 +10,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from model.errors import BadInput
 from model.parts import Part
+
+SMALLEST_TILE = 16  # px
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,10 @@ class Cutting:
 
     tile: int = 0
     pages: bool = False
+
+    def __post_init__(self) -> None:
+        if 0 < self.tile < SMALLEST_TILE:
+            raise BadInput(f"Tiles of {self.tile} px show nothing: use {SMALLEST_TILE} px or more.")
 
     def __bool__(self) -> bool:
         return self.tile > 0 or self.pages

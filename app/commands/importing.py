@@ -58,8 +58,6 @@ def import_(
     ] = "first",
 ) -> None:
     """Bring pictures into a collection. Running it again adds nothing; stopped, it goes on where it was."""
-    if 0 < tile < 16:
-        raise BadInput(f"--tile {tile} is too small to show anything: use 16 px or more.")
     asked = _Asked(paths, collection, labels_from_folders, exclude or [], allow_empty, Cutting(tile, pages == "all"))
     if dry_run:
         _dry_run(terminal, workspace, asked)

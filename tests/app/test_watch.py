@@ -125,3 +125,28 @@ def test_an_emptied_folder_is_refused_until_it_is_said_to_be_meant(workspace, li
     assert (meant["added"], meant["missing"]) == (0, 2)
     photos = collection_named(workspace.engine, "photos")
     assert len(select_ids(workspace.engine, photos, Filter(missing=True))) == 2
+
+
+def test_tiles_come_in_by_the_api_and_the_command_line_alike(workspace, likeness, tmp_path):
+    import threading
+
+    from starlette.testclient import TestClient
+
+    from app import jobs, worker
+    from app.api import create_api
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "slide.jpg").write_bytes(jpeg("galaxies", 160))
+
+    by_command = likeness("import", tmp_path / "in", "--tile", 80)
+    with TestClient(create_api(workspace.settings), base_url="http://localhost") as client:
+        client.post("/v1/collections", json={"name": "other"})
+        body = {"path": str(tmp_path / "in"), "tile": 80}
+        queued = client.post("/v1/collections/other/imports", json=body).json()
+        worker.do_job(workspace, jobs.claim(workspace.engine, "pictures"), threading.Event())
+        by_api = client.get(f"/v1/jobs/{queued['id']}").json()["result"]
+        images = client.get("/v1/collections/other/images").json()["items"]
+
+    assert by_command["added"] == by_api["added_total"] == len(images) > 4
+    assert {tuple(image["part"]) for image in images} == {("box",)}
+    assert "Tiles of 5 px show nothing" in likeness("import", tmp_path / "in", "--tile", 5)
