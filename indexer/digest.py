@@ -11,12 +11,14 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from indexer.home import Home
@@ -71,7 +73,8 @@ def digested(
 
     def submit(bundle: list[Work]) -> Future[list[list[Digest]]]:
         try:
-            return pool.submit(digest_bundle, bundle, home, cutting)
+            with _without_main():
+                return pool.submit(digest_bundle, bundle, home, cutting)
         except BrokenProcessPool as error:  # a file before this one killed its decoder: `finish` finds out which
             failed: Future[list[list[Digest]]] = Future()
             failed.set_exception(error)
@@ -175,7 +178,7 @@ def _one_by_one(bundle: Sequence[Work], home: Home, cutting: Cutting) -> list[li
     """Digest each file by itself; the process that one of them kills is replaced."""
     results: list[list[Digest]] = []
     while len(results) < len(bundle):
-        with _pool(1) as pool:
+        with _without_main(), _pool(1) as pool:
             try:
                 for work in bundle[len(results) :]:
                     results.append(pool.submit(digest_bundle, [work], home, cutting).result()[0])
@@ -189,6 +192,18 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["indexer.digest"])
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes started meanwhile do not import the program that started us: it has a second's worth of modules."""
+    main = sys.modules["__main__"]
+    hidden = {name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
 
 
 def _begin_worker() -> None:
