@@ -198,7 +198,9 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 def _without_main() -> Iterator[None]:
     """Processes started meanwhile do not import the program that started us: it has a second's worth of modules."""
     main = sys.modules["__main__"]
-    hidden = {name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__}
+    hidden: dict[str, object] = {
+        name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__
+    }
     main.__spec__ = None
     try:
         yield
