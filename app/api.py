@@ -22,8 +22,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.engine import Engine, warm_up
 from app.guard import Guard, request_id
-from app.routes import classes, collections, exports, health, images, jobs, labels, models, searches
+from app.routes import classes, collections, exports, health, images, jobs, labels, models, searches, uploads
 from app.settings import Settings, load_settings
+from app.uploads import UploadConflict, Uploads
 from app.workspace import Workspace
 from indexer import errors as on_disk
 from model import errors
@@ -42,6 +43,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.NoIndex: 409,
     on_disk.Busy: 409,
     on_disk.NothingToUndo: 409,
+    UploadConflict: 409,
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,
     on_disk.DamagedCatalog: 503,
@@ -59,6 +61,8 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.workspace = Workspace.open(settings)
         app.state.engine = Engine(app.state.workspace)
+        most = (settings.max_upload_mb << 20, settings.max_batch_mb << 20)
+        app.state.uploads = Uploads(app.state.workspace.home, *most)
         # scikit-learn takes seconds to import, and the first label should not wait for it.
         threading.Thread(target=warm_up, daemon=True).start()
         yield
@@ -79,7 +83,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
     )
-    for module in (health, collections, images, searches, classes, labels, models, jobs, exports):
+    for module in (health, collections, images, searches, classes, labels, models, jobs, exports, uploads):
         api.include_router(module.router, prefix="/v1")
     api.add_exception_handler(errors.LikenessError, _on_likeness_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)
@@ -99,7 +103,7 @@ class BodyLimits:
         self.others = RequestBodyLimitMiddleware(app, min(LARGEST_OTHER, largest_upload))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        many = scope["type"] == "http" and scope["path"].endswith(("/images", "/predict"))
+        many = scope["type"] == "http" and scope["path"].endswith(("/images", "/predict", "/file"))
         await (self.uploads if many else self.others)(scope, receive, send)
 
 

@@ -5,6 +5,7 @@ Each command does its work in this process, under the locks that the workers use
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 import sys
@@ -15,9 +16,11 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import DatabaseError
 
-from app.commands import collections, labels, models, pictures, service
+from app.commands import collections, importing, labels, models, pictures, service
 from app.settings import load_settings
 from model.errors import LikenessError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, or what one file may be
 
 app = typer.Typer(
     add_completion=False,
@@ -29,7 +32,7 @@ export_app = typer.Typer(no_args_is_help=True, help="Take a model, or a collecti
 app.add_typer(export_app, name="export")
 
 # In the order of `likeness --help`.
-app.command("import")(pictures.import_)
+app.command("import")(importing.import_)
 app.command("pretrain")(models.pretrain)
 app.command("index")(models.index)
 app.command("search")(pictures.search)
@@ -69,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         reason = getattr(error, "orig", None) or error
         print(f"likeness: a database in the data folder cannot be used ({reason}){_free_space(None)}", file=sys.stderr)
     except OSError as error:
-        free = _free_space(error) if error.errno in (28, 122) else ""
+        free = _free_space(error) if error.errno in FULL else ""
         print(f"likeness: {error.strerror or error}: {error.filename or ''}{free}", file=sys.stderr)
     return 1
 

@@ -34,6 +34,9 @@ class FilterBody(Strict):
     imported_since: str | None = Field(None, max_length=40)
     min_side: int | None = Field(None, ge=0, le=1_000_000)
     text: str | None = Field(None, max_length=200)
+    missing: bool | None = None
+    orientation: str | None = Field(None, max_length=20)
+    within: str | None = Field(None, max_length=200)
 
     def wanted(self) -> Filter:
         return Filter(**self.model_dump())
@@ -53,6 +56,10 @@ class CollectionChanges(Strict):
 class ImportRequest(Strict):
     path: str = Field(min_length=1, max_length=4096)
     labels_from_folders: bool = False
+    exclude: list[Annotated[str, Field(min_length=1, max_length=LONG)]] = Field([], max_length=100)
+    allow_empty: bool = False
+    tile: int = Field(0, ge=0, le=8192)
+    pages: Literal["first", "all"] = "first"
 
 
 class Selection(Strict):

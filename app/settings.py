@@ -32,6 +32,9 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field("", description="further host names that may be in a request, by comma")
     import_roots: str = Field("", description="folders the API may import from, by the system's path separator")
     max_upload_mb: int = Field(4096, ge=1, description="the largest request that brings pictures, in MB")
+    max_batch_mb: int = Field(
+        262_144, ge=1, description="the most that the files of one upload may hold together, in MB"
+    )
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where models run: auto, cpu or cuda")
     threads: int = Field(0, ge=0, description="CPU threads of the encoder; 0: one per core")
 

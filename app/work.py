@@ -23,6 +23,7 @@ from indexer.errors import Busy, NoIndex
 from indexer.images import contents_of, median_side
 from indexer.importer import import_sources
 from indexer.index import publish, read_published
+from indexer.parts import WHOLE, Cutting
 from indexer.sources import Scan, scan_upload
 from indexer.vectors import VectorStore
 from model import shipped
@@ -59,6 +60,8 @@ def import_found(
     labels_from_folders: bool = False,
     progress: Progress = silent,
     stop: Stop = never,
+    allow_empty: bool = False,
+    cutting: Cutting = WHOLE,
 ) -> dict[str, Any]:
     """Bring the pictures that a scan found into a collection."""
     with workspace.home.lock(collection.id, collection.name, "import"):
@@ -68,6 +71,8 @@ def import_found(
             collection,
             found,
             labels_from_folders=labels_from_folders,
+            allow_empty=allow_empty,
+            cutting=cutting,
             progress=progress,
             stop=stop,
         )

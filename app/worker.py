@@ -18,6 +18,7 @@ from app.jobs import Job
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
 from indexer.errors import Busy, NoSuchJob
+from indexer.parts import Cutting
 from indexer.sources import scan
 from model.errors import Cancelled, LikenessError
 
@@ -111,8 +112,12 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
         result = work.import_upload(workspace, collection, batch, watch.progress, watch.stop)
     else:
         from_folders = bool(job.params.get("labels_from_folders"))
-        found = scan([Path(job.params["path"])])
-        result = work.import_found(workspace, collection, found, from_folders, watch.progress, watch.stop)
+        allow_empty = bool(job.params.get("allow_empty"))
+        cutting = Cutting(job.params.get("tile", 0), job.params.get("pages") == "all")
+        found = scan([Path(job.params["path"])], job.params.get("exclude", ()), allow_empty)
+        result = work.import_found(
+            workspace, collection, found, from_folders, watch.progress, watch.stop, allow_empty, cutting
+        )
     came_in = result["added_total"] or result["known"]  # known: of a run that was killed just before it got here
     if came_in and not jobs.is_queued(workspace.engine, collection, "index"):
         result["index_job"] = jobs.create(workspace.engine, collection, "index", {}).id  # searchable without asking

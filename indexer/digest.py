@@ -1,5 +1,8 @@
-"""One file → its hash and its preview, in a pool of processes: every core decodes, and a decoder that dies takes only
+"""One file → its hash and its previews, in a pool of processes: every core decodes, and a decoder that dies takes only
 its own file.
+
+Small files travel to the processes in bundles, for the way there costs as much as decoding one of them. Previews are
+written without waiting for the disk: whoever commits a batch to the catalog calls `settle` before, once for all of it.
 """
 
 from __future__ import annotations
@@ -8,23 +11,30 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from indexer.home import Home
+from indexer.parts import WHOLE, Cutting, part_id
 from indexer.sources import Source, batches, read
 from model.errors import CannotDecode
-from model.files import write_atomically
+from model.files import write_whole
 from model.images import PREVIEW_SIDE, Preview, make_preview
+from model.parts import Part, previews_of_parts
+
+BUNDLE_FILES, BUNDLE_BYTES = 16, 1 << 20  # in one message to a process, at most
 
 
 @dataclass(frozen=True)
 class Digest:
-    """What a worker process found in one file. The preview is on disk when this arrives."""
+    """What a worker process found in one file, or in one part of it. The preview is written when this arrives."""
 
     sha256: str
     preview_sha256: str
@@ -32,36 +42,62 @@ class Digest:
     bytes: int
     refused: str | None = None
     again: bool = False  # it could not be read this time, which says nothing about next time
+    known: bool = False  # the catalog has this content, and its preview is there: it was not decoded
+    parent: str | None = None  # of a part: the hash of the file
+    part: Part | None = None
 
 
-def digested(sources: Sequence[Source], home: Home, workers: int) -> Iterator[tuple[Source, Digest]]:
-    """Decode in parallel, in order, with a bounded number of files in memory."""
+@dataclass(frozen=True)
+class Work:
+    """One file for a process: its bytes when they come from a zip, and the contents that it may turn out to be."""
+
+    source: Source
+    data: bytes | None
+    candidates: frozenset[str]  # hashes of catalogued contents of the same size
+
+
+def digested(
+    sources: Sequence[Source],
+    home: Home,
+    workers: int,
+    by_size: Mapping[int, frozenset[str]] | None = None,
+    cutting: Cutting = WHOLE,
+) -> Iterator[tuple[Source, list[Digest]]]:
+    """Decode in parallel, in order, with a bounded number of files in memory.
+
+    `by_size` has the hashes of known contents by their size in bytes: a moved or copied file is not decoded again.
+    """
     pool = _pool(workers)
-    window: deque[tuple[Source, bytes | None, Future[Digest]]] = deque()
+    window: deque[tuple[list[Work], Future[list[list[Digest]]]]] = deque()
+    nobody: frozenset[str] = frozenset()
 
-    def submit(source: Source, data: bytes | None) -> Future[Digest]:
+    def submit(bundle: list[Work]) -> Future[list[list[Digest]]]:
         try:
-            return pool.submit(digest_file, source, data, home)
+            with _without_main():
+                return pool.submit(digest_bundle, bundle, home, cutting)
         except BrokenProcessPool as error:  # a file before this one killed its decoder: `finish` finds out which
-            failed: Future[Digest] = Future()
+            failed: Future[list[list[Digest]]] = Future()
             failed.set_exception(error)
             return failed
 
-    def finish() -> tuple[Source, Digest]:
+    def finish() -> Iterator[tuple[Source, list[Digest]]]:
         nonlocal pool
-        source, data, future = window.popleft()
+        bundle, future = window.popleft()
         try:
-            return source, future.result()
+            results = future.result()
         except BrokenProcessPool:
-            # Each file that was in flight now gets a process of its own, so only the one that kills is lost.
+            # The files that were in flight now go one by one, so only the one that kills is lost.
             pool.shutdown(wait=True, cancel_futures=True)
-            pool = _pool(workers)
-            for place, (other, other_data, other_future) in enumerate(window):
+            for place, (other, other_future) in enumerate(window):
                 if not _succeeded(other_future):
-                    window[place] = (other, other_data, _done(_alone(other, other_data, home)))
-            return source, _alone(source, data, home)
+                    window[place] = (other, _done(_one_by_one(other, home, cutting)))
+            results = _one_by_one(bundle, home, cutting)
+            pool = _pool(workers)
+        yield from zip((work.source for work in bundle), results, strict=True)
 
     try:
+        bundle: list[Work] = []
+        size = 0
         for archive, group in batches(sources):
             for source in group:
                 data: bytes | None = None
@@ -69,45 +105,86 @@ def digested(sources: Sequence[Source], home: Home, workers: int) -> Iterator[tu
                     try:
                         data = read(source, archive)
                     except OSError as error:
-                        window.append((source, None, _done(_failed(str(error)))))
+                        window.append(([Work(source, None, nobody)], _done([[_failed(str(error))]])))
                         continue
-                window.append((source, data, submit(source, data)))
-                if len(window) >= 4 * workers:
-                    yield finish()
+                if bundle and (len(bundle) == BUNDLE_FILES or size + source.size > BUNDLE_BYTES):
+                    window.append((bundle, submit(bundle)))
+                    bundle, size = [], 0
+                    while len(window) >= 4 * workers:
+                        yield from finish()
+                bundle.append(Work(source, data, (by_size or {}).get(source.size, nobody)))
+                size += source.size
+        if bundle:
+            window.append((bundle, submit(bundle)))
         while window:
-            yield finish()
+            yield from finish()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def digest_file(source: Source, data: bytes | None, home: Home) -> Digest:
-    """Read, hash, decode and write the preview of one file. Runs in a worker process."""
+def digest_bundle(bundle: Sequence[Work], home: Home, cutting: Cutting) -> list[list[Digest]]:
+    """Digest some files, one after the other. Runs in a worker process."""
+    return [digest_file(work, home, cutting) for work in bundle]
+
+
+def digest_file(work: Work, home: Home, cutting: Cutting) -> list[Digest]:
+    """Read, hash, decode and write the previews of one file."""
+    source = work.source
     try:
-        data = read(source) if data is None else data
+        data = read(source) if work.data is None else work.data
     except OSError as error:
-        return _failed(f"cannot be read ({error.strerror or error})", again=True)
+        return [_failed(f"cannot be read ({error.strerror or error})", again=True)]
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        preview = make_preview(data, source.name, PREVIEW_SIDE)
+        if cutting:
+            found = _parts(data, sha256, source, home, cutting)
+        elif sha256 in work.candidates and any(home.preview(sha256, suffix).exists() for suffix in ("jpg", "png")):
+            found = [Digest(sha256, "", None, len(data), known=True)]
+        else:
+            found = [_written(home, sha256, make_preview(data, source.name, PREVIEW_SIDE), len(data))]
     except CannotDecode as error:
-        return _failed(error.reason)
-    for path, content in (
-        (home.preview(sha256, preview.suffix), preview.data),
-        (home.original(sha256), data if source.stored else None),
-    ):
-        if content is not None and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, content)
-    slim = Preview(b"", preview.suffix, preview.width, preview.height, preview.format, preview.taken_at, preview.camera)
-    return Digest(sha256, hashlib.sha256(preview.data).hexdigest(), slim, len(data))
+        return [_failed(error.reason)]
+    if source.stored:
+        _keep(home.original(sha256), data)
+    return found
 
 
-def _alone(source: Source, data: bytes | None, home: Home) -> Digest:
-    with _pool(1) as pool:
-        try:
-            return pool.submit(digest_file, source, data, home).result()
-        except BrokenProcessPool:
-            return _failed("made the decoder crash")
+def _parts(data: bytes, sha256: str, source: Source, home: Home, cutting: Cutting) -> list[Digest]:
+    """The pages, tiles, or tiles of pages of one file; a file of one page that is not tiled stays whole."""
+    found: list[Digest] = []
+    for part, preview in previews_of_parts(data, source.name, PREVIEW_SIDE, cutting.tile, cutting.pages):
+        if not part:
+            return [_written(home, sha256, preview, len(data))]
+        found.append(replace(_written(home, part_id(sha256, part), preview, len(data)), parent=sha256, part=part))
+    return found
+
+
+def _written(home: Home, sha256: str, preview: Preview, size: int) -> Digest:
+    _keep(home.preview(sha256, preview.suffix), preview.data)
+    return Digest(sha256, hashlib.sha256(preview.data).hexdigest(), replace(preview, data=b""), size)
+
+
+def _keep(path: os.PathLike[str], content: bytes) -> None:
+    """Write a file that `settle` will make durable. One that is there may be torn by a power cut: write it again."""
+    folder = os.path.dirname(path)
+    try:
+        write_whole(path, content)
+    except FileNotFoundError:
+        os.makedirs(folder, exist_ok=True)
+        write_whole(path, content)
+
+
+def _one_by_one(bundle: Sequence[Work], home: Home, cutting: Cutting) -> list[list[Digest]]:
+    """Digest each file by itself; the process that one of them kills is replaced."""
+    results: list[list[Digest]] = []
+    while len(results) < len(bundle):
+        with _without_main(), _pool(1) as pool:
+            try:
+                for work in bundle[len(results) :]:
+                    results.append(pool.submit(digest_bundle, [work], home, cutting).result()[0])
+            except BrokenProcessPool:
+                results.append([_failed("made the decoder crash")])
+    return results
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
@@ -117,8 +194,23 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
 
 
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes started meanwhile do not import the program that started us: it has a second's worth of modules."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, object] = {
+        name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__
+    }
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
+
+
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us in order
+    warnings.simplefilter("ignore")  # what Pillow remarks on a damaged file; the reason we give is its error
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 
@@ -130,13 +222,13 @@ def _end_with_the_parent() -> None:
     os._exit(1)
 
 
-def _succeeded(future: Future[Digest]) -> bool:
+def _succeeded(future: Future[list[list[Digest]]]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
 
 
-def _done(digest: Digest) -> Future[Digest]:
-    future: Future[Digest] = Future()
-    future.set_result(digest)
+def _done(digests: list[list[Digest]]) -> Future[list[list[Digest]]]:
+    future: Future[list[list[Digest]]] = Future()
+    future.set_result(digests)
     return future
 
 

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine, case, func, or_, select
+from sqlalchemy import ColumnElement, Engine, case, or_, select
 
 from indexer.catalog import Collection, delete_collection, touch, visible
 from indexer.errors import NoSuchImage
+from indexer.filters import IS_MISSING, Filter, conditions
 from indexer.home import Home
 from indexer.labels import Label, current_labels
+from indexer.parts import file_of
 from indexer.schema import contents, files, images, now
 from indexer.vectors import forget
 from model.errors import BadInput
 from model.images import make_rendition
+from model.parts import cut_out
 
 T = TypeVar("T")
 
@@ -28,31 +31,6 @@ SORTS: dict[str, list[ColumnElement[Any]]] = {
     "name": [images.c.folder, images.c.name, images.c.id],
     "random": [(images.c.id * 7919) % 100_003, images.c.id],  # the same order every time, so that pages fit together
 }
-
-
-@dataclass(frozen=True)
-class Filter:
-    """Which images: the same object in lists, searches, labels and removals. An empty field does not filter."""
-
-    class_: str | None = None
-    predicted: str | None = None
-    min_probability: float | None = None
-    folder: str | None = None
-    taken_from: str | None = None
-    taken_to: str | None = None
-    camera: str | None = None
-    labelled: bool | None = None
-    imported_since: str | None = None
-    min_side: int | None = None
-    text: str | None = None
-
-    @property
-    def empty(self) -> bool:
-        return self == Filter()
-
-    @property
-    def needs_predictions(self) -> bool:
-        return self.predicted is not None or self.min_probability is not None
 
 
 @dataclass(frozen=True)
@@ -72,6 +50,11 @@ class Image:
     taken_at: str | None
     camera: str | None
     preview_suffix: str
+    latitude: float | None
+    longitude: float | None
+    missing: bool  # its file was gone when its folder was last imported
+    parent_sha256: str | None  # of a tile or a page
+    part: dict[str, Any] | None
 
 
 _COLUMNS = (
@@ -88,6 +71,11 @@ _COLUMNS = (
     contents.c.taken_at,
     contents.c.camera,
     contents.c.preview_suffix,
+    contents.c.latitude,
+    contents.c.longitude,
+    IS_MISSING.label("missing"),
+    contents.c.parent_sha256,
+    contents.c.part,
 )
 _ROWS = select(*_COLUMNS).join(contents, contents.c.sha256 == images.c.sha256)
 
@@ -96,21 +84,8 @@ def select_ids(engine: Engine, collection: Collection, wanted: Filter, sort: str
     """The ids (N,) int64 of the images that a filter keeps, but for its predictions, which no catalog holds."""
     if sort not in SORTS:
         raise BadInput(f"{sort!r} is not an order: use {', '.join(SORTS)}.")
-    query = select(images.c.id).join(contents, contents.c.sha256 == images.c.sha256).where(visible(collection.id))
-    if wanted.folder is not None:
-        below = images.c.folder.startswith(wanted.folder + "/", autoescape=True)
-        query = query.where(or_(images.c.folder == wanted.folder, below))
-    for column, value, compare in (
-        (contents.c.taken_at, wanted.taken_from, "__ge__"),
-        (contents.c.camera, wanted.camera, "__eq__"),
-        (images.c.added_at, wanted.imported_since, "__ge__"),
-        (contents.c.width, wanted.min_side, "__ge__"),
-        (contents.c.height, wanted.min_side, "__ge__"),
-    ):
-        if value is not None:
-            query = query.where(getattr(column, compare)(value))
-    if wanted.taken_to is not None:  # "2024-05" or "2024-05-31" includes all of that month or day
-        query = query.where(func.substr(contents.c.taken_at, 1, len(wanted.taken_to)) <= wanted.taken_to)
+    query = select(images.c.id).join(contents, contents.c.sha256 == images.c.sha256)
+    query = query.where(visible(collection.id), *conditions(wanted))
     ids = _ids(engine, query.order_by(*SORTS[sort]))
     if wanted.class_ is None and wanted.labelled is None and not wanted.text:
         return ids
@@ -202,13 +177,26 @@ def remove_collection(engine: Engine, home: Home, collection: Collection) -> Non
 def drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
     """Delete the files kept for contents that no collection shows any more. The catalog's rows stay: they are small."""
     held: set[str] = set()
+    files_of = set(shas)  # with the uploads of which some of them are parts
+    files_held: set[str] = set()
     with engine.connect() as connection:
+        shown = select(images.c.sha256, contents.c.parent_sha256).join(contents, contents.c.sha256 == images.c.sha256)
+        shown = shown.where(images.c.removed_at.is_(None))
         for part in _parts(shas):
-            holding = images.c.removed_at.is_(None) & images.c.sha256.in_(part)
-            held.update(connection.execute(select(images.c.sha256).where(holding)).scalars())
+            held.update(row.sha256 for row in connection.execute(shown.where(images.c.sha256.in_(part))))
+            parents = select(contents.c.parent_sha256).where(contents.c.sha256.in_(part))
+            files_of.update(filter(None, connection.execute(parents).scalars()))
+        if set(shas) <= held:
+            return
+        for part in _parts(sorted(files_of)):
+            either = or_(images.c.sha256.in_(part), contents.c.parent_sha256.in_(part))
+            for row in connection.execute(shown.where(either)):
+                files_held |= {row.sha256, row.parent_sha256}
+    for sha256 in files_of - files_held:
+        home.original(sha256).unlink(missing_ok=True)
     dropped = [sha256 for sha256 in shas if sha256 not in held]
     for sha256 in dropped:
-        for path in (home.original(sha256), *(home.preview(sha256, s) for s in ("jpg", "png")), home.rendition(sha256)):
+        for path in (*(home.preview(sha256, suffix) for suffix in ("jpg", "png")), home.rendition(sha256)):
             path.unlink(missing_ok=True)
     for store in home.all_vectors() if dropped else ():
         forget(store, dropped)
@@ -222,15 +210,20 @@ def read_preview(home: Home, image: Image) -> bytes:
 
 
 def read_original(engine: Engine, home: Home, image: Image) -> bytes:
-    """The bytes of the picture: the stored upload, or the file where it was last seen."""
-    stored = home.original(image.sha256)
+    """The bytes of the picture: the stored upload, or the file where it was last seen. A part is cut out as PNG."""
+    data = _read_file(engine, home, image)
+    return data if image.part is None else cut_out(data, image.name, image.part)
+
+
+def _read_file(engine: Engine, home: Home, image: Image) -> bytes:
+    stored = home.original(image.parent_sha256 or image.sha256)
     if stored.exists():
         return stored.read_bytes()
     with engine.connect() as connection:
         paths = connection.execute(select(files.c.path).where(files.c.image_id == image.id)).scalars().all()
     for path in paths:
         try:
-            with open(bytes(path), "rb") as file:
+            with open(file_of(bytes(path), image.part), "rb") as file:
                 return file.read()
         except OSError:
             continue

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine, select
 
-from indexer.catalog import Collection, touch
+from indexer.batch import commit
+from indexer.catalog import Collection
 from indexer.classes import LONGEST_NAME
 from indexer.digest import Digest, digested
 from indexer.home import Home
-from indexer.images import drop_unheld
 from indexer.labels import label_unlabelled
-from indexer.schema import contents, files, images, now
+from indexer.missing import mark_missing
+from indexer.parts import WHOLE, Cutting
+from indexer.plan import make_plan
+from indexer.schema import contents
 from indexer.sources import Scan, Source, readable
 from model.errors import Cancelled
 from model.progress import rate_line
@@ -37,6 +39,8 @@ class ImportResult:
     added: list[dict[str, Any]] = field(default_factory=list)  # {id, name}, the first `LISTED`
     added_total: int = 0
     known: int = 0
+    moved: int = 0  # of the known: they lay elsewhere before
+    missing: int = 0  # files that were imported from here and are gone; their images stay
     removed: int = 0  # left out because a person removed them from the collection
     refused: list[dict[str, str]] = field(default_factory=list)  # {path, name, reason}
     labelled: int = 0  # images that took their folder's name as class
@@ -50,47 +54,62 @@ def import_sources(
     found: Scan,
     *,
     labels_from_folders: bool = False,
+    allow_empty: bool = False,
+    cutting: Cutting = WHOLE,
     progress: Progress = lambda share, message: None,
     stop: Callable[[], bool] = lambda: False,
     workers: int | None = None,
 ) -> ImportResult:
-    """Bring the pictures of a scan into a collection. Running it again adds nothing."""
+    """Bring the pictures of a scan into a collection. Running it again adds nothing.
+
+    Raises `BadInput`, before anything is changed, when a folder that was imported before holds nothing any more.
+    """
     started = time.monotonic()
     result = ImportResult()
     for path, reason in found.refused:
         result.refused.append({"path": path, "name": path, "reason": reason})
-    known = _known_files(engine, collection)
-    fresh: list[Source] = []
-    for source in found.sources:
-        row = known.get(source.path)
-        if row is None or (row.size, row.mtime_ns) != (source.size, source.mtime_ns):
-            fresh.append(source)
-        elif row.reason:
-            result.refused.append(_refusal(source, row.reason))
-        elif row.removed_at:
-            result.removed += 1
-        elif not home.preview(row.sha256, row.preview_suffix).exists():
-            fresh.append(source)  # somebody cleared it away: make it again
-        else:
-            result.known += 1
+    plan = make_plan(engine, home, collection, found, allow_empty, cutting)
+    result.known, result.removed, result.missing = plan.known, plan.removed, len(plan.missing)
+    result.refused += [_refusal(source, reason) for source, reason in plan.refused]
+    if plan.missing or plan.back:
+        with engine.begin() as connection:
+            mark_missing(connection, plan.missing, True)
+            mark_missing(connection, plan.back, False)
     in_folders: dict[int, str] = {}  # image id → name of the folder it lies in
-    for source in found.sources:
-        if source.depth > 0 and (row := known.get(source.path)) is not None and row.image_id is not None:
+    for source in found.sources if labels_from_folders else ():
+        if source.depth > 0 and (row := plan.rows.get(source.path)) is not None and row.image_id is not None:
             in_folders[row.image_id] = _class_of(source)
-    pending: list[tuple[Source, Digest]] = []
-    done, committed_at = 0, time.monotonic()
+    pending: list[tuple[Source, list[Digest]]] = []
+
+    def write() -> None:
+        nonlocal pending
+        batch, pending = pending, []
+        if not batch:
+            return
+        done = commit(engine, home, collection, batch, plan)
+        in_folders.update((image_id, _class_of(source)) for source, image_id in done.image_ids if source.depth > 0)
+        for source, digests in batch:
+            result.refused += [_refusal(source, digest.refused) for digest in digests if digest.refused]
+        result.added_total += len(done.added)
+        result.added += done.added[: LISTED - len(result.added)]
+        result.known += len(done.known) - done.removed
+        result.moved += done.moved
+        result.removed += done.removed
+
+    count, committed_at = 0, time.monotonic()
+    sizes = _known_sizes(engine) if plan.fresh else {}
     try:
-        for source, digest in digested(fresh, home, workers or os.cpu_count() or 1):
-            pending.append((source, digest))
-            done += 1
+        for source, digests in digested(plan.fresh, home, workers or os.cpu_count() or 1, sizes, cutting):
+            pending.append((source, digests))
+            count += 1
             if len(pending) >= BATCH or time.monotonic() - committed_at > 1:
-                _commit(engine, home, collection, pending, known, result, in_folders)
-                pending, committed_at = [], time.monotonic()
-                progress(done / len(fresh), rate_line(done, len(fresh), time.monotonic() - started))
+                write()
+                committed_at = time.monotonic()
+                progress(count / len(plan.fresh), rate_line(count, len(plan.fresh), time.monotonic() - started))
             if stop():
-                raise Cancelled(f"Stopped after {done:,} of {len(fresh):,} files; import again to go on.")
+                raise Cancelled(f"Stopped after {count:,} of {len(plan.fresh):,} files; import again to go on.")
     finally:
-        _commit(engine, home, collection, pending, known, result, in_folders)
+        write()
     if labels_from_folders:
         named = {image_id: name for image_id, name in in_folders.items() if name}
         result.labelled = label_unlabelled(engine, collection, named, source="folders")
@@ -109,130 +128,10 @@ def _refusal(source: Source, reason: str) -> dict[str, str]:
     return {"path": path, "name": source.name, "reason": reason}
 
 
-def _known_files(engine: Engine, collection: Collection) -> dict[bytes, Any]:
-    columns = (
-        *(files.c.path, files.c.size, files.c.mtime_ns, files.c.reason, files.c.image_id),
-        *(images.c.removed_at, contents.c.sha256, contents.c.preview_suffix),
-    )
-    query = (
-        select(*columns)
-        .outerjoin(images, images.c.id == files.c.image_id)
-        .outerjoin(contents, contents.c.sha256 == images.c.sha256)
-    )
+def _known_sizes(engine: Engine) -> dict[int, frozenset[str]]:
+    """The hashes of all contents by their size in bytes: a file that was moved or copied is one of these."""
+    sizes: dict[int, set[str]] = {}
     with engine.connect() as connection:
-        rows = connection.execute(query.where(files.c.collection_id == collection.id))
-        return {bytes(row.path): row for row in rows}
-
-
-def _commit(
-    engine: Engine,
-    home: Home,
-    collection: Collection,
-    pending: Sequence[tuple[Source, Digest]],
-    known: dict[bytes, Any],
-    result: ImportResult,
-    in_folders: dict[int, str],
-) -> None:
-    """Write one batch: contents, images and files together, or none of them."""
-    if not pending:
-        return
-    added: list[dict[str, Any]] = []
-    known_already: list[str] = []
-    removed = 0
-    with engine.begin() as connection:
-        for source, digest in pending:
-            if digest.again:
-                continue
-            image_id, before = None, known.get(source.path)
-            if digest.preview is not None:
-                image_id, is_new, is_removed = _image_of(connection, collection, source, digest, before)
-                if is_new:
-                    added.append({"id": image_id, "name": source.name})
-                else:
-                    known_already.append(digest.sha256)
-                removed += is_removed
-            elif before is not None and before.image_id is not None:
-                _mark_absent(connection, before.image_id, source.path)
-            if source.lasting:
-                _upsert(connection, files, ("collection_id", "path"), {
-                    "collection_id": collection.id, "path": source.path, "image_id": image_id,
-                    "size": source.size, "mtime_ns": source.mtime_ns, "reason": digest.refused,
-                })  # fmt: skip
-            if image_id is not None and source.depth > 0:
-                in_folders[image_id] = _class_of(source)
-        touch(connection, collection.id)
-    # Of a removed image, and of one whose file got a tag, the worker has just kept a preview that nobody needs.
-    drop_unheld(engine, home, known_already)
-    for source, digest in pending:
-        if digest.refused:
-            result.refused.append(_refusal(source, digest.refused))
-    result.added_total += len(added)
-    result.added += added[: LISTED - len(result.added)]
-    result.known += len(known_already) - removed
-    result.removed += removed
-
-
-def _image_of(
-    connection: Connection, collection: Collection, source: Source, digest: Digest, before: Any
-) -> tuple[int, bool, bool]:
-    """The image a file belongs to: (id, whether it is new, whether a person removed it)."""
-    preview = digest.preview
-    assert preview is not None
-    if before is not None and before.image_id is not None:
-        same = connection.execute(
-            select(images.c.id, images.c.removed_at)
-            .join(contents, contents.c.sha256 == images.c.sha256)
-            .where(images.c.id == before.image_id, contents.c.preview_sha256 == digest.preview_sha256)
-        ).first()
-        if same is not None:  # other bytes, same pixels: a tag was written into the file
-            return same.id, False, same.removed_at is not None
-    _upsert(connection, contents, ("sha256",), {
-        "sha256": digest.sha256, "preview_sha256": digest.preview_sha256, "preview_suffix": preview.suffix,
-        "width": preview.width, "height": preview.height, "bytes": digest.bytes, "format": preview.format,
-        "taken_at": preview.taken_at, "camera": preview.camera, "stored": int(source.stored),
-    }, keep=not source.stored)  # fmt: skip
-    row = connection.execute(
-        select(images.c.id, images.c.removed_at, contents.c.stored)
-        .join(contents, contents.c.sha256 == images.c.sha256)
-        .where(images.c.collection_id == collection.id, images.c.sha256 == digest.sha256)
-    ).first()
-    if before is not None and before.image_id is not None and (row is None or row.id != before.image_id):
-        _mark_absent(connection, before.image_id, source.path)
-    if row is not None:
-        values: dict[str, Any] = {"absent_at": None}
-        if not row.stored and not _shown_elsewhere(connection, row.id, source.path):
-            values |= {"name": source.name, "folder": source.folder}  # it was moved here
-        connection.execute(images.update().where(images.c.id == row.id).values(**values))
-        return row.id, False, row.removed_at is not None
-    values = {
-        "collection_id": collection.id, "sha256": digest.sha256, "name": source.name,
-        "folder": source.folder, "added_at": now(),
-    }  # fmt: skip
-    inserted = connection.execute(images.insert().values(**values).returning(images.c.id)).scalar_one()
-    return int(inserted), True, False
-
-
-def _mark_absent(connection: Connection, image_id: int, path: bytes) -> None:
-    """The path now holds another picture; the old one leaves the lists unless another file still shows it."""
-    stored = select(contents.c.stored).join(images, images.c.sha256 == contents.c.sha256).where(images.c.id == image_id)
-    if not connection.execute(stored).scalar() and not _shown_elsewhere(connection, image_id, path):
-        connection.execute(images.update().where(images.c.id == image_id).values(absent_at=now()))
-
-
-def _shown_elsewhere(connection: Connection, image_id: int, path: bytes) -> bool:
-    """Whether another file that we know of, and that is still there, shows the image."""
-    others = connection.execute(select(files.c.path).where(files.c.image_id == image_id, files.c.path != path))
-    return any(os.path.lexists(bytes(other.path)) for other in others.all())
-
-
-def _upsert(
-    connection: Connection, table: Any, key: tuple[str, ...], values: dict[str, Any], keep: bool = False
-) -> None:
-    """Insert, or update the row with that key (`keep` leaves an existing row as it is)."""
-    dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
-    insert = dialect.insert(table).values(**values)
-    if keep:
-        connection.execute(insert.on_conflict_do_nothing(index_elements=list(key)))
-    else:
-        rest = {name: value for name, value in values.items() if name not in key}
-        connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=rest))
+        for size, sha256 in connection.execute(select(contents.c.bytes, contents.c.sha256)):
+            sizes.setdefault(size, set()).add(sha256)
+    return {size: frozenset(shas) for size, shas in sizes.items()}

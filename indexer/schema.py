@@ -54,6 +54,10 @@ contents = Table(
     Column("taken_at", String),
     Column("camera", String),
     Column("stored", Integer, nullable=False),  # 1 when `originals/` holds the bytes (uploads), 0 when a folder does
+    Column("latitude", Float),  # degrees, north and east positive, as the camera wrote them
+    Column("longitude", Float),
+    Column("parent_sha256", String(64)),  # of a tile or a page: the file it is a part of
+    Column("part", JSON),  # which part: {"page": 2} or {"box": [x0, y0, x1, y1]} in px of the upright picture
 )
 
 images = Table(
@@ -82,8 +86,18 @@ files = Table(
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("reason", String),  # why it was refused
+    Column("missing_at", String),  # a scan of its folder did not find it; it may come back
     UniqueConstraint("collection_id", "path"),
     Index("files_by_image", "image_id"),
+)
+
+distinct_pairs = Table(  # a person said of two near-duplicates that they are not
+    "distinct_pairs",
+    metadata,
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), primary_key=True),
+    Column("first_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),  # the smaller id
+    Column("second_id", ForeignKey("images.id", ondelete="CASCADE"), primary_key=True),
+    Column("created_at", String, nullable=False),
 )
 
 classes = Table(

@@ -5,6 +5,7 @@ Nothing is opened here but folders and zips; whatever is not a plain file is rep
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import stat
@@ -43,17 +44,27 @@ class Scan:
 
     sources: list[Source] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)  # (path for people, reason)
+    roots: list[bytes] = field(default_factory=list)  # the paths that were asked for: what else lay below them is gone
 
 
-def scan(paths: Sequence[Path]) -> Scan:
-    """List every file below `paths`; a path that does not exist raises `BadInput` before anything is read."""
+def scan(paths: Sequence[Path], exclude: Sequence[str] = (), allow_empty: bool = False) -> Scan:
+    """List every file below `paths`; a path that does not exist raises `BadInput` before anything is read.
+
+    What fits a pattern of `exclude` is passed over: "*.psd", "raw", "2019/*". With `allow_empty` a path may be gone.
+    """
     found = Scan()
     for path in paths:
-        if not os.path.lexists(path):
-            raise BadInput(f"{readable(os.fsencode(path))} does not exist: check the path.")
         root = Path(os.path.abspath(path))
+        found.roots.append(os.fsencode(root))
+        if not os.path.lexists(path):
+            if allow_empty:
+                continue
+            raise BadInput(
+                f"{readable(os.fsencode(path))} does not exist: check the path, and that its disk is there "
+                "(--allow-empty marks what was imported from it as missing)."
+            )
         if root.is_dir():
-            _scan_folder(root, found)
+            _scan_folder(root, found, exclude)
         elif root.suffix.lower() == ".zip":
             scan_zip(root, root.stem, found)
         else:
@@ -61,7 +72,7 @@ def scan(paths: Sequence[Path]) -> Scan:
     unique: dict[bytes, Source] = {}
     for source in found.sources:  # a folder and one inside it may both have been asked for
         unique.setdefault(source.path, source)
-    return Scan(list(unique.values()), list(dict.fromkeys(found.refused)))
+    return Scan(list(unique.values()), list(dict.fromkeys(found.refused)), found.roots)
 
 
 def scan_upload(batch: Path) -> Scan:
@@ -150,27 +161,40 @@ def _shown(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def _scan_folder(root: Path, found: Scan) -> None:
+def _scan_folder(root: Path, found: Scan, exclude: Sequence[str]) -> None:
     inside = os.path.realpath(root)
     for folder, subfolders, names in os.walk(os.fsencode(root), onerror=lambda e: _unreadable(e, found)):
+        if exclude:
+            below = os.path.relpath(os.fsdecode(folder), root)
+            subfolders[:] = [name for name in subfolders if not _excluded(below, name, exclude)]
+            names = [name for name in names if not _excluded(below, name, exclude)]
         subfolders[:] = sorted(name for name in subfolders if not _ignored((os.fsdecode(name),)))
         for link in (os.path.join(folder, name) for name in subfolders):
             if os.path.islink(link):  # never followed: it may lead out of the folder, or round in a circle
                 found.refused.append((readable(link), "is a link to a folder: import its target instead"))
         relative = os.path.relpath(os.fsdecode(folder), root.parent)
         depth = len(Path(relative).parts) - 1
+        label = readable(os.fsencode(relative))
         for name in sorted(names):
             if not _ignored((os.fsdecode(name),)):
-                label = readable(os.fsencode(relative))
                 _add_file(os.path.join(folder, name), label, depth, Path(inside), found)
+
+
+def _excluded(folder: str, name: bytes, patterns: Sequence[str]) -> bool:
+    """Whether a pattern fits the name itself, or the path from the folder that was asked for."""
+    called = os.fsdecode(name)
+    path = called if folder == "." else f"{folder}/{called}"
+    return any(fnmatch.fnmatchcase(text, pattern.rstrip("/")) for pattern in patterns for text in (called, path))
 
 
 def _add_file(path: bytes, folder: str, depth: int, root: Path, found: Scan) -> None:
     """Add one path when it is a plain file; say why when it is not."""
+    linked_out = False
     try:
-        info = os.stat(path)
-        target = os.path.realpath(path)
-        linked_out = os.path.islink(path) and not target.startswith(os.fsencode(root) + b"/")
+        info = os.lstat(path)
+        if stat.S_ISLNK(info.st_mode):
+            info = os.stat(path)
+            linked_out = not os.path.realpath(path).startswith(os.fsencode(root) + b"/")
     except OSError as error:
         found.refused.append((readable(path), f"cannot be read ({error.strerror})"))
         return

@@ -1,11 +1,14 @@
 """The one way a file is written: all of it, or not at all, also when the power goes or the disk is full."""
 
+import contextlib
+import ctypes
 import os
 import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+_syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux has it; elsewhere all disks are waited for
 PARTIAL = ".partial-"  # what a killed process may leave behind begins with this
 
 
@@ -15,10 +18,43 @@ def write_atomically(path: Path, data: bytes) -> None:
     try:
         _write_synced(partial, data)
         os.replace(partial, path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
-        raise
+        raise _named(error, path) from None
     _sync_folder(path.parent)
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Make `path` appear with all of `data`, or not at all; until `settle` a power cut may take or tear it."""
+    partial = os.path.join(os.path.dirname(path), f"{PARTIAL}{secrets.token_hex(8)}")
+    try:
+        with open(partial, "wb") as file:
+            file.write(data)
+        os.replace(partial, path)
+    except BaseException as error:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(partial)
+        raise _named(error, path) from None
+
+
+def _named(error: BaseException, path: str | os.PathLike[str]) -> BaseException:
+    """The same error; one of the disk, which knows no path when it strikes in mid-file, now names it."""
+    if isinstance(error, OSError) and error.filename is None and error.errno is not None:
+        error.filename = str(path)
+    return error
+
+
+def settle(folder: Path) -> None:
+    """Wait until all that was written to the disk below `folder` is durable: one wait instead of two for each file."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _syncfs is None:
+            os.sync()
+        elif _syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
 
 
 def create_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:

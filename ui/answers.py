@@ -36,6 +36,10 @@ Image = TypedDict(
         "added_at": str,
         "taken_at": str | None,
         "camera": str | None,
+        "latitude": float | None,  # degrees, north and east positive
+        "longitude": float | None,
+        "missing": bool,  # its file was gone when its folder was last imported
+        "part": dict[str, Any] | None,  # of a page or a tile: where in its file
         "class": str | None,  # the current label
         "answer": str | None,
         "predicted": Prediction | None,

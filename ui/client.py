@@ -118,14 +118,33 @@ class Likeness:
     # --- pictures in
 
     def upload(self, collection: str, paths: Iterable[str | Path]) -> Job:
-        """Send pictures and zips, as one request; for thousands of files, give `import_path` a folder instead."""
+        """Send pictures and zips, as one request; `send` takes any number of any size and can be gone on with."""
         with contextlib.ExitStack() as files:
             parts = [("files", (Path(path).name, files.enter_context(open(path, "rb")))) for path in paths]
             return self._call("POST", self._of(collection, "images"), files=parts)
 
-    def import_path(self, collection: str, path: str | Path, labels_from_folders: bool = False) -> Job:
+    def begin_upload(self, collection: str) -> str:
+        """Begin an upload that `send` fills; its id."""
+        return str(self._call("POST", self._of(collection, "uploads"))["upload"])
+
+    def send(self, upload: str, paths: Iterable[str | Path]) -> Job:
+        """Send files of any number and size one by one, and import them. Broken off, call it again: it goes on."""
+        have = {file["name"]: file["received"] for file in self._call("GET", f"/v1/uploads/{upload}")["files"]}
+        for path in map(Path, paths):
+            name, size = str(path).lstrip("/"), path.stat().st_size
+            with open(path, "rb") as file:
+                file.seek(have.get(name, 0))
+                if have.get(name) != size or size == 0:
+                    params = {"name": name, "size": size, "offset": have.get(name, 0)}
+                    chunks = iter(lambda: file.read(1 << 20), b"")
+                    self._call("PUT", f"/v1/uploads/{upload}/file", params=params, content=chunks)
+        return self._call("POST", f"/v1/uploads/{upload}/finish")
+
+    def import_path(
+        self, collection: str, path: str | Path, labels_from_folders: bool = False, exclude: Iterable[str] = ()
+    ) -> Job:
         """Import a folder, a file or a zip that the *server* can see. Files stay where they are and are only read."""
-        body = {"path": str(path), "labels_from_folders": labels_from_folders}
+        body = {"path": str(path), "labels_from_folders": labels_from_folders, "exclude": list(exclude)}
         return self._call("POST", self._of(collection, "imports"), json=body)
 
     # --- jobs

@@ -1,4 +1,4 @@
-"""Pictures: bringing them in, and finding those that look alike."""
+"""Pictures: finding those that look alike."""
 
 from __future__ import annotations
 
@@ -11,40 +11,11 @@ import typer
 from app.commands.common import CollectionOption, in_workspace
 from app.terminal import Terminal
 from app.workspace import Workspace
-from indexer.catalog import Collection, collection_named, ensure_collection
+from indexer.catalog import Collection, collection_named
 from indexer.images import Filter, find_by_path, get_images, path_of
-from indexer.sources import readable, scan
+from indexer.sources import readable
 from model.errors import CannotDecode
 from model.images import make_preview
-
-
-@in_workspace
-def import_(
-    terminal: Terminal,
-    workspace: Workspace,
-    paths: Annotated[list[Path], typer.Argument(help="Folders, files or zips; they are only ever read.")],
-    collection: CollectionOption = "photos",
-    labels_from_folders: Annotated[
-        bool, typer.Option("--labels-from-folders", help="Take each folder's name as the class of its pictures.")
-    ] = False,
-) -> None:
-    """Bring pictures into a collection. Running it again adds nothing; stopped, it goes on where it was."""
-    from app import work
-
-    terminal.progress(0.0, "looking for pictures")
-    found = scan(paths)  # before the collection is made: a wrong path must not leave an empty one behind
-    target = ensure_collection(workspace.engine, collection)
-    result = work.import_found(workspace, target, found, labels_from_folders, terminal.progress, terminal.stop)
-    shown = {**result, "added": result["added_total"], "collection": collection}
-    del shown["added_total"]
-    done = result["added_total"] + result["known"]
-    shown["images_per_second"] = round(done / result["seconds"], 1) if result["seconds"] else None
-    lines = [f"  {item['path']}: {item['reason']}" for item in result["refused"]]
-    text = (
-        f"{result['added_total']:,} added to {collection!r}, {result['known']:,} known, {len(lines):,} refused "
-        f"({result['seconds']:.1f} s)"
-    )
-    terminal.result(shown, "\n".join([text, *lines]))
 
 
 @in_workspace

@@ -125,9 +125,9 @@ def import_path(collection: CollectionDep, body: ImportRequest, workspace: Works
         raise BadInput(
             f"{body.path} is not below a folder this server may import from: name its folder in LIKENESS_IMPORT_ROOTS."
         )
-    if not there:
+    if not there and not body.allow_empty:
         raise BadInput(f"{body.path} does not exist on the server's machine: check the path.")
-    params = {"path": str(path), "labels_from_folders": body.labels_from_folders}
+    params = body.model_dump(exclude_defaults=True) | {"path": str(path)}
     return jobs.create(workspace.engine, collection, "import", params).public()
 
 

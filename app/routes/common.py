@@ -55,6 +55,10 @@ def images_json(engine: Engine, collection: Collection, found: Sequence[Image]) 
             "added_at": image.added_at,
             "taken_at": image.taken_at,
             "camera": image.camera,
+            "latitude": image.latitude,
+            "longitude": image.longitude,
+            "missing": bool(image.missing),
+            "part": image.part,
             "class": labels[image.id].class_name if image.id in labels else None,
             "answer": labels[image.id].answer if image.id in labels else None,
             "predicted": (

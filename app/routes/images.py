@@ -50,6 +50,9 @@ def list_images(
     taken_to: Text = None,
     imported_since: Text = None,
     min_side: Annotated[int | None, Query(ge=0, le=1_000_000)] = None,
+    missing: bool | None = None,
+    orientation: Annotated[str | None, Query(max_length=20)] = None,
+    within: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Page:
     """The images a filter keeps. `text` finds file names, folders and classes: likeness itself is visual."""
     wanted = Filter(
@@ -64,6 +67,9 @@ def list_images(
         imported_since=imported_since,
         min_side=min_side,
         text=text,
+        missing=missing,
+        orientation=orientation,
+        within=within,
     )
     return image_page(engine, collection, engine.select(collection, wanted, sort), offset, limit)
 

@@ -154,11 +154,13 @@ def test_a_file_overwritten_with_garbage_is_refused_and_its_image_returns_with_i
 
 def test_a_file_that_is_gone_from_the_folder_stays_in_the_collection(bring, one, shown, classes):
     path, image_id = one
+    (path.parent / "coffee.jpg").write_bytes(jpeg("coffee"))
     path.unlink()
 
-    bring(path.parent)
+    result = bring(path.parent)
 
-    assert (shown(), classes()) == ([image_id], {image_id: "cat"})
+    assert (result.added_total, result.missing) == (1, 1)
+    assert (shown(), classes()) == ([image_id, result.added[0]["id"]], {image_id: "cat"})
 
 
 @pytest.mark.parametrize("side", [160, 500], ids=["small", "large"])

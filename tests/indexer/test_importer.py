@@ -199,7 +199,7 @@ def test_a_decoder_that_dies_takes_only_its_own_file(engine, home, photos, tmp_p
     folder.mkdir()
     for number, view in enumerate(views("cat", 40, 32)):
         (folder / f"{number:02}{' kills' * (number in deadly)}.jpg").write_bytes(encoded(view))
-    monkeypatch.setattr(digest, "digest_file", crashing.digest_file)
+    monkeypatch.setattr(digest, "digest_bundle", crashing.digest_bundle)
 
     first = import_sources(engine, home, photos, scan([folder]), workers=workers)
     second = import_sources(engine, home, photos, scan([folder]), workers=workers)

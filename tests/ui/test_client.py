@@ -41,6 +41,23 @@ def test_every_method_of_the_example_exists() -> None:
     assert [name for name in example if not hasattr(Likeness, name)] == []
 
 
+def test_a_broken_upload_is_gone_on_with(likeness: Likeness, tmp_path: Path) -> None:
+    likeness.create_collection("sent")
+    paths = []
+    for number, view in enumerate(views("moon", 3)):
+        paths.append(tmp_path / f"{number}.png")
+        view.save(paths[-1])
+    upload = likeness.begin_upload("sent")
+    with pytest.raises(FileNotFoundError):
+        likeness.send(upload, [*paths[:2], tmp_path / "gone.png"])
+
+    job = likeness.wait(likeness.send(upload, paths), timeout=240)
+
+    assert job["result"] is not None
+    assert job["result"]["added_total"] == 3
+    likeness.delete_collection("sent")
+
+
 def test_an_error_carries_its_status_its_name_and_one_sentence(likeness: Likeness) -> None:
     with pytest.raises(ApiError) as caught:
         likeness.collection("nowhere")

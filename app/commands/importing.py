@@ -1,0 +1,171 @@
+"""Bringing pictures in: once, as a dry run, or for as long as a folder is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from app.commands.common import CollectionOption, in_workspace
+from app.terminal import Terminal
+from app.watching import Changes
+from app.workspace import Workspace
+from indexer.catalog import collection_named, ensure_collection
+from indexer.errors import Busy, NoSuchCollection
+from indexer.parts import Cutting
+from indexer.plan import make_plan
+from indexer.sources import readable, scan
+from model.errors import BadInput
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What one import is asked to do."""
+
+    paths: Sequence[Path]
+    collection: str
+    labels_from_folders: bool
+    exclude: Sequence[str]
+    allow_empty: bool
+    cutting: Cutting
+
+
+@in_workspace
+def import_(
+    terminal: Terminal,
+    workspace: Workspace,
+    paths: Annotated[list[Path], typer.Argument(help="Folders, files or zips; they are only ever read.")],
+    collection: CollectionOption = "photos",
+    labels_from_folders: Annotated[
+        bool, typer.Option("--labels-from-folders", help="Take each folder's name as the class of its pictures.")
+    ] = False,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Pass over what fits: '*.psd', 'raw', '2019/*'. May be repeated.")
+    ] = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Accept a folder that holds nothing any more; mark what is missing.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on, and bring in what changes, until Ctrl-C.")] = False,
+    tile: Annotated[
+        int, typer.Option(min=0, max=8192, help="Cut pictures into squares of so many px, each an image of its own.")
+    ] = 0,
+    pages: Annotated[
+        Literal["first", "all"], typer.Option(help="Of a TIFF with several pages: the first, or each as an image.")
+    ] = "first",
+) -> None:
+    """Bring pictures into a collection. Running it again adds nothing; stopped, it goes on where it was."""
+    asked = _Asked(paths, collection, labels_from_folders, exclude or [], allow_empty, Cutting(tile, pages == "all"))
+    if dry_run:
+        _dry_run(terminal, workspace, asked)
+    elif watch:
+        _watch(terminal, workspace, asked)
+    else:
+        shown, text = _import(terminal, workspace, asked)
+        terminal.result(shown, text)
+
+
+def _import(terminal: Terminal, workspace: Workspace, asked: _Asked) -> tuple[dict[str, Any], str]:
+    """One import: its result as a document and in words."""
+    from app import work
+
+    terminal.progress(0.0, "looking for pictures")
+    # Before the collection is made: a wrong path must not leave an empty one behind.
+    found = scan(asked.paths, asked.exclude, asked.allow_empty)
+    target = ensure_collection(workspace.engine, asked.collection)
+    result = work.import_found(
+        workspace,
+        target,
+        found,
+        asked.labels_from_folders,
+        terminal.progress,
+        terminal.stop,
+        allow_empty=asked.allow_empty,
+        cutting=asked.cutting,
+    )
+    shown = {**result, "added": result["added_total"], "collection": asked.collection}
+    del shown["added_total"]
+    done = result["added_total"] + result["known"]
+    shown["images_per_second"] = round(done / result["seconds"], 1) if result["seconds"] else None
+    lines = [f"  {item['path']}: {item['reason']}" for item in result["refused"]]
+    counts = [
+        f"{result['added_total']:,} added to {asked.collection!r}",
+        f"{result['known']:,} known" + (f" ({result['moved']:,} moved)" if result["moved"] else ""),
+        f"{len(lines):,} refused",
+        *([f"{result['missing']:,} missing"] if result["missing"] else []),
+    ]
+    return shown, "\n".join([f"{', '.join(counts)} ({result['seconds']:.1f} s)", *lines])
+
+
+def _dry_run(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
+    found = scan(asked.paths, asked.exclude, asked.allow_empty)
+    try:
+        target = collection_named(workspace.engine, asked.collection)
+    except NoSuchCollection:
+        target = None
+    plan = make_plan(workspace.engine, workspace.home, target, found, asked.allow_empty, asked.cutting)
+    refused = [*found.refused, *((readable(source.path), reason) for source, reason in plan.refused)]
+    new, size = len(plan.fresh) - plan.changed, sum(source.size for source in plan.fresh)
+    shown = {
+        "collection": asked.collection,
+        "new": new,
+        "changed": plan.changed,
+        "bytes": size,
+        "known": plan.known,
+        "removed": plan.removed,
+        "missing": len(plan.missing),
+        "refused": [{"path": path, "reason": reason} for path, reason in refused],
+        "dry_run": True,
+    }
+    text = (
+        f"would open {new:,} new files and {plan.changed:,} that changed ({size / 1e9:.2f} GB); "
+        f"{plan.known:,} known, {plan.removed:,} removed before, {len(refused):,} refused, "
+        f"{len(plan.missing):,} missing. Nothing was changed."
+    )
+    terminal.result(shown, text)
+
+
+def _watch(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
+    """Import, then again whenever something below the folders has changed, until a person stops it."""
+    for path in asked.paths:
+        if not path.is_dir():
+            raise BadInput(f"{path} is not a folder: only folders can be watched.")
+    changes = Changes(asked.paths, terminal.stopping)  # listening before the first import: nothing falls in between
+    totals = {"added": 0, "known": 0, "missing": 0}
+    rounds = 0
+    while not terminal.stop():
+        try:
+            shown, text = _import(terminal, workspace, asked)
+        except (BadInput, Busy) as error:  # its disk is gone for now, or somebody else imports: nothing is lost
+            if rounds == 0:
+                raise
+            terminal.say(str(error))
+        else:
+            totals = {"added": totals["added"] + shown["added"], "known": shown["known"], "missing": shown["missing"]}
+            if rounds == 0 or shown["added"] or shown["moved"] or shown["missing"]:
+                terminal.say(text)
+            if rounds == 0 or shown["added"]:
+                _index(terminal, workspace, asked)
+        if rounds == 0:
+            terminal.say("watching; Ctrl-C ends it")
+        rounds += 1
+        changes.wait()
+    terminal.result({"collection": asked.collection, "imports": rounds, **totals}, "stopped watching")
+
+
+def _index(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
+    """Make what came in searchable, when the collection has been indexed before."""
+    from app import work
+
+    target = collection_named(workspace.engine, asked.collection)
+    if target.active_model is None:
+        return
+    try:
+        done = work.index(workspace, target, None, terminal.progress, terminal.stop)
+    except Busy as error:
+        terminal.say(str(error))
+    else:
+        terminal.say(f"{done['encoded']:,} encoded, {done['indexed']:,} searchable")

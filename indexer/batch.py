@@ -1,0 +1,279 @@
+"""One batch of digested files → the catalog: contents, images and files together, or none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from indexer.catalog import Collection, touch
+from indexer.digest import Digest
+from indexer.home import Home
+from indexer.images import drop_unheld
+from indexer.missing import is_gone, mark_missing
+from indexer.parts import file_of, part_name
+from indexer.plan import Plan
+from indexer.schema import contents, files, images, now
+from indexer.sources import Source
+from model.errors import CannotDecode
+from model.files import settle
+from model.images import decode
+
+
+@dataclass
+class Committed:
+    """What one batch brought. `image_ids` are those of the sources that lie in folders, for classes from folders."""
+
+    added: list[dict[str, Any]] = field(default_factory=list)  # {id, name}
+    known: list[str] = field(default_factory=list)  # contents that the collection held already
+    moved: int = 0  # of the known: their files were elsewhere before
+    removed: int = 0  # of the known: a person had removed them
+    image_ids: list[tuple[Source, int]] = field(default_factory=list)
+
+
+def commit(
+    engine: Engine, home: Home, collection: Collection, pending: Sequence[tuple[Source, list[Digest]]], plan: Plan
+) -> Committed:
+    """Write one batch. Its previews are durable before the catalog speaks of them."""
+    done = Committed()
+    settle(home.root)
+    with engine.begin() as connection:
+        run: list[tuple[Source, Digest]] = []
+        for source, digests in pending:
+            for part_of, digest in _pieces(source, digests):
+                before = plan.rows.get(part_of.path)
+                if digest.again:
+                    continue
+                if digest.refused is None and (before is None or before.image_id is None):
+                    run.append((part_of, digest))  # new here: many of them go in a few statements
+                    continue
+                _bring(connection, collection, run, done)
+                run = []
+                if digest.refused is None:
+                    _replace(connection, home, collection, part_of, digest, before, done)
+                    continue
+                if before is not None and before.image_id is not None:
+                    _mark_absent(connection, before.image_id, part_of.path)
+                _write_files(connection, collection, [(part_of, None, digest.refused)])
+            if digests[0].part is not None:
+                run = _finish_parts(connection, collection, source, digests, plan, run, done)
+        _bring(connection, collection, run, done)
+        touch(connection, collection.id)
+    # Of a removed image, and of one whose file got a tag, the worker has just kept a preview that nobody needs.
+    drop_unheld(engine, home, done.known)
+    return done
+
+
+def _pieces(source: Source, digests: Sequence[Digest]) -> list[tuple[Source, Digest]]:
+    """The file itself, or its parts as if they were files beside it."""
+    if digests[0].part is None:
+        return [(source, digests[0])]
+    pieces = []
+    for digest in digests:
+        assert digest.part is not None
+        place = part_name(digest.part)
+        called = replace(source, path=source.path + b"#" + place.encode(), name=f"{source.name} {place}")
+        pieces.append((called, digest))
+    return pieces
+
+
+def _finish_parts(
+    connection: Connection,
+    collection: Collection,
+    source: Source,
+    digests: Sequence[Digest],
+    plan: Plan,
+    run: list[tuple[Source, Digest]],
+    done: Committed,
+) -> list[tuple[Source, Digest]]:
+    """Remember that the file was cut, and let go of parts that it has no more."""
+    _bring(connection, collection, run, done)
+    before = plan.rows.get(source.path)
+    whole = before.image_id if before is not None and before.sha256 == digests[0].parent else None
+    if before is not None and before.image_id is not None and whole is None:
+        _mark_absent(connection, before.image_id, source.path)
+    _write_files(connection, collection, [(source, whole, None)])
+    for row in plan.parts.get(source.path, ()):
+        if row.parent_sha256 != digests[0].parent and row.part not in [digest.part for digest in digests]:
+            _mark_absent(connection, row.image_id, row.path)
+    return []
+
+
+def _bring(
+    connection: Connection, collection: Collection, run: Sequence[tuple[Source, Digest]], done: Committed
+) -> None:
+    """Bring in files whose paths show no image of the collection so far."""
+    if not run:
+        return
+    _write_contents(connection, run)
+    held = _held(connection, collection, [digest.sha256 for _, digest in run])
+    fresh: dict[str, Source] = {}
+    for source, digest in run:
+        if digest.sha256 not in held:
+            fresh.setdefault(digest.sha256, source)
+    if fresh:
+        rows = [
+            {"collection_id": collection.id, "sha256": sha256, "name": source.name, "folder": source.folder,
+             "added_at": now()} for sha256, source in fresh.items()
+        ]  # fmt: skip
+        connection.execute(images.insert(), rows)
+        held |= _held(connection, collection, list(fresh))
+    shown: list[tuple[Source, int | None, str | None]] = []
+    for source, digest in run:
+        row = held[digest.sha256]
+        if fresh.get(digest.sha256) is source:
+            done.added.append({"id": row.id, "name": source.name})
+        else:
+            known = digest.sha256 not in fresh and _found_again(connection, row, source)
+            done.known.append(digest.sha256)
+            done.moved += known
+            done.removed += row.removed_at is not None
+        shown.append((source, row.id, None))
+        done.image_ids.append((source, row.id))
+    _write_files(connection, collection, shown)
+
+
+def _replace(
+    connection: Connection,
+    home: Home,
+    collection: Collection,
+    source: Source,
+    digest: Digest,
+    before: Any,
+    done: Committed,
+) -> None:
+    """Bring in a file whose path showed an image before: the same with a tag, or another picture."""
+    old = connection.execute(
+        select(images.c.id, images.c.sha256, images.c.removed_at, *_LOOKS)
+        .join(contents, contents.c.sha256 == images.c.sha256)
+        .where(images.c.id == before.image_id)
+    ).one()
+    looks = _looks(connection, digest)
+    if old.sha256 == digest.sha256 or _same_pixels(home, old, digest, looks):
+        done.known.append(digest.sha256)
+        done.removed += old.removed_at is not None
+        _write_files(connection, collection, [(source, old.id, None)])
+        done.image_ids.append((source, old.id))
+        return
+    _bring(connection, collection, [(source, digest)], done)
+    if done.image_ids[-1][1] != old.id:
+        _mark_absent(connection, old.id, source.path)
+
+
+_LOOKS = (contents.c.preview_sha256, contents.c.preview_suffix, contents.c.width, contents.c.height)
+
+
+def _looks(connection: Connection, digest: Digest) -> tuple[Any, ...]:
+    if digest.preview is not None:
+        return digest.preview_sha256, digest.preview.suffix, digest.preview.width, digest.preview.height
+    return tuple(connection.execute(select(*_LOOKS).where(contents.c.sha256 == digest.sha256)).one())
+
+
+def _same_pixels(home: Home, old: Any, digest: Digest, looks: tuple[Any, ...]) -> bool:
+    """Whether only something beside the pixels changed: a tag was written into the file."""
+    if old.preview_sha256 == looks[0]:
+        return True
+    if (old.preview_suffix, old.width, old.height) != looks[1:] or old.preview_suffix != "png":
+        return False
+    try:  # earlier versions packed the same pixels into other bytes
+        first, second = (
+            np.asarray(decode(home.preview(sha256, "png").read_bytes(), "preview"))
+            for sha256 in (old.sha256, digest.sha256)
+        )
+    except (OSError, CannotDecode):
+        return False
+    return bool(np.array_equal(first, second))
+
+
+def _held(connection: Connection, collection: Collection, shas: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for start in range(0, len(shas), 500):
+        query = (
+            select(
+                images.c.id,
+                images.c.sha256,
+                images.c.removed_at,
+                images.c.absent_at,
+                contents.c.stored,
+                contents.c.part,
+            )
+            .join(contents, contents.c.sha256 == images.c.sha256)
+            .where(images.c.collection_id == collection.id, images.c.sha256.in_(shas[start : start + 500]))
+        )
+        found |= {row.sha256: row for row in connection.execute(query)}
+    return found
+
+
+def _found_again(connection: Connection, row: Any, source: Source) -> bool:
+    """An image of the collection has turned up at a path that we did not know: a copy, or it was moved. Says which."""
+    query = select(files.c.id, files.c.path, files.c.missing_at)
+    others = connection.execute(query.where(files.c.image_id == row.id, files.c.path != source.path)).all()
+    gone = [other for other in others if is_gone(file_of(bytes(other.path), row.part))]
+    mark_missing(connection, gone, True)
+    values: dict[str, Any] = {}
+    if row.absent_at is not None:
+        values["absent_at"] = None
+    if not row.stored and len(gone) == len(others):
+        values |= {"name": source.name, "folder": source.folder}
+    if values:
+        connection.execute(images.update().where(images.c.id == row.id).values(**values))
+    return bool(others) and len(gone) == len(others)
+
+
+def _mark_absent(connection: Connection, image_id: int, path: bytes) -> None:
+    """The path now holds another picture; the old one leaves the lists unless another file still shows it."""
+    query = select(contents.c.stored, contents.c.part).join(images, images.c.sha256 == contents.c.sha256)
+    row = connection.execute(query.where(images.c.id == image_id)).one()
+    others = select(files.c.path).where(files.c.image_id == image_id, files.c.path != path)
+    shown = any(not is_gone(file_of(bytes(other.path), row.part)) for other in connection.execute(others).all())
+    if not row.stored and not shown:
+        connection.execute(images.update().where(images.c.id == image_id).values(absent_at=now()))
+
+
+def _write_contents(connection: Connection, run: Sequence[tuple[Source, Digest]]) -> None:
+    rows: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for source, digest in run:
+        preview = digest.preview
+        if preview is None:  # known: at most it is new that we keep its bytes
+            if source.stored:
+                connection.execute(contents.update().where(contents.c.sha256 == digest.sha256).values(stored=1))
+            continue
+        latitude, longitude = preview.position or (None, None)
+        rows[source.stored].append({
+            "sha256": digest.sha256, "preview_sha256": digest.preview_sha256, "preview_suffix": preview.suffix,
+            "width": preview.width, "height": preview.height, "bytes": digest.bytes, "format": preview.format,
+            "taken_at": preview.taken_at, "camera": preview.camera, "stored": int(source.stored),
+            "latitude": latitude, "longitude": longitude, "parent_sha256": digest.parent, "part": digest.part,
+        })  # fmt: skip
+    _upsert(connection, contents, ("sha256",), rows[False], keep=True)
+    _upsert(connection, contents, ("sha256",), rows[True])
+
+
+def _write_files(
+    connection: Connection, collection: Collection, shown: Sequence[tuple[Source, int | None, str | None]]
+) -> None:
+    rows = [
+        {"collection_id": collection.id, "path": source.path, "image_id": image_id, "size": source.size,
+         "mtime_ns": source.mtime_ns, "reason": reason, "missing_at": None}
+        for source, image_id, reason in shown if source.lasting
+    ]  # fmt: skip
+    _upsert(connection, files, ("collection_id", "path"), rows)
+
+
+def _upsert(
+    connection: Connection, table: Any, key: tuple[str, ...], rows: list[dict[str, Any]], keep: bool = False
+) -> None:
+    """Insert, or update the rows with those keys (`keep` leaves existing rows as they are)."""
+    if not rows:
+        return
+    dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
+    insert = dialect.insert(table)
+    if keep:
+        connection.execute(insert.on_conflict_do_nothing(index_elements=list(key)), rows)
+    else:
+        rest = {name: insert.excluded[name] for name in rows[0] if name not in key}
+        connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=rest), rows)

@@ -1,0 +1,242 @@
+"""Import and index beside the loop a user would write, on made-up photographs of four sizes, with one encoder.
+
+    scripts/bench import [--size NAME] [--count N] [--known N] [--json] [--quick]
+
+Baseline, in the same run: Pillow full decode, torchvision Resize, timm eager, batches of 32, the vectors kept in memory
+and nothing else. Ours keeps a preview, a catalog row and a vector of every picture on disk, durably. The limit is
+arithmetic: what decoding alone and encoding alone reach on all cores, one after the other. --known is for the last
+part: importing again a folder of so many files that have not changed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from indexer.catalog import Collection, ensure_collection, open_catalog
+from indexer.embed import embed_missing
+from indexer.home import Home
+from indexer.importer import import_sources
+from indexer.schema import contents, files, images, now
+from indexer.sources import scan
+from model.encoder import Encoder, open_encoder
+from model.images import decode, make_preview
+from scripts.benchmarks.pictures import GROUNDS, picture, texture
+from scripts.benchmarks.table import Row, aim, quick, report, row
+
+SIDE = 128  # px, of the network's square
+BATCH = 32
+
+
+@dataclass(frozen=True)
+class Size:
+    """One kind of picture: how large, how many, and how much quicker than the loop we mean to be."""
+
+    name: str
+    side: int  # px, the shorter one; pictures are 4:3
+    count: int
+    few: int  # with --quick
+    target: float
+
+
+SIZES = (
+    Size("12 MP", 3000, 64, 8, 8.0),
+    Size("8 MP", 2448, 64, 8, 8.0),
+    Size("web-size", 375, 1200, 64, 2.5),
+    Size("150 px", 150, 2000, 128, 2.5),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench import")
+    parser.add_argument("--size", choices=[size.name for size in SIZES], action="append", help="only this one")
+    parser.add_argument("--count", type=int, help="pictures of each size")
+    parser.add_argument("--known", type=int, help="files that have not changed (default 100,000)")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        encoder, network = make_encoder(folder / "models")
+        for size in SIZES:
+            if options.size and size.name not in options.size:
+                continue
+            count = options.count or (size.few if options.quick else size.count)
+            rows += measure(size, count, folder / size.name, encoder, network)
+        known = options.known if options.known is not None else 2000 if options.quick else 100_000
+        if known:
+            rows.append(measure_known(folder / "known", known))
+    baseline = "the loop a user would write; for the limit, decoding alone and encoding alone, one after the other"
+    notes = [f"ResNet-18 at {SIDE} px, the same network in both; ours by ONNX Runtime"]
+    report("import", baseline, quick(rows) if options.quick else rows, options.json, notes)
+
+
+def make_encoder(models: Path) -> tuple[Encoder, Callable[[np.ndarray], np.ndarray]]:
+    """Our encoder, and the same network as a user would call it: eager, on (N, S, S, 3) float32."""
+    import torch
+
+    from model.checkpoint import load_model, save_model
+    from model.network import starting_point
+
+    start = starting_point("random", "resnet18", SIDE, models, seed=0)
+    info = save_model(start.backbone, start.preparation, models, started_from="random")
+    network, _ = load_model(models / info.fingerprint)
+    network.eval()
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(batch)).numpy()
+
+    return open_encoder(models / info.fingerprint, "cpu"), run
+
+
+def make_photographs(folder: Path, count: int, side: int, seed: int = 0) -> list[Path]:
+    """`count` JPEG photographs as a camera or the web gives them: quality 90, colour at half size, some noise."""
+    folder.mkdir(parents=True)
+    grounds = [texture(np.random.default_rng([seed, number])) for number in range(GROUNDS)]
+    width, height = round(side * 4 / 3), side
+    grain = np.random.default_rng(seed).normal(0, 4, (height, width, 1)).astype(np.int16)
+    paths = []
+    for number in range(count):
+        rng = np.random.default_rng([seed, GROUNDS + number])
+        clean = np.asarray(picture(grounds[int(rng.integers(GROUNDS))], side, rng), np.int16)
+        noisy = (clean + np.roll(grain, number * 7, axis=1)).clip(0, 255).astype(np.uint8)
+        paths.append(folder / f"{number:05}.jpg")
+        Image.fromarray(noisy).save(paths[-1], quality=90)
+    return paths
+
+
+def measure(
+    size: Size, count: int, folder: Path, encoder: Encoder, network: Callable[[np.ndarray], np.ndarray]
+) -> list[Row]:
+    """The rows of one size. Every file was just written, so all of them read it from memory."""
+    paths = make_photographs(folder / "pictures", count, size.side)
+    looped = count / timed(lambda: user_loop(paths, network))
+    home = Home(folder / "home")
+    engine = open_catalog(home)
+    collection = ensure_collection(engine, "photos")
+    importing = timed(lambda: import_sources(engine, home, collection, scan([folder / "pictures"])))
+    indexing = timed(lambda: embed_missing(engine, home, collection, encoder))
+    engine.dispose()
+    ours = count / (importing + indexing)
+    decoding, encoding = decode_alone(paths), encode_alone(paths, encoder)
+    limit = 1 / (1 / decoding + 1 / encoding)
+    name = size.name
+    return [
+        aim(row(f"{name}: import + index", ours, "images/s", looped), ratio_at_least=size.target),
+        aim(row(f"{name}: import + index beside the limit", ours, "images/s", limit), ratio_at_least=0.85),
+        row(f"{name}: import, beside decoding alone", count / importing, "images/s", decoding),
+        row(f"{name}: index, beside encoding alone", count / indexing, "images/s", encoding),
+    ]
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def user_loop(paths: list[Path], network: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """(N, D) vectors, as a user would make them."""
+    import torch
+    from torchvision.transforms.v2 import CenterCrop, Compose, Normalize, PILToTensor, Resize, ToDtype
+
+    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    steps = [Resize(SIDE), CenterCrop(SIDE), PILToTensor(), ToDtype(torch.float32, scale=True), Normalize(mean, std)]
+    prepare = Compose(steps)
+    vectors = []
+    for at in range(0, len(paths), BATCH):
+        batch = torch.stack([prepare(Image.open(path).convert("RGB")) for path in paths[at : at + BATCH]])
+        vectors.append(network(batch.numpy()))
+    return np.concatenate(vectors)
+
+
+def decode_alone(paths: list[Path]) -> float:
+    """Pictures a second from file to preview in memory, on all cores, with nothing written."""
+    cores = os.cpu_count() or 1
+    with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
+        list(pool.map(_preview_size, paths[:cores]))  # the processes are there
+        started = time.perf_counter()
+        list(pool.map(_preview_size, paths, chunksize=max(1, min(16, len(paths) // cores))))
+        return len(paths) / (time.perf_counter() - started)
+
+
+def _preview_size(path: Path) -> int:
+    return len(make_preview(path.read_bytes(), path.name).data)
+
+
+def encode_alone(paths: list[Path], encoder: Encoder) -> float:
+    """Pictures a second from squares in memory to vectors."""
+    few = paths[:16]
+    squares = np.stack([encoder.prepare(decode(make_preview(p.read_bytes(), p.name).data, p.name)) for p in few])
+    batch = np.concatenate([squares] * (128 // len(few)))
+    encoder.encode(batch[:64])
+    seconds = min(timed(lambda: encoder.encode(batch)) for _ in range(3))
+    return len(batch) / seconds
+
+
+def measure_known(folder: Path, count: int) -> Row:
+    """Seconds to import again `count` files that have not changed; their rows are written straight into the catalog."""
+    home = Home(folder / "home")
+    engine = open_catalog(home)
+    collection = ensure_collection(engine, "photos")
+    fill(engine, home, collection, folder / "pictures", count)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    done: list[int] = []
+    seconds = timed(lambda: done.append(import_sources(engine, home, collection, scan([folder / "pictures"])).known))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    engine.dispose()
+    if done != [count]:
+        raise AssertionError(f"{done[0]:,} of {count:,} files were known")
+    print_rows = row(f"import again, {count:,} files unchanged ({grown:.0f} MB more memory)", seconds, "s")
+    return aim(print_rows, at_most=15 if count >= 100_000 else None)
+
+
+def fill(engine: object, home: Home, collection: Collection, folder: Path, count: int) -> None:
+    """Files, previews and rows of `count` pictures, as an import would have left them."""
+    from sqlalchemy import Engine
+
+    assert isinstance(engine, Engine)
+    for number in range(0, count, 1000):
+        rows: dict[str, list[dict[str, object]]] = {"contents": [], "images": [], "files": []}
+        inside = folder / f"{number // 1000:04}"
+        inside.mkdir(parents=True)
+        for each in range(number, min(number + 1000, count)):
+            sha256 = f"{each * 2654435761 % 2**32:08x}" * 8
+            path = inside / f"{each:07}.jpg"
+            path.write_bytes(b"jpeg")
+            preview = home.preview(sha256, "png")
+            preview.parent.mkdir(parents=True, exist_ok=True)
+            preview.touch()
+            info = path.stat()
+            rows["contents"].append({
+                "sha256": sha256, "preview_sha256": sha256, "preview_suffix": "png", "width": 1, "height": 1,
+                "bytes": 4, "format": "JPEG", "stored": 0,
+            })  # fmt: skip
+            rows["images"].append({
+                "id": each + 1, "collection_id": collection.id, "sha256": sha256, "name": path.name,
+                "folder": inside.name, "added_at": now(),
+            })  # fmt: skip
+            rows["files"].append({
+                "collection_id": collection.id, "path": os.fsencode(path), "image_id": each + 1,
+                "size": info.st_size, "mtime_ns": info.st_mtime_ns,
+            })  # fmt: skip
+        with engine.begin() as connection:
+            for table in (contents, images, files):
+                connection.execute(table.insert(), rows[table.name])
+
+
+if __name__ == "__main__":
+    main()

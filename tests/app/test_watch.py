@@ -1,0 +1,152 @@
+"""`likeness import`, for as long as a folder is watched, as a dry run, and with what it passes over."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from indexer.catalog import all_collections, collection_named, count_images
+from indexer.images import Filter, select_ids
+from indexer.index import read_published
+from tests.pictures import jpeg, write_folders
+
+LIKENESS = [sys.executable, "-m", "app.cli"]
+
+
+def until(true, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it never became so"
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def environment(settings):
+    return {**os.environ, "LIKENESS_HOME": str(settings.home), "LIKENESS_THREADS": "1"}
+
+
+@pytest.fixture
+def likeness(environment):
+    def run(*arguments):
+        command = [*LIKENESS, *map(str, arguments), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+        return json.loads(done.stdout) if done.returncode == 0 else done.stderr
+
+    return run
+
+
+def test_a_watched_folder_brings_in_what_is_added_and_makes_it_searchable(
+    workspace, environment, likeness, model_folder, tmp_path
+):
+    watched, later = tmp_path / "watched", tmp_path / "later"
+    write_folders(watched, ("cat",), 3)
+    likeness("import", watched)
+    likeness("index", "--model", model_folder.name)
+    photos = collection_named(workspace.engine, "photos")
+    folder = workspace.home.index(photos.id, model_folder.name)
+    command = [*LIKENESS, "import", "--watch", str(watched), "--json"]
+    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said: list[str] = []
+    while not said or "watching" not in said[-1]:
+        said.append(process.stderr.readline())
+
+    (watched / "new.jpg").write_bytes(jpeg("coffee"))
+    until(lambda: read_published(folder).count == 4)
+    watched.rename(later)  # the disk is gone; the watcher says so and waits
+    while "does not exist" not in said[-1]:
+        said.append(process.stderr.readline())
+    during = count_images(workspace.engine, photos)
+    later.rename(watched)
+    (watched / "cat" / "again.jpg").write_bytes(jpeg("rocket"))
+    until(lambda: read_published(folder).count == 5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+
+    assert during == 4
+    assert process.returncode == 0
+    assert json.loads(out)["added"] == 2
+
+
+def test_only_a_folder_can_be_watched(likeness, tmp_path):
+    (tmp_path / "cat.jpg").write_bytes(jpeg())
+
+    assert "only folders can be watched" in likeness("import", "--watch", tmp_path / "cat.jpg")
+
+
+def test_a_dry_run_counts_and_changes_nothing(workspace, likeness, tmp_path):
+    folder = tmp_path / "in"
+    paths = write_folders(folder, ("cat", "coffee"), 3)
+    (folder / "bad.jpg").write_bytes(b"no picture")
+
+    before = likeness("import", folder, "--dry-run")
+    collections = all_collections(workspace.engine)
+    likeness("import", folder)
+    paths[0].write_bytes(jpeg("rocket"))
+    paths[1].unlink()
+    (folder / "new.jpg").write_bytes(jpeg("moon"))
+    after = likeness("import", folder, "--dry-run")
+
+    assert collections == []
+    assert (before["new"], before["known"], before["dry_run"]) == (7, 0, True)
+    counts = {name: after[name] for name in ("new", "changed", "known", "missing", "removed")}
+    assert counts == {"new": 1, "changed": 1, "known": 4, "missing": 1, "removed": 0}
+    assert [item["path"] for item in after["refused"]] == [str(folder / "bad.jpg")]
+    photos = collection_named(workspace.engine, "photos")
+    assert count_images(workspace.engine, photos) == 6
+    assert len(select_ids(workspace.engine, photos, Filter(missing=True))) == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "left"),
+    [("*.png", 4), ("cat", 2), ("coffee/*", 3), ("*/00.*", 3), ("trip/cat", 5), ("COFFEE", 5)],
+)
+def test_what_fits_a_pattern_is_passed_over(likeness, tmp_path, pattern, left):
+    write_folders(tmp_path / "trip", ("cat", "coffee"), 2)
+    (tmp_path / "trip" / "cat" / "notes.png").write_bytes(jpeg("moon"))
+
+    assert likeness("import", tmp_path / "trip", "--exclude", pattern)["added"] == left
+
+
+def test_an_emptied_folder_is_refused_until_it_is_said_to_be_meant(workspace, likeness, tmp_path):
+    write_folders(tmp_path / "trip", ("cat",), 2)
+    likeness("import", tmp_path / "trip")
+    (tmp_path / "trip").rename(tmp_path / "unmounted")
+    (tmp_path / "trip").mkdir()
+
+    refused = likeness("import", tmp_path / "trip")
+    meant = likeness("import", tmp_path / "trip", "--allow-empty")
+
+    assert "holds none of the 2 pictures" in refused
+    assert "--allow-empty" in refused
+    assert (meant["added"], meant["missing"]) == (0, 2)
+    photos = collection_named(workspace.engine, "photos")
+    assert len(select_ids(workspace.engine, photos, Filter(missing=True))) == 2
+
+
+def test_tiles_come_in_by_the_api_and_the_command_line_alike(workspace, likeness, tmp_path):
+    import threading
+
+    from starlette.testclient import TestClient
+
+    from app import jobs, worker
+    from app.api import create_api
+
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "slide.jpg").write_bytes(jpeg("galaxies", 160))
+
+    by_command = likeness("import", tmp_path / "in", "--tile", 80)
+    with TestClient(create_api(workspace.settings), base_url="http://localhost") as client:
+        client.post("/v1/collections", json={"name": "other"})
+        body = {"path": str(tmp_path / "in"), "tile": 80}
+        queued = client.post("/v1/collections/other/imports", json=body).json()
+        worker.do_job(workspace, jobs.claim(workspace.engine, "pictures"), threading.Event())
+        by_api = client.get(f"/v1/jobs/{queued['id']}").json()["result"]
+        images = client.get("/v1/collections/other/images").json()["items"]
+
+    assert by_command["added"] == by_api["added_total"] == len(images) > 4
+    assert {tuple(image["part"]) for image in images} == {("box",)}
+    assert "Tiles of 5 px show nothing" in likeness("import", tmp_path / "in", "--tile", 5)

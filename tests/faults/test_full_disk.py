@@ -1,0 +1,82 @@
+"""Promise 7: a disk that is full during an import stops it with a sentence, and once there is space it goes on."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from indexer.catalog import collection_named, count_images, ensure_collection, open_catalog
+from indexer.importer import import_sources
+from indexer.sources import scan
+from model.files import PARTIAL
+from tests.faults.kill import ROOT
+from tests.indexer.helpers import tree
+from tests.pictures import encoded, write_folders
+
+
+@pytest.fixture
+def large(tmp_path):
+    """Pictures of which the last needs a preview of 2 MB: noise, long and narrow, that is kept without loss."""
+    folder = tmp_path / "large"
+    write_folders(folder, ("cat", "coffee"), 3)
+    noise = np.random.default_rng(0).integers(0, 256, (150, 5000, 3), np.uint8)
+    (folder / "zz.png").write_bytes(encoded(Image.fromarray(noise), "PNG"))
+    return folder
+
+
+def limited(home, folder, most: int) -> subprocess.CompletedProcess:
+    """`likeness import` in a process that can make no file larger than `most` bytes."""
+    command = [sys.executable, "-m", "app.cli", "import", str(folder), "--json"]
+    environment = {**os.environ, "LIKENESS_HOME": str(home.root)}
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+    )
+
+
+def test_promise_7_no_space_for_a_preview_names_the_file_and_the_free_space_and_keeps_what_is_done(home, large):
+    before = tree(large)
+
+    stopped = limited(home, large, 1 << 20)
+
+    assert stopped.returncode == 1
+    assert "File too large" in stopped.stderr
+    assert f"{home.root}/previews/" in stopped.stderr
+    assert "MB free" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert not list(home.root.rglob(f"{PARTIAL}*"))
+    again = limited(home, large, 64 << 20)
+    assert again.returncode == 0
+    result = json.loads(again.stdout)
+    assert result["added"] + result["known"] == 7
+    assert result["refused"] == []
+    assert tree(large) == before
+
+
+def test_promise_7_no_space_for_the_catalog_is_said_and_the_next_import_is_whole(home, tmp_path):
+    write_folders(tmp_path / "many", ("cat", "coffee", "rocket"), 60, size=32)
+    engine = open_catalog(home)
+    ensure_collection(engine, "photos")
+    engine.dispose()
+
+    stopped = limited(home, tmp_path / "many", home.catalog.stat().st_size + 8192)
+
+    assert stopped.returncode == 1
+    assert "MB free" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    engine = open_catalog(home)
+    photos = collection_named(engine, "photos")
+    result = import_sources(engine, home, photos, scan([tmp_path / "many"]), workers=2)
+    assert result.added_total + result.known == 180
+    assert count_images(engine, photos) == 180
+    engine.dispose()
