@@ -58,8 +58,8 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.workspace = Workspace.open(settings)
-        app.state.engine = Engine(app.state.workspace)
-        # scikit-learn takes seconds to import, and the first label should not wait for it.
+        app.state.engine = Engine(app.state.workspace, behind=True)
+        # SciPy and scikit-learn take seconds to import, and the first label should not wait for it.
         threading.Thread(target=warm_up, daemon=True).start()
         yield
         app.state.workspace.engine.dispose()

@@ -28,7 +28,7 @@ def rows(engine: Engine, collection: Collection) -> list[dict[str, Any]]:
     with catalog.connect() as connection:
         found = {row.id: row for row in connection.execute(query)}  # of several paths the last seen
     classes = {x.image_id: x.class_name for x in current_labels(catalog, collection) if x.answer == "yes"}
-    predicted = engine.predictions_of(collection, np.array(list(found), np.int64)) if found else {}
+    predicted = engine.probes.predictions_of(collection, np.array(list(found), np.int64)) if found else {}
     return [
         {
             "id": row.id,
@@ -36,8 +36,8 @@ def rows(engine: Engine, collection: Collection) -> list[dict[str, Any]]:
             "name": row.name,
             "folder": row.folder,
             "class": classes.get(row.id, ""),
-            "predicted": predicted.get(row.id, ("", 0.0))[0],
-            "probability": round(predicted[row.id][1], 4) if row.id in predicted else "",
+            "predicted": predicted[row.id].class_name if row.id in predicted else "",
+            "probability": round(predicted[row.id].probability, 4) if row.id in predicted else "",
         }
         for row in found.values()
     ]

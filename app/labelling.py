@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from app.engine import Engine, Fitted
+from app.engine import Engine
+from app.probes import Fitted
 from indexer.catalog import Collection
 from indexer.images import Filter
 from indexer.index import VectorIndex
@@ -75,7 +76,7 @@ def predict(
 def _index_and_probe(engine: Engine, collection: Collection) -> tuple[VectorIndex, Fitted | None]:
     """The index, and the probe whose probabilities are of that very index, once there are labels enough."""
     try:
-        fitted = engine.fitted(collection)
+        fitted = engine.probes.fitted(collection)
     except TooFewLabels:
         return engine.index(collection), None
     return fitted.index, fitted

@@ -146,14 +146,12 @@ def history(engine: Engine, image_id: int) -> list[dict[str, Any]]:
 
 def _current(collection: Collection, image_ids: Collection_[int] | None = None) -> Select[Any]:
     """The newest answer about each image and class, those of removed classes included."""
-    newest = (
-        select(func.max(label_events.c.id))
-        .join(images, images.c.id == label_events.c.image_id)
-        .where(images.c.collection_id == collection.id)
-        .group_by(label_events.c.image_id, label_events.c.class_id)
-    )
+    newest = select(func.max(label_events.c.id)).group_by(label_events.c.image_id, label_events.c.class_id)
     if image_ids is not None and len(image_ids) <= FEW:
         newest = newest.where(label_events.c.image_id.in_(list(image_ids)))
+    else:
+        of_it = actions.c.collection_id == collection.id
+        newest = newest.join(actions, actions.c.id == label_events.c.action_id).where(of_it)
     return (
         select(
             label_events.c.image_id,
@@ -166,7 +164,7 @@ def _current(collection: Collection, image_ids: Collection_[int] | None = None) 
         .join(images, images.c.id == label_events.c.image_id)
         .join(classes, classes.c.id == label_events.c.class_id)
         .join(actions, actions.c.id == label_events.c.action_id)
-        .where(label_events.c.id.in_(newest))
+        .where(label_events.c.id.in_(newest), images.c.collection_id == collection.id)
     )
 
 

@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from model.errors import BadInput, TooFewLabels
-from model.softmax import coordinates, solve, split_evenly, unseen_logits
+from model.softmax import coordinates, one_thread_each, solve, split_evenly, unseen_logits
 
 STRENGTHS = np.geomspace(1e5, 1e-6, 45)  # λ, strong to weak, of vectors brought to mean 0 and mean square length 1
 USUAL = 3e-3  # the λ that is within a point of the best under every encoder tried, from one label per class to twenty
@@ -29,7 +31,8 @@ FEW_SPREAD = 0.8  # of the logits with one label per class, where nothing can be
 DOUBT = 1.0  # labels
 TEMPERATURES = np.geomspace(0.02, 50.0, 60)  # of logits brought to deviation 1
 SELECTION = 600  # labels are enough to choose by; more would only take longer
-BLOCK = 1 << 16  # vectors at once: their logits stay in the processor's cache
+BLOCK = 2048  # vectors at once: their logits stay in the processor's cache
+MOST_THREADS = 8  # more only wait for memory
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,22 @@ class Probe:
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         """(N, D) to (N, C) float32, each row summing to 1."""
         found = np.empty((len(vectors), len(self.classes)), np.float32)
-        for at in range(0, len(vectors), BLOCK):
+        weights = np.ascontiguousarray(self.weights.T)  # (D, C)
+
+        def block(at: int) -> None:
             logits = found[at : at + BLOCK]
-            np.matmul(vectors[at : at + BLOCK].astype(np.float32, copy=False), self.weights.T, out=logits)
+            np.matmul(vectors[at : at + BLOCK].astype(np.float32, copy=False), weights, out=logits)
             logits += self.bias
             logits -= logits.max(axis=1, keepdims=True)
             np.exp(logits, out=logits)
             logits /= logits.sum(axis=1, keepdims=True)
+
+        starts = range(0, len(vectors), BLOCK)
+        if len(starts) < 2:
+            list(map(block, starts))
+        else:  # threads of our own: BLAS has none for products as thin as these, and none at all for the rest
+            with one_thread_each(), ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1, MOST_THREADS)) as pool:
+                list(pool.map(block, starts))
         return found
 
     def to_bytes(self) -> bytes:
@@ -106,6 +118,7 @@ class Quality:
     classes: tuple[str, ...]
     confusion: np.ndarray  # (C, C) ints: row the label, column what the probe said
     folds: int
+    unseen: np.ndarray  # (n, C) float32: the probabilities of each label by a probe that had not seen it
 
 
 def fit_probe(
@@ -122,11 +135,8 @@ def fit_probe(
     from two labels per class on. With `strength` only the temperature is. `start` is a probe to go on from.
     """
     classes, y = _as_numbers(vectors, labels)
-    x, basis, centre, spread = _standard(vectors)
-    from threadpoolctl import threadpool_limits
-
-    # These matrices are small: a second BLAS thread makes the fit ten times slower when the cores are busy.
-    with threadpool_limits(1, user_api="blas"):
+    with one_thread_each():
+        x, basis, centre, spread = _standard(vectors)
         chosen = choice or _choose(x, y, strength, seed)
         begin = None if start is None else _as_start(start, classes, basis, centre, spread)
         fitted = solve(x, np.eye(len(classes))[y], chosen.strength, begin)  # (r + 1, C)
@@ -154,12 +164,14 @@ def assess(
     if lacking:
         raise TooFewLabels(f"To measure how good it is, label at least {' and '.join(lacking)}.")
     folds = min(folds, int(counts.min()))
-    confusion = np.zeros((len(classes), len(classes)), int)
+    unseen = np.empty((len(y), len(classes)), np.float32)
     for known, hidden in split_evenly(y, folds, seed):
         probe = fit_probe(vectors[known], [labels[i] for i in known], strength, seed)
-        np.add.at(confusion, (y[hidden], probe.probabilities(vectors[hidden]).argmax(axis=1)), 1)
+        unseen[hidden] = probe.probabilities(vectors[hidden])
+    confusion = np.zeros((len(classes), len(classes)), int)
+    np.add.at(confusion, (y, unseen.argmax(axis=1)), 1)
     right = int(np.trace(confusion))
-    return Quality(len(y), right / len(y), wilson(right, len(y)), classes, confusion, folds)
+    return Quality(len(y), right / len(y), wilson(right, len(y)), classes, confusion, folds, unseen)
 
 
 def wilson(right: float, total: int) -> tuple[float, float]:

@@ -7,11 +7,29 @@ into n numbers each, and then 20 labels cost the same under any encoder.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 ITERATIONS, ROUGH = 200, 40  # of L-BFGS; the rough ones are enough to compare strengths
+
+
+@cache
+def _pools() -> Any:
+    import scipy.optimize  # noqa: F401 - it brings a BLAS of its own
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def one_thread_each() -> AbstractContextManager[Any]:
+    """BLAS without threads of its own while the block lasts.
+
+    These matrices are small: a second thread makes a fit ten times slower when the cores are busy.
+    """
+    return _pools().limit(limits=1, user_api="blas")
 
 
 def solve(

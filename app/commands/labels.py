@@ -60,14 +60,14 @@ def probe(terminal: Terminal, workspace: Workspace, collection: CollectionOption
 
     target = collection_named(workspace.engine, collection)
     engine = Engine(workspace)
-    fitted = engine.fitted(target)
-    engine.store(target, fitted)
+    fitted = engine.probes.fitted(target)
+    engine.probes.store(target, fitted)
     value: dict[str, Any] = {
         "classes": list(fitted.probe.classes), "labels": fitted.labels, "accuracy": None, "interval": None,
         "confusion": None, "strength": fitted.probe.strength, "model": target.active_model, "note": None,
     }  # fmt: skip
     try:
-        quality = engine.quality(target)
+        quality = engine.probes.quality(target)
     except TooFewLabels as error:
         value["note"] = str(error)
         terminal.result(value, f"fitted from {fitted.labels} labels of {len(fitted.probe.classes)} classes. {error}")
@@ -95,7 +95,7 @@ def predict(
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise BadInput(f"{csv_file} cannot be written: its folder does not exist.")
     engine = Engine(workspace)
-    fitted = engine.fitted(target)
+    fitted = engine.probes.fitted(target)
     found = scan(paths)
     predictions: list[dict[str, Any]] = [{"path": path, "error": reason} for path, reason in found.refused]
     for archive, group in batches(found.sources):
