@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from app.engine import Engine
 from indexer.catalog import Collection, visible
+from indexer.classes import OWN_ANSWERS
 from indexer.labels import current_labels
 from indexer.schema import files, images
 from indexer.sources import readable
@@ -27,7 +28,9 @@ def rows(engine: Engine, collection: Collection) -> list[dict[str, Any]]:
     )
     with catalog.connect() as connection:
         found = {row.id: row for row in connection.execute(query)}  # of several paths the last seen
-    classes = {x.image_id: x.class_name for x in current_labels(catalog, collection) if x.answer == "yes"}
+    labels = current_labels(catalog, collection)
+    classes = {x.image_id: OWN_ANSWERS[x.answer] for x in labels if x.answer in OWN_ANSWERS and not x.class_name}
+    classes |= {x.image_id: x.class_name for x in labels if x.answer == "yes"}
     predicted = engine.probes.predictions_of(collection, np.array(list(found), np.int64)) if found else {}
     return [
         {

@@ -21,6 +21,7 @@ from sqlalchemy import not_, select
 from app.crossvalidation import cross_validate, cross_validate_apart
 from app.workspace import Workspace
 from indexer.catalog import Collection, visible
+from indexer.classes import NONE_OF_THESE
 from indexer.errors import DamagedIndex, NoIndex
 from indexer.images import Filter
 from indexer.index import VectorIndex
@@ -44,7 +45,8 @@ class Fitted:
     probabilities: np.ndarray  # (N, C) float32, rows as in the index
     labels: int
     key: tuple[Any, ...]
-    vectors: np.ndarray  # (n, D) of the labelled images
+    ids: np.ndarray  # (n,) of the labelled images
+    vectors: np.ndarray  # (n, D)
     names: list[str]  # (n,) their classes
     settled: bool  # strength and temperature are chosen for these very labels
 
@@ -64,8 +66,12 @@ class Fitted:
 
     @cached_property
     def fits(self) -> np.ndarray:
-        """Whether each image of the index is like anything labelled (N,)."""
-        return self.novelty.fits(self.index.vectors)
+        """Whether each image of the index is like anything labelled, and is not said to be none of these (N,)."""
+        return self.novelty.fits(self.index.vectors) & self.of_a_class(self.best)
+
+    def of_a_class(self, best: np.ndarray) -> np.ndarray:
+        """Whether the places `best` in the probe's classes are classes, and not the answer "none of these"."""
+        return np.array([name != NONE_OF_THESE for name in self.probe.classes])[best]
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,7 @@ class Probes:
             probe = fit_probe(vectors, names, choice=choice, start=known)
         else:
             probe = fit_probe(vectors, names)
-        return Fitted(probe, index, probe.probabilities(index.vectors), len(names), key, vectors, names,
+        return Fitted(probe, index, probe.probabilities(index.vectors), len(names), key, ids, vectors, names,
                       settled=not self.behind)  # fmt: skip
 
     def quality(self, collection: Collection) -> Quality:
@@ -171,6 +177,7 @@ class Probes:
         fits = fitted.novelty.fits(fitted.index.vectors[rows])
         probabilities = fitted.probabilities[rows]
         best, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        fits &= fitted.of_a_class(best)
         return {
             int(image_id): Prediction(fitted.probe.classes[b], float(s), bool(f))
             for image_id, b, s, f in zip(np.asarray(ids)[there], best, sure, fits, strict=True)

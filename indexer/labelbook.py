@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine, select
 
 from indexer.catalog import Collection, visible
+from indexer.classes import NONE_OF_THESE, UNSURE
 from indexer.labels import current_labels
 from indexer.schema import actions, classes, images, label_events
 
@@ -15,7 +16,7 @@ from indexer.schema import actions, classes, images, label_events
 class LabelBook:
     """One collection's classes by image. For one thread at a time."""
 
-    classes: dict[int, str] = field(default_factory=dict)  # image id → its class
+    classes: dict[int, str] = field(default_factory=dict)  # image id → its class, or that it is none of these
     last_action: int = 0
     revision: int = -1
 
@@ -39,7 +40,9 @@ class LabelBook:
         return LabelBook(dict(self.classes), self.last_action, self.revision)
 
     def _read_all(self, engine: Engine, collection: Collection) -> None:
-        self.classes = {x.image_id: x.class_name for x in current_labels(engine, collection) if x.answer == "yes"}
+        labels = current_labels(engine, collection)
+        self.classes = {x.image_id: x.class_name for x in labels if x.answer == "yes"}
+        self.classes |= {x.image_id: NONE_OF_THESE for x in labels if x.answer == "none_of_these"}
 
     def _read_since(self, engine: Engine, collection: Collection) -> None:
         query = (
@@ -53,7 +56,7 @@ class LabelBook:
         )
         with engine.connect() as connection:
             for image_id, answer, name in connection.execute(query):
-                if answer == "yes":
+                if answer == "yes" and name != UNSURE:
                     self.classes[image_id] = name
                 elif self.classes.get(image_id) == name:
                     del self.classes[image_id]

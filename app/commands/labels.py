@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +46,9 @@ def label(
         if len(unknown) == len(rows):
             raise BadInput(f"None of the pictures is in {collection!r} ({unknown[0]}, ...): import them first.")
         wanted = {ids[path]: name for path, name in rows if path in ids}
-        change = labels.label_each(workspace.engine, target, wanted, "csv" if csv_file is not None else "hand")
+        change = labels.label_each(
+            workspace.engine, target, wanted, "csv" if csv_file is not None else "hand", by=_user()
+        )
     standing = [x for x in labels.current_labels(workspace.engine, target) if x.answer == "yes"]
     lines = [f"{change.changed:,} answers changed, {len(standing):,} pictures labelled"]
     lines += [f"  not in the collection: {path}" for path in unknown]
@@ -117,6 +120,14 @@ def predict(
     lines = [f"{p['class']}\t{p['probability']:.3f}\t{p['path']}" if "class" in p else f"-\t{p['error']}\t{p['path']}"
              for p in predictions]  # fmt: skip
     terminal.result({"predictions": predictions, "model": target.active_model}, "\n".join(lines))
+
+
+def _user() -> str | None:
+    """Who is at the keyboard, for the history."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return None
 
 
 def _read_csv(file: Path) -> list[tuple[str, str]]:

@@ -9,8 +9,8 @@ import numpy as np
 from fastapi import APIRouter, Response
 
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
-from app.schemas import ClassChanges, NewClass
-from indexer.classes import all_classes, create_class, remove_class, update_class
+from app.schemas import ClassChanges, MergeRequest, NewClass
+from indexer.classes import all_classes, create_class, merge_class, remove_class, update_class
 from indexer.errors import DamagedIndex, NoIndex
 from model.errors import TooFewLabels
 
@@ -46,6 +46,12 @@ def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]
 def new_class(collection: CollectionDep, body: NewClass, workspace: WorkspaceDep) -> dict[str, Any]:
     made = create_class(workspace.engine, collection, body.name, body.colour)
     return {"name": made.name, "colour": made.colour}
+
+
+@router.post("/{name:path}/merge")
+def merge(collection: CollectionDep, name: str, body: MergeRequest, workspace: WorkspaceDep) -> dict[str, Any]:
+    """Give every image of this class to another; one action, which undo takes back."""
+    return {"moved": merge_class(workspace.engine, collection, name, body.into), "into": body.into}
 
 
 @router.patch("/{name:path}")

@@ -59,7 +59,7 @@ def images_json(
             "added_at": image.added_at,
             "taken_at": image.taken_at,
             "camera": image.camera,
-            "class": labels[image.id].class_name if image.id in labels else None,
+            "class": (labels[image.id].class_name or None) if image.id in labels else None,
             "answer": labels[image.id].answer if image.id in labels else None,
             "predicted": _predicted_json(predicted.get(image.id)),
             "preview": f"/v1/images/{image.id}/preview",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, File, Query, UploadFile
@@ -20,9 +20,12 @@ router = APIRouter(prefix="/collections/{collection}", tags=["labels"])
 
 @router.post("/labels")
 def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> dict[str, Any]:
-    """Give an answer for some images; durable when this answers. `none` takes the answer away."""
+    """Give an answer for some images; durable when this answers. `none` takes the answer away.
+
+    Without a class: `none_of_these` or `unsure`. `source` says how it came about and `by` who said so, for the history.
+    """
     ids = selected(engine, collection, body)
-    change = journal.label(engine.workspace.engine, collection, ids, body.class_, body.answer, "hand")
+    change = journal.label(engine.workspace.engine, collection, ids, body.class_, body.answer, body.source, body.by)
     labelled = len(engine.probes.labels(collection).classes)
     return {"changed": change.changed, "action": change.action, "labelled": labelled}
 
@@ -37,7 +40,7 @@ def list_labels(collection: CollectionDep, workspace: WorkspaceDep, offset: Offs
         {
             "image_id": x.image_id,
             "name": names.get(x.image_id),
-            "class": x.class_name,
+            "class": x.class_name or None,
             "answer": x.answer,
             "at": x.at,
             "source": x.source,
@@ -61,13 +64,20 @@ def redo(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
 
 @router.get("/suggestions")
 def suggestions(
-    collection: CollectionDep, engine: EngineDep, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    collection: CollectionDep,
+    engine: EngineDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    kind: Literal["typical", "unsure", "novel", "rare", "audit", "mislabelled"] | None = None,
 ) -> dict[str, Any]:
-    """Which images to label next, each with the reason."""
-    found = labelling.suggest(engine, collection, limit)
-    images = get_images(engine.workspace.engine, [image_id for image_id, _ in found.items])
+    """Which images to label next, each with the reason: typical ones first, later a mixture; or all of one `kind`."""
+    found = labelling.suggest(engine, collection, limit, kind)
+    images = get_images(engine.workspace.engine, [item.image_id for item in found.items])
     shown = {image["id"]: image for image in images_json(engine, collection, images)}
-    items = [{"image": shown[i], "reason": reason} for i, reason in found.items if i in shown]
+    items = [
+        {"image": shown[item.image_id], "kind": item.kind, "reason": item.reason}
+        for item in found.items
+        if item.image_id in shown
+    ]
     return {"items": items, "total": found.total}
 
 

@@ -16,6 +16,8 @@ def test_a_book_that_reads_only_what_is_new_says_what_a_full_reading_says(engine
         kind = rng.random()
         can_undo, can_redo = can_undo_redo(engine, photos)
         if kind < 0.6:
+            if rng.random() < 0.2:
+                label(engine, photos, rng.sample(ids, 2), None, rng.choice(["none_of_these", "unsure", "none"]), "hand")
             answer = rng.choice(["yes", "yes", "yes", "no", "unsure", "none"])
             label(engine, photos, rng.sample(ids, 3), rng.choice("abc"), answer, "hand")
         elif kind < 0.75 and can_undo:
@@ -31,7 +33,9 @@ def test_a_book_that_reads_only_what_is_new_says_what_a_full_reading_says(engine
         for _ in range(rng.randint(1, 3)):
             step()
         found = book.read(engine, photos)
-        assert found.classes == {x.image_id: x.class_name for x in current_labels(engine, photos) if x.answer == "yes"}
+        said = current_labels(engine, photos)
+        classes = {x.image_id: x.class_name for x in said if x.answer == "yes"}
+        assert found.classes == classes | {x.image_id: "none of these" for x in said if x.answer == "none_of_these"}
         assert found.last_action == last_action(engine, photos)
 
 

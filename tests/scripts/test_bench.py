@@ -172,3 +172,16 @@ def test_bench_probe_is_judged_beside_scikit_learn_and_clicks_over_http(labelled
     click = rows["300: from click to predictions, over HTTP"]
     assert click["value"] > rows["300: of which the answer that the label is kept"]["value"] > 0
     assert click["baseline"] > 0
+
+
+def test_bench_labelling_asks_for_labels_and_says_what_random_ones_bring(labelled, tiny):
+    done = bench("labelling", "--quick", "--device", "cpu", "--json", "--images", labelled, "--model", tiny,
+                 OMP_NUM_THREADS="1")  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    rows = {each["metric"].split(" (")[0]: each for each in json.loads(done.stdout)["rows"]}
+    for budget in (10, 20):
+        right, points = (rows[f"steel, {budget} labels: {what}"] for what in ("right", "points above random"))
+        assert 0 < right["value"] <= 100
+        assert points["value"] == pytest.approx(right["value"] - right["baseline"], abs=1e-3)
+        assert (points["met"], points["status"]) == (None, "quick")
