@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy import not_, select
 
-from app.crossvalidation import cross_validate, cross_validate_apart
+from app.crossvalidation import Checked, cross_validate, cross_validate_apart
+from app.together import groups_of
 from app.workspace import Workspace
 from indexer.catalog import Collection, visible
 from indexer.classes import NONE_OF_THESE
@@ -90,7 +91,7 @@ class Probes:
         self.workspace, self.index, self.behind = workspace, index, behind
         self._books: OrderedDict[int, LabelBook] = OrderedDict()
         self._fitted: dict[tuple[int, str], Fitted] = {}
-        self._qualities: OrderedDict[tuple[Any, ...], Quality | TooFewLabels] = OrderedDict()
+        self._checked: OrderedDict[tuple[Any, ...], Checked] = OrderedDict()
         self._present: dict[int, tuple[tuple[int, str], np.ndarray | None]] = {}
         self._lock = threading.Lock()
         self._checking: dict[tuple[int, str], threading.Event] = {}  # set when the one under way is done
@@ -145,22 +146,26 @@ class Probes:
 
     def quality(self, collection: Collection) -> Quality:
         """Cross-validated; waits for it. Raises `TooFewLabels` with what is missing."""
+        found = self.checked(collection).quality
+        if isinstance(found, TooFewLabels):
+            raise TooFewLabels(str(found))
+        return found
+
+    def checked(self, collection: Collection) -> Checked:
+        """All that cross-validation says of the labels as they are now; waits for it."""
         while True:
             fitted = self.fitted(collection)
-            if (known := self._qualities.get(fitted.key)) is not None:
-                if isinstance(known, TooFewLabels):
-                    raise TooFewLabels(str(known))
+            if (known := self._checked.get(fitted.key)) is not None:
                 return known
-            if not self.behind:
-                self._qualities[fitted.key] = cross_validate(fitted.vectors, fitted.names)[1]
-            elif (under_way := self._checking.get((collection.id, collection.active_model or ""))) is not None:
+            under_way = self._checking.get((collection.id, collection.active_model or ""))
+            if self.behind and under_way is not None:
                 under_way.wait()
-            elif fitted.settled:  # its figures were forgotten
-                self._check(fitted)
+            elif fitted.settled:  # nothing follows: it is done here
+                return self._check(fitted)
 
-    def quality_so_far(self, fitted: Fitted) -> Quality | TooFewLabels | None:
+    def checked_so_far(self, fitted: Fitted) -> Checked | None:
         """What is known of this very probe without waiting."""
-        return self._qualities.get(fitted.key)
+        return self._checked.get(fitted.key)
 
     def predictions_of(self, collection: Collection, ids: np.ndarray) -> dict[int, Prediction]:
         """Image id → what the probe says; empty while there are too few labels or no index."""
@@ -223,7 +228,7 @@ class Probes:
 
         def work() -> None:
             try:
-                probe = self._check(fitted)
+                probe = self._check(fitted).probe
                 settled = replace(
                     fitted, probe=probe, probabilities=probe.probabilities(fitted.index.vectors), settled=True
                 )
@@ -236,7 +241,7 @@ class Probes:
                 self.store(collection, settled)
             except Exception:  # predictions stand without it; the next label tries again
                 log.exception("cross-validation of collection %s failed", collection.id)
-                self._qualities[fitted.key] = TooFewLabels("Cross-validation failed; the log has the details.")
+                self._remember(fitted, Checked(fitted.probe, TooFewLabels("Cross-validation failed: see the log."), {}))
             finally:
                 with self._lock:
                     del self._checking[here]
@@ -248,9 +253,13 @@ class Probes:
         fresh = fit_probe(held.vectors, held.names, choice=probe.choice, start=held.probe)
         return replace(held, probe=fresh, probabilities=fresh.probabilities(held.index.vectors))
 
-    def _check(self, fitted: Fitted) -> Probe:
-        probe, quality = cross_validate_apart(fitted.vectors, fitted.names)
-        self._qualities[fitted.key] = quality
-        while len(self._qualities) > KEPT:
-            self._qualities.popitem(last=False)
-        return probe
+    def _check(self, fitted: Fitted) -> Checked:
+        groups = groups_of(self.workspace.engine, fitted.ids.tolist(), fitted.names)
+        check = cross_validate_apart if self.behind else cross_validate
+        return self._remember(fitted, check(fitted.vectors, fitted.names, groups))
+
+    def _remember(self, fitted: Fitted, checked: Checked) -> Checked:
+        self._checked[fitted.key] = checked
+        while len(self._checked) > KEPT:
+            self._checked.popitem(last=False)
+        return checked

@@ -155,19 +155,32 @@ def choose(vectors: np.ndarray, labels: Sequence[str], seed: int = 0) -> Choice:
 
 
 def assess(
-    vectors: np.ndarray, labels: Sequence[str], folds: int = 5, seed: int = 0, strength: float | None = None
+    vectors: np.ndarray,
+    labels: Sequence[str],
+    folds: int = 5,
+    seed: int = 0,
+    strength: float | None = None,
+    groups: np.ndarray | None = None,
 ) -> Quality:
-    """Cross-validated accuracy, stratified. Each fold chooses its own strength, so no label helps to judge itself."""
+    """Cross-validated accuracy, stratified. Each fold chooses its own strength, so no label helps to judge itself.
+
+    `groups` (n,) are kept together, so that no copy of a picture helps to judge it either; every class needs two.
+    """
     classes, y = _as_numbers(vectors, labels)
     counts = np.bincount(y)
     lacking = [f"{2 - count} more of {name!r}" for name, count in zip(classes, counts, strict=True) if count < 2]
     if lacking:
         raise TooFewLabels(f"To measure how good it is, label at least {' and '.join(lacking)}.")
-    folds = min(folds, int(counts.min()))
+    lone = counts if groups is None else np.array([len(set(groups[y == number])) for number in range(len(classes))])
+    if lone.min() < 2:
+        raise TooFewLabels(f"All pictures labelled {classes[int(lone.argmin())]!r} show the same thing.")
+    folds = min(folds, int(lone.min()))
     unseen = np.empty((len(y), len(classes)), np.float32)
-    for known, hidden in split_evenly(y, folds, seed):
+    for known, hidden in split_evenly(y, folds, seed, groups):
         probe = fit_probe(vectors[known], [labels[i] for i in known], strength, seed)
-        unseen[hidden] = probe.probabilities(vectors[hidden])
+        there = np.array([classes.index(name) for name in probe.classes])  # all, but where a group held most of a class
+        unseen[hidden] = 0
+        unseen[np.ix_(hidden, there)] = probe.probabilities(vectors[hidden])
     confusion = np.zeros((len(classes), len(classes)), int)
     np.add.at(confusion, (y, unseen.argmax(axis=1)), 1)
     right = int(np.trace(confusion))

@@ -15,7 +15,7 @@ from app.workspace import Workspace
 from indexer.catalog import collection_named
 from indexer.images import find_by_path
 from indexer.sources import batches, read, readable, scan
-from model.errors import BadInput, Cancelled, TooFewLabels
+from model.errors import BadInput, Cancelled
 
 
 @in_workspace
@@ -60,26 +60,20 @@ def label(
 def probe(terminal: Terminal, workspace: Workspace, collection: CollectionOption = "photos") -> None:
     """Fit the classifier from the labels, and say how good it is on labels it has not seen."""
     from app.engine import Engine
+    from app.judgement import judgement, sentences
 
     target = collection_named(workspace.engine, collection)
     engine = Engine(workspace)
+    checked = engine.probes.checked(target)
     fitted = engine.probes.fitted(target)
     engine.probes.store(target, fitted)
-    value: dict[str, Any] = {
-        "classes": list(fitted.probe.classes), "labels": fitted.labels, "accuracy": None, "interval": None,
-        "confusion": None, "strength": fitted.probe.strength, "model": target.active_model, "note": None,
-    }  # fmt: skip
-    try:
-        quality = engine.probes.quality(target)
-    except TooFewLabels as error:
-        value["note"] = str(error)
-        terminal.result(value, f"fitted from {fitted.labels} labels of {len(fitted.probe.classes)} classes. {error}")
-        return
-    low, high = quality.interval
-    value |= {"accuracy": quality.accuracy, "interval": [low, high], "confusion": quality.confusion.tolist()}
-    value["folds"] = quality.folds
-    text = f"{quality.accuracy:.1%} right on labels it has not seen (95 % interval {low:.1%} to {high:.1%})\n"
-    terminal.result(value, text + _table(quality.classes, quality.confusion.tolist()))
+    value = judgement(engine, target, fitted, checked)
+    lines = sentences(value)
+    if value["accuracy"] is None:
+        lines.insert(0, f"fitted from {value['labels']} labels of {len(value['classes'])} classes. {value['note']}")
+    else:
+        lines.append(_table(tuple(value["classes"]), value["confusion"]))
+    terminal.result(value, "\n".join(lines))
 
 
 @in_workspace

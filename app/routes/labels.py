@@ -8,12 +8,13 @@ import numpy as np
 from fastapi import APIRouter, File, Query, UploadFile
 
 from app import labelling
+from app.judgement import judgement
 from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, images_json, selected
 from app.schemas import LabelRequest, Page
 from indexer import labels as journal
 from indexer.images import get_images
 from indexer.labels import Change, current_labels
-from model.errors import BadInput, TooFewLabels
+from model.errors import BadInput
 
 router = APIRouter(prefix="/collections/{collection}", tags=["labels"])
 
@@ -130,26 +131,11 @@ def probe(collection: CollectionDep, engine: EngineDep, wait: bool = True) -> di
 
     Without `wait` it answers at once; `settled` says whether cross-validation is done for the labels as they are now.
     """
-    try:
-        quality = engine.probes.quality(collection) if wait else None
-    except TooFewLabels:
-        quality = None
+    if wait:
+        engine.probes.checked(collection)
     fitted = engine.probes.fitted(collection)
     engine.probes.store(collection, fitted)
-    found: dict[str, Any] = {
-        "classes": list(fitted.probe.classes), "labels": fitted.labels, "strength": fitted.probe.strength,
-        "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None,
-        "settled": fitted.settled, "model": collection.active_model,
-    }  # fmt: skip
-    known = quality or engine.probes.quality_so_far(fitted)
-    if known is None:
-        return {**found, "note": "Cross-validation is under way."}
-    if isinstance(known, TooFewLabels):
-        return {**found, "note": str(known)}
-    return {
-        **found, "accuracy": round(known.accuracy, 4), "interval": [round(x, 4) for x in known.interval],
-        "confusion": known.confusion.tolist(), "folds": known.folds,
-    }  # fmt: skip
+    return judgement(engine, collection, fitted, engine.probes.checked_so_far(fitted))
 
 
 @router.post("/predict")
