@@ -60,10 +60,10 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.workspace = Workspace.open(settings)
-        app.state.engine = Engine(app.state.workspace)
+        app.state.engine = Engine(app.state.workspace, behind=True)
         most = (settings.max_upload_mb << 20, settings.max_batch_mb << 20)
         app.state.uploads = Uploads(app.state.workspace.home, *most)
-        # scikit-learn takes seconds to import, and the first label should not wait for it.
+        # SciPy and scikit-learn take seconds to import, and the first label should not wait for it.
         threading.Thread(target=warm_up, daemon=True).start()
         yield
         app.state.workspace.engine.dispose()

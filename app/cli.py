@@ -51,6 +51,7 @@ app.command("restore")(service.restore)
 app.command("demo")(service.demo)
 export_app.command("model")(models.export)
 export_app.command("collection")(collections.export)
+export_app.command("classifier")(collections.export_classifier)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""What the API keeps open between requests: indexes, encoders, probes and predictions, each replaced when outdated.
+"""What the API keeps open between requests: indexes, encoders and queries, each replaced when outdated.
 
 Everything here is a cache of what is on disk. Indexes are immutable and swapped by one assignment, so a search sees the
 old list or the new one, and requests share them without a lock.
@@ -12,52 +12,38 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import faiss
 import numpy as np
 from PIL import Image as PILImage
 from sqlalchemy import select
 
+from app.probes import Probes
 from app.workspace import Workspace
 from indexer.catalog import Collection
-from indexer.errors import DamagedIndex, NoIndex, NoSuchImage, NoSuchQuery
+from indexer.errors import NoIndex, NoSuchImage, NoSuchQuery
 from indexer.images import Filter, select_ids
 from indexer.index import VectorIndex, open_index, read_published
-from indexer.labels import current_labels, last_action
-from indexer.schema import now, probes, queries
+from indexer.schema import now, queries
 from indexer.search import Hits, search
 from model.encoder import Encoder, open_encoder
-from model.errors import TooFewLabels
 from model.images import make_preview
-from model.probe import Probe, Quality, assess, fit_probe
+from model.softmax import one_thread_each
 
 Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
 ENCODERS, QUERIES = 2, 256  # how many stay open
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A probe with what it says of every image of one index: rows belong to that index and no other."""
-
-    probe: Probe
-    index: VectorIndex
-    probabilities: np.ndarray  # (N, C) float32, rows as in the index
-    labels: int
-    key: tuple[Any, ...]
-
-
 class Engine:
     """Search, probes and predictions for any number of threads."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, behind: bool = False) -> None:
+        """With `behind`, cross-validation follows a click instead of keeping it waiting."""
         self.workspace = workspace
+        self.probes = Probes(workspace, self.index, behind)
         self._indexes: dict[tuple[int, str], VectorIndex] = {}
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
-        self._fitted: dict[tuple[int, str], Fitted] = {}
-        self._qualities: dict[tuple[Any, ...], Quality | TooFewLabels] = {}
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
         self._opening = threading.Lock()
         faiss.omp_set_num_threads(1)  # two threads make a single query slower, and requests bring their own
@@ -124,64 +110,7 @@ class Engine:
     def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
         """The ids of the images a filter keeps, predictions included, in the order of `sort`."""
         ids = select_ids(self.workspace.engine, collection, wanted, sort)
-        if wanted.needs_predictions:
-            fitted = self.fitted(collection)
-            best, sure = fitted.probabilities.argmax(axis=1), fitted.probabilities.max(axis=1)
-            keep = sure >= (wanted.min_probability or 0)
-            if wanted.predicted is not None:
-                names = np.array(fitted.probe.classes)
-                keep &= names[best] == wanted.predicted
-            ids = ids[np.isin(ids, fitted.index.ids[keep])]
-        return ids
-
-    def fitted(self, collection: Collection) -> Fitted:
-        """The probe from the labels as they are now, and its probabilities for every indexed image."""
-        index = self.index(collection)
-        key = (index.published.sha256, last_action(self.workspace.engine, collection), collection.revision)
-        held = self._fitted.get((collection.id, collection.active_model or ""))
-        if held is not None and held.key == key:
-            return held
-        vectors, names = self._labelled(collection, index)
-        probe = fit_probe(vectors, names)
-        held = Fitted(probe, index, probe.probabilities(index.vectors), len(names), key)
-        self._fitted[collection.id, collection.active_model or ""] = held
-        return held
-
-    def quality(self, collection: Collection) -> Quality:
-        """Cross-validated; raises `TooFewLabels` with what is missing. Remembered until a label changes."""
-        fitted = self.fitted(collection)
-        if fitted.key not in self._qualities:
-            vectors, names = self._labelled(collection, fitted.index)
-            try:
-                self._qualities[fitted.key] = assess(vectors, names)
-            except TooFewLabels as error:
-                self._qualities[fitted.key] = error
-            for old in list(self._qualities)[:-8]:
-                self._qualities.pop(old, None)
-        known = self._qualities[fitted.key]
-        if isinstance(known, TooFewLabels):
-            raise TooFewLabels(str(known))
-        return known
-
-    def predictions_of(self, collection: Collection, ids: np.ndarray) -> dict[int, tuple[str, float]]:
-        """Image id → (most probable class, probability); empty while there are too few labels or no index."""
-        try:
-            fitted = self.fitted(collection)
-        except (TooFewLabels, NoIndex, DamagedIndex):  # lists go on without; search and /ready say what is wrong
-            return {}
-        rows, present = fitted.index.rows_of(ids)
-        return {
-            int(image_id): (fitted.probe.classes[p.argmax()], float(p.max()))
-            for image_id, p in zip(ids[present], fitted.probabilities[rows[present]], strict=True)
-        }
-
-    def _labelled(self, collection: Collection, index: VectorIndex) -> tuple[np.ndarray, list[str]]:
-        """Vectors (n, D) and classes of the images with a class."""
-        named = {
-            x.image_id: x.class_name for x in current_labels(self.workspace.engine, collection) if x.answer == "yes"
-        }
-        ids, vectors = index.vectors_of(np.array(sorted(named), np.int64))
-        return vectors, [named[int(i)] for i in ids]
+        return self.probes.keep(collection, wanted, ids) if wanted.needs_predictions else ids
 
     def add_query(self, collection: Collection, data: bytes, name: str) -> str:
         """Keep a picture to search with; returns its id. Raises `CannotDecode`."""
@@ -233,22 +162,9 @@ class Engine:
             held = self._absent[collection.id] = (key, np.setdiff1d(index.ids, present))
         return held[1]
 
-    def store(self, collection: Collection, fitted: Fitted) -> None:
-        """Keep the fitted probe in the catalog, where other programs find it."""
-        values = {
-            "last_action": fitted.key[1], "data": fitted.probe.to_bytes(), "quality": {"labels": fitted.labels},
-            "created_at": now(),
-        }  # fmt: skip
-        here = (probes.c.collection_id == collection.id) & (probes.c.fingerprint == collection.active_model)
-        with self.workspace.engine.begin() as connection:
-            if not connection.execute(probes.update().where(here).values(**values)).rowcount:
-                connection.execute(
-                    probes.insert().values(collection_id=collection.id, fingerprint=collection.active_model, **values)
-                )
-
 
 def warm_up() -> None:
-    """Import what the first probe and the first suggestions need."""
-    import sklearn.cluster
-    import sklearn.linear_model
-    import sklearn.model_selection  # noqa: F401
+    """Import what the first probe and the first suggestions need; and one thread a request for BLAS as for FAISS."""
+    import sklearn.cluster  # noqa: F401
+
+    one_thread_each()

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from app.engine import Engine
 from indexer.catalog import Collection, visible
+from indexer.classes import OWN_ANSWERS
 from indexer.labels import current_labels
 from indexer.schema import files, images
 from indexer.sources import readable
@@ -27,8 +28,10 @@ def rows(engine: Engine, collection: Collection) -> list[dict[str, Any]]:
     )
     with catalog.connect() as connection:
         found = {row.id: row for row in connection.execute(query)}  # of several paths the last seen
-    classes = {x.image_id: x.class_name for x in current_labels(catalog, collection) if x.answer == "yes"}
-    predicted = engine.predictions_of(collection, np.array(list(found), np.int64)) if found else {}
+    labels = current_labels(catalog, collection)
+    classes = {x.image_id: OWN_ANSWERS[x.answer] for x in labels if x.answer in OWN_ANSWERS and not x.class_name}
+    classes |= {x.image_id: x.class_name for x in labels if x.answer == "yes"}
+    predicted = engine.probes.predictions_of(collection, np.array(list(found), np.int64)) if found else {}
     return [
         {
             "id": row.id,
@@ -36,8 +39,8 @@ def rows(engine: Engine, collection: Collection) -> list[dict[str, Any]]:
             "name": row.name,
             "folder": row.folder,
             "class": classes.get(row.id, ""),
-            "predicted": predicted.get(row.id, ("", 0.0))[0],
-            "probability": round(predicted[row.id][1], 4) if row.id in predicted else "",
+            "predicted": predicted[row.id].class_name if row.id in predicted else "",
+            "probability": round(predicted[row.id].probability, 4) if row.id in predicted else "",
         }
         for row in found.values()
     ]

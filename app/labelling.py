@@ -1,51 +1,170 @@
-"""Which image to label next, and what the probe says of new pictures."""
+"""Which image to label next and why, and what the probe says of new pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from app.engine import Engine, Fitted
+from app.audit import audit_order
+from app.engine import Engine
+from app.probes import Fitted
 from indexer.catalog import Collection
-from indexer.images import Filter
 from indexer.index import VectorIndex
 from indexer.labels import current_labels
+from model.choosing import covering, typical, unsureness
 from model.errors import CannotDecode, TooFewLabels
 from model.images import make_preview
+from model.probe import Quality
 
-POOL = 5000  # images looked at for typical ones: clustering more takes longer than a person waits
-MOST_GROUPS = 500  # as in the paper: more are slow to find and no better
-NEIGHBOURS = 20  # whose mean likeness makes an image typical (TypiClust, arXiv:2202.02794, section 3.2)
+POOL = 2000  # images looked at: weighing more takes longer than a person waits
+AT_FIRST = 20  # labels until which typical images teach more than those that the probe is unsure of
+KINDS = ("typical", "unsure", "novel", "rare", "audit", "mislabelled")
+MIX = ("unsure", "novel", "unsure", "rare", "typical", "unsure", "audit", "unsure", "unsure")
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    image_id: int
+    kind: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class Suggestions:
-    items: list[tuple[int, str]]  # (image id, reason)
-    total: int  # unlabelled images
+    items: list[Suggestion]
+    total: int  # images without an answer
 
 
-def suggest(engine: Engine, collection: Collection, limit: int) -> Suggestions:
-    """Typical images of unlabelled groups first (TypiClust); once there is a probe, every other one it is unsure of."""
+@dataclass(frozen=True)
+class _Open:
+    """What the ways of choosing choose from."""
+
+    collection: Collection
+    index: VectorIndex
+    fitted: Fitted | None
+    rows: np.ndarray  # (M,) of the index: images without an answer
+    pool: np.ndarray  # a part of them that is quick to weigh
+    labelled: np.ndarray  # (n, D)
+    counts: Counter[str]  # labels a class
+    seed: int
+
+
+def suggest(engine: Engine, collection: Collection, limit: int, kind: str | None = None) -> Suggestions:
+    """`limit` images to label, each with the reason: all of one kind, or typical ones first and then a mixture."""
     index, fitted = _index_and_probe(engine, collection)
-    answered = np.array([x.image_id for x in current_labels(engine.workspace.engine, collection)], np.int64)
-    present = engine.select(collection, Filter())
-    open_rows = np.flatnonzero(np.isin(index.ids, present) & ~np.isin(index.ids, answered))
-    rows = open_rows
+    labels = current_labels(engine.workspace.engine, collection)
+    answered = np.array(sorted({x.image_id for x in labels}), np.int64)
+    waiting = ~np.isin(index.ids, answered)
+    if (present := engine.probes.present(collection, index)) is not None:
+        waiting &= present
+    rows = np.flatnonzero(waiting)
+    pool = rows
     if len(rows) > POOL:
-        rows = np.sort(np.random.default_rng(len(answered)).choice(rows, POOL, replace=False))
+        pool = np.sort(np.random.default_rng(len(answered)).choice(rows, POOL, replace=False))
+    counts = Counter(x.class_name for x in labels if x.answer == "yes")
+    state = _Open(collection, index, fitted, rows, pool, index.vectors_of(answered)[1], counts, len(answered))
+    if kind == "mislabelled":
+        return Suggestions(list(islice(_mislabelled(engine, state), limit)), len(rows))
     if not len(rows):
         return Suggestions([], 0)
-    _, labelled_vectors = index.vectors_of(answered)
-    typical = _typical(index.vectors[rows], labelled_vectors, limit)
-    items = [(int(index.ids[rows[i]]), "typical of a group without labels") for i in typical]
-    if fitted is None:
-        return Suggestions(items[:limit], len(open_rows))
-    unsure = [(int(index.ids[rows[i]]), reason) for i, reason in _unsure(fitted, rows, limit)]
-    mixed = [item for pair in zip(unsure, items, strict=False) for item in pair] + items[len(unsure) :]
-    return Suggestions(list({i: (i, reason) for i, reason in reversed(mixed)}.values())[::-1][:limit], len(open_rows))
+    if kind is None and (fitted is None or sum(counts.values()) < AT_FIRST):
+        kind = "typical"
+    wanted = Counter([kind]) if kind else Counter(MIX)
+    found = {each: iter(_WAYS[each](state, limit)) for each in wanted}
+    chosen: dict[int, Suggestion] = {}
+    while found and len(chosen) < limit:
+        for each in (kind,) if kind else MIX:
+            # The next of its kind that no other kind has named already.
+            new = next((x for x in found.get(each, iter(())) if x.image_id not in chosen), None)
+            if new is None:
+                found.pop(each, None)
+            elif len(chosen) < limit:
+                chosen[new.image_id] = new
+    return Suggestions(list(chosen.values()), len(rows))
+
+
+def _index_and_probe(engine: Engine, collection: Collection) -> tuple[VectorIndex, Fitted | None]:
+    """The index, and the probe whose probabilities are of that very index, once there are labels enough."""
+    try:
+        fitted = engine.probes.fitted(collection)
+    except TooFewLabels:
+        return engine.index(collection), None
+    return fitted.index, fitted
+
+
+def _typical(state: _Open, limit: int) -> Iterator[Suggestion]:
+    for row in state.pool[typical(state.index.vectors[state.pool], state.labelled, limit)]:
+        yield Suggestion(int(state.index.ids[row]), "typical", "typical of a group without labels")
+
+
+def _unsure(state: _Open, limit: int) -> Iterator[Suggestion]:
+    if state.fitted is None:
+        return
+    p = state.fitted.probabilities[state.pool]
+    chosen = covering(state.index.vectors[state.pool], state.labelled, unsureness(p), limit)
+    names = state.fitted.probe.classes
+    for at in chosen:
+        second, first = np.argsort(p[at])[-2:]
+        reason = f"unsure between {names[first]} and {names[second]}"
+        yield Suggestion(int(state.index.ids[state.pool[at]]), "unsure", reason)
+
+
+def _novel(state: _Open, limit: int) -> Iterator[Suggestion]:
+    if state.fitted is None:
+        return
+    vectors = state.index.vectors[state.pool]
+    novel = ~state.fitted.novelty.fits(vectors)
+    for at in covering(vectors[novel], state.labelled, np.ones(int(novel.sum())), limit):
+        yield Suggestion(int(state.index.ids[state.pool[novel][at]]), "novel", "like nothing labelled so far")
+
+
+def _rare(state: _Open, limit: int) -> Iterator[Suggestion]:
+    """The likeliest images of the class with the fewest labels, while it has clearly fewer than the others."""
+    if state.fitted is None:
+        return
+    names = state.fitted.probe.classes
+    rarest = min(names, key=lambda name: (state.counts[name], name))
+    if state.counts[rarest] * 2 > max(state.counts.values()):
+        return
+    p = state.fitted.probabilities[state.rows, names.index(rarest)]
+    for at in np.argsort(-p, kind="stable")[:limit]:
+        reason = f"may be {rarest}, which has only {state.counts[rarest]} labels"
+        yield Suggestion(int(state.index.ids[state.rows[at]]), "rare", reason)
+
+
+def _audit(state: _Open, limit: int) -> Iterator[Suggestion]:
+    """The next of the random sample that says how good everything is (app/audit.py)."""
+    ids = state.index.ids[state.rows]
+    for image_id in audit_order(ids)[:limit]:
+        yield Suggestion(int(image_id), "audit", "drawn at random, to see how good the predictions are")
+
+
+def _mislabelled(engine: Engine, state: _Open) -> Iterator[Suggestion]:
+    """Labelled images whose class surprises a probe that has not seen their label, the most surprising first."""
+    if state.fitted is None:
+        raise TooFewLabels("Label pictures of at least two classes, and those that look mislabelled can be found.")
+    quality: Quality = engine.probes.quality(state.collection)
+    fitted = engine.probes.fitted(state.collection)
+    if len(quality.unseen) != len(fitted.ids):  # a label came in between
+        return
+    place = {name: number for number, name in enumerate(quality.classes)}
+    own = quality.unseen[np.arange(len(fitted.names)), [place[name] for name in fitted.names]]
+    said = quality.unseen.argmax(axis=1)
+    for at in np.argsort(own, kind="stable"):
+        if quality.classes[said[at]] != fitted.names[at]:
+            sure = quality.unseen[at].max()
+            reason = f"labelled {fitted.names[at]}, and without that label it would be {quality.classes[said[at]]}"
+            yield Suggestion(int(fitted.ids[at]), "mislabelled", f"{reason} ({sure:.0%})")
+
+
+_WAYS: dict[str, Callable[[_Open, int], Iterable[Suggestion]]] = {
+    "typical": _typical, "unsure": _unsure, "novel": _novel, "rare": _rare, "audit": _audit,
+}  # fmt: skip
 
 
 def predict(
@@ -70,45 +189,3 @@ def predict(
             }
         )
     return found
-
-
-def _index_and_probe(engine: Engine, collection: Collection) -> tuple[VectorIndex, Fitted | None]:
-    """The index, and the probe whose probabilities are of that very index, once there are labels enough."""
-    try:
-        fitted = engine.fitted(collection)
-    except TooFewLabels:
-        return engine.index(collection), None
-    return fitted.index, fitted
-
-
-def _typical(vectors: np.ndarray, labelled: np.ndarray, limit: int) -> list[int]:
-    """Rows of `vectors` (N, D): the most typical one of each group, groups without labels and large ones first."""
-    from sklearn.cluster import MiniBatchKMeans
-
-    count = min(len(vectors), len(labelled) + limit, MOST_GROUPS)
-    model = MiniBatchKMeans(count, n_init=1, random_state=0, batch_size=1024).fit(vectors)
-    groups: np.ndarray = model.labels_
-    sizes = np.bincount(groups, minlength=count)
-    covered = np.zeros(count, bool)
-    if len(labelled):
-        covered[model.predict(labelled)] = True
-    chosen = []
-    for group in sorted(range(count), key=lambda g: (covered[g], -sizes[g])):
-        members = np.flatnonzero(groups == group)
-        if len(members):
-            near = min(NEIGHBOURS, len(members))
-            likeness = vectors[members] @ vectors[members].T  # (m, m)
-            typicality = np.sort(likeness, axis=1)[:, -near:].mean(axis=1)
-            chosen.append(int(members[typicality.argmax()]))
-    return chosen[:limit]
-
-
-def _unsure(fitted: Fitted, rows: np.ndarray, limit: int) -> list[tuple[int, str]]:
-    """Positions in `rows` where the two most probable classes are closest, with the reason."""
-    p = fitted.probabilities[rows]  # (n, C)
-    two = np.argsort(-p, axis=1)[:, :2]
-    margin = np.take_along_axis(p, two, axis=1) @ np.array([1.0, -1.0])
-    classes = fitted.probe.classes
-    return [
-        (int(i), f"unsure between {classes[two[i, 0]]} and {classes[two[i, 1]]}") for i in np.argsort(margin)[:limit]
-    ]

@@ -104,10 +104,10 @@ def _figures(workspace: Workspace, collection: Collection, terminal: Terminal) -
         label_each(workspace.engine, collection, chosen, "demo")
     found: dict[str, Any] = {f"precision_at_{K}": by_likeness, f"histogram_precision_at_{K}": by_colour}
     labelled = {x.image_id for x in current_labels(workspace.engine, collection)}
-    predicted = engine.predictions_of(collection, engine.select(collection, Filter()))
+    predicted = engine.probes.predictions_of(collection, engine.select(collection, Filter()))
     if not predicted:  # a person took the labels away
         return found
-    rest = [(predicted[i.id][0], s) for i, s in zip(images, subjects, strict=True) if i.id not in labelled]
+    rest = [(predicted[i.id].class_name, s) for i, s in zip(images, subjects, strict=True) if i.id not in labelled]
     accuracy = sum(said == subject for said, subject in rest) / max(len(rest), 1)
     terminal.say(f"a probe from {len(labelled)} labels is right for {accuracy:.0%} of the other {len(rest):,} pictures")
     return {**found, "probe_labels": len(labelled), "probe_accuracy": accuracy}

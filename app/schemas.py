@@ -70,8 +70,16 @@ class Selection(Strict):
 
 
 class LabelRequest(Selection):
-    class_: str = Field(alias="class", max_length=100)
-    answer: Literal["yes", "no", "unsure", "none"] = "yes"
+    """Without a class the answer is none_of_these, unsure, or none, which takes every answer away."""
+
+    class_: str | None = Field(None, alias="class", max_length=100)
+    answer: Literal["yes", "no", "unsure", "none", "none_of_these"] = "yes"
+    source: Literal["hand", "suggestion", "bulk"] = "hand"
+    by: str | None = Field(None, min_length=1, max_length=100)
+
+
+class MergeRequest(Strict):
+    into: str = Field(max_length=100)
 
 
 class TrainingRequest(Strict):

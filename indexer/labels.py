@@ -2,7 +2,8 @@
 
 An *action* is what one gesture did: any number of events, each an answer (yes, no, unsure, none) about one image and
 one class together with the one before it. Undo and redo are actions too, so nothing is ever rewritten or lost.
-An image has at most one class with the answer yes.
+An image has at most one class with the answer yes. "None of these" and "unsure", said of no class in particular, are
+kept like classes, so that a class takes their place and they take a class's; `current_labels` shows them as answers.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Select, func, select
 
 from indexer.catalog import Collection, lock_writes, visible
-from indexer.classes import ensure_class
+from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, bring_back, ensure_class
 from indexer.errors import NoSuchImage, NothingToUndo
 from indexer.schema import actions, classes, images, label_events, now
 from model.errors import BadInput
 
-Answer = Literal["yes", "no", "unsure", "none"]
+Answer = Literal["yes", "no", "unsure", "none", "none_of_these"]
 ANSWERS = ("yes", "no", "unsure", "none")
 FEW = 500  # up to here a query names the images; beyond, reading them all is quicker and no limit of SQL is met
 
 
 @dataclass(frozen=True)
 class Label:
-    """The current answer about one image and one class."""
+    """The current answer about one image and one class; the class is empty where the answer is about all of them."""
 
     image_id: int
     class_name: str
@@ -45,16 +46,36 @@ class Change:
 
 
 def label(
-    engine: Engine, collection: Collection, image_ids: Sequence[int], class_name: str, answer: Answer, source: str
+    engine: Engine,
+    collection: Collection,
+    image_ids: Sequence[int],
+    class_name: str | None,
+    answer: Answer,
+    source: str,
+    by: str | None = None,
 ) -> Change:
-    """Give one answer about one class for some images; durable when this returns. An unknown class is made."""
-    if answer not in ANSWERS:
-        raise BadInput(f"{answer!r} is not an answer: use yes, no, unsure or none.")
-    return label_each(engine, collection, dict.fromkeys(image_ids, class_name), source, answer)
+    """Give one answer about one class for some images; durable when this returns. An unknown class is made.
+
+    Without a class the answer is about all of them: none_of_these, unsure, or none, which takes every answer away.
+    """
+    if class_name is None and answer == "none":
+        return clear(engine, collection, source, by, image_ids)
+    if class_name is None and answer in OWN_ANSWERS:
+        class_name, answer = OWN_ANSWERS[answer], "yes"
+    elif class_name in OWN_ANSWERS.values() and answer not in ("yes", "none"):
+        raise BadInput(f"{class_name!r} is an answer of its own: it is given (yes) or taken away (none).")
+    if class_name is None or answer not in ANSWERS:
+        raise BadInput("Say yes, no, unsure or none of a class; or, without a class, none_of_these, unsure or none.")
+    return label_each(engine, collection, dict.fromkeys(image_ids, class_name), source, answer, by)
 
 
 def label_each(
-    engine: Engine, collection: Collection, of: Mapping[int, str], source: str, answer: Answer = "yes"
+    engine: Engine,
+    collection: Collection,
+    of: Mapping[int, str],
+    source: str,
+    answer: Answer = "yes",
+    by: str | None = None,
 ) -> Change:
     """Give each image an answer about a class of its own (a CSV, folders), as one action."""
     with engine.begin() as connection:
@@ -69,7 +90,7 @@ def label_each(
                     if given == "yes" and class_id != ids[name]:
                         wanted[image_id, class_id] = "none"  # one class an image
             wanted[image_id, ids[name]] = answer
-        return _record(connection, collection, "label", wanted, current, source)
+        return _record(connection, collection, "label", wanted, current, source, by=by)
 
 
 def label_unlabelled(engine: Engine, collection: Collection, of: Mapping[int, str], source: str) -> int:
@@ -83,13 +104,35 @@ def label_unlabelled(engine: Engine, collection: Collection, of: Mapping[int, st
     return len(fresh)
 
 
-def clear(engine: Engine, collection: Collection, source: str) -> Change:
-    """Take every answer of a collection away, as one action that can be undone."""
+def clear(
+    engine: Engine,
+    collection: Collection,
+    source: str,
+    by: str | None = None,
+    image_ids: Sequence[int] | None = None,
+) -> Change:
+    """Take every answer of a collection, or of some images, away, as one action that can be undone."""
     with engine.begin() as connection:
         lock_writes(connection)
-        current = _answers(connection, collection)
-        wanted = {(image_id, class_id): "none" for image_id, given in current.items() for class_id in given}
-        return _record(connection, collection, "label", wanted, current, source)
+        if image_ids is not None:
+            _check_images(connection, collection, image_ids)
+        current = _answers(connection, collection, image_ids)
+        those = current if image_ids is None else {i: current[i] for i in set(image_ids) & set(current)}
+        wanted = {(image_id, class_id): "none" for image_id, given in those.items() for class_id in given}
+        return _record(connection, collection, "label", wanted, current, source, by=by)
+
+
+def move_answers(connection: Connection, collection: Collection, old: int, new: int) -> int:
+    """Within a transaction: the images of class `old` become ones of class `new`. Returns how many they were."""
+    current = _answers(connection, collection)
+    wanted: dict[tuple[int, int], str] = {}
+    for image_id, given in current.items():
+        if old in given:
+            wanted[image_id, old] = "none"
+            if given[old] == "yes" or new not in given:
+                wanted[image_id, new] = given[old]
+    _record(connection, collection, "label", wanted, current, "merge")
+    return sum(current[image_id][old] == "yes" for image_id, class_id in wanted if class_id == old)
 
 
 def undo(engine: Engine, collection: Collection) -> Change:
@@ -120,53 +163,71 @@ def current_labels(engine: Engine, collection: Collection, image_ids: Sequence[i
     query = _current(collection, image_ids).order_by(label_events.c.id)
     with engine.connect() as connection:
         rows = connection.execute(query.where(visible(collection.id), classes.c.removed_at.is_(None))).all()
-    return [Label(r.image_id, r.name, r.answer, r.created_at, r.source) for r in rows if r.answer != "none"]
+    return [
+        Label(r.image_id, *_shown(r.kind, r.name, r.answer), r.created_at, r.source) for r in rows if r.answer != "none"
+    ]
+
+
+def _shown(kind: str, name: str, answer: Answer) -> tuple[str, Answer]:
+    """(class, answer): of a class, or an answer of its own."""
+    if kind == "class" or answer == "none":
+        return name, answer
+    return "", "none_of_these" if name == NONE_OF_THESE else "unsure"
 
 
 def history(engine: Engine, image_id: int) -> list[dict[str, Any]]:
-    """Every answer ever given about an image, newest first: {class, answer, at, source}."""
+    """Every answer ever given about an image, newest first: {class, answer, at, source, by}."""
     query = (
-        select(classes.c.name, label_events.c.answer, actions.c.created_at, actions.c.source, actions.c.kind)
+        select(
+            classes.c.name,
+            classes.c.kind.label("of"),
+            label_events.c.answer,
+            actions.c.created_at,
+            actions.c.source,
+            actions.c.given_by,
+            actions.c.kind,
+        )
         .join(actions, actions.c.id == label_events.c.action_id)
         .join(classes, classes.c.id == label_events.c.class_id)
         .where(label_events.c.image_id == image_id)
         .order_by(label_events.c.id.desc())
     )
     with engine.connect() as connection:
-        return [
-            {
-                "class": r.name,
-                "answer": r.answer,
-                "at": r.created_at,
-                "source": r.source if r.kind == "label" else r.kind,
-            }
-            for r in connection.execute(query)
-        ]
+        rows = connection.execute(query).all()
+    return [
+        {
+            "class": _shown(r.of, r.name, r.answer)[0] or None,
+            "answer": _shown(r.of, r.name, r.answer)[1],
+            "at": r.created_at,
+            "source": r.source if r.kind == "label" else r.kind,
+            "by": r.given_by,
+        }
+        for r in rows
+    ]
 
 
 def _current(collection: Collection, image_ids: Collection_[int] | None = None) -> Select[Any]:
     """The newest answer about each image and class, those of removed classes included."""
-    newest = (
-        select(func.max(label_events.c.id))
-        .join(images, images.c.id == label_events.c.image_id)
-        .where(images.c.collection_id == collection.id)
-        .group_by(label_events.c.image_id, label_events.c.class_id)
-    )
+    newest = select(func.max(label_events.c.id)).group_by(label_events.c.image_id, label_events.c.class_id)
     if image_ids is not None and len(image_ids) <= FEW:
         newest = newest.where(label_events.c.image_id.in_(list(image_ids)))
+    else:
+        of_it = actions.c.collection_id == collection.id
+        newest = newest.join(actions, actions.c.id == label_events.c.action_id).where(of_it)
     return (
         select(
             label_events.c.image_id,
             label_events.c.class_id,
             label_events.c.answer,
             classes.c.name,
+            classes.c.kind,
             actions.c.created_at,
             actions.c.source,
         )
         .join(images, images.c.id == label_events.c.image_id)
         .join(classes, classes.c.id == label_events.c.class_id)
         .join(actions, actions.c.id == label_events.c.action_id)
-        .where(label_events.c.id.in_(newest))
+        .where(label_events.c.id.in_(newest), images.c.collection_id == collection.id)
     )
 
 
@@ -192,6 +253,7 @@ def _record(
     current: Mapping[int, Mapping[int, str]],
     source: str,
     of_action: int | None = None,
+    by: str | None = None,
 ) -> Change:
     """Append one action with an event for every answer that differs from the one that stands."""
     changes = [
@@ -203,7 +265,9 @@ def _record(
         return Change(0, 0)
     action = connection.execute(
         actions.insert()
-        .values(collection_id=collection.id, kind=kind, of_action=of_action, source=source, created_at=now())
+        .values(
+            collection_id=collection.id, kind=kind, of_action=of_action, source=source, created_at=now(), given_by=by
+        )
         .returning(actions.c.id)
     ).scalar_one()
     if changes:
@@ -224,6 +288,8 @@ def _revert(engine: Engine, collection: Collection, kind: str) -> Change:
             select(label_events.c.image_id, label_events.c.class_id, column).where(label_events.c.action_id == action)
         )
         wanted = {(image_id, class_id): answer for image_id, class_id, answer in events}
+        # A class that was merged away returns with what it had; one that a person removed had its answers all along.
+        bring_back(connection, collection, {class_id for (_, class_id), answer in wanted.items() if answer == "yes"})
         return _record(connection, collection, kind, wanted, _answers(connection, collection), "hand", of_action=action)
 
 

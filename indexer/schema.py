@@ -109,6 +109,7 @@ classes = Table(
     Column("colour", String, nullable=False),
     Column("created_at", String, nullable=False),
     Column("removed_at", String),
+    Column("kind", String, nullable=False, server_default="class"),  # class, or answer: "none of these" and "unsure"
     UniqueConstraint("collection_id", "name"),
 )
 
@@ -119,8 +120,9 @@ actions = Table(
     Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
     Column("kind", String, nullable=False),  # label, undo, redo
     Column("of_action", Integer),  # the action an undo takes back, or a redo does again
-    Column("source", String, nullable=False),  # hand, csv, folders
+    Column("source", String, nullable=False),  # hand, suggestion, bulk, csv, folders, merge
     Column("created_at", String, nullable=False),
+    Column("given_by", String),  # who said so, where that is known
     Index("actions_by_collection", "collection_id"),
     sqlite_autoincrement=True,
 )

@@ -1,27 +1,46 @@
 """A few labels to a classifier: logistic regression on unit vectors, with probabilities that mean what they say.
 
-L2-regularised, as SimCLR's linear evaluation is (arXiv:2002.05709, appendix B.8). Strength, and a temperature for the
-probabilities, are chosen on labels the fit did not see. Measured on untrained ResNet-18 vectors, 3 to 20 labels per
-class of steel and imagenette: choosing by the tempered log loss comes within 1 point of the best fixed strength's
-accuracy, where choosing by plain log loss loses up to 10, for it buys its probabilities with accuracy.
+L2-regularised, its strength one of SimCLR's 45 (arXiv:2002.05709, appendix B.8). Strength, and a temperature for the
+probabilities, are chosen on labels the fit did not see, by log loss after the best temperature, for plain log loss buys
+its probabilities with accuracy. Few labels say little about strength, so they must say it clearly: what is far from the
+strength that serves most encoders pays for the distance. (`scripts/bench probe` beside scikit-learn's own choice.)
+
+Fitting takes milliseconds, choosing a second. So a click is answered by a fit with the choice made last, and the choice
+for the labels as they are now follows behind: `fit_probe(…, choice)` and `choose`.
 """
+
+from __future__ import annotations
 
 import json
 import math
-import warnings
+import os
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from model.errors import BadInput, TooFewLabels
+from model.softmax import coordinates, one_thread_each, solve, split_evenly, unseen_logits
 
-STRENGTHS = (1.0, 0.1, 0.01)  # λ, strong to weak, of vectors brought to mean 0 and mean square length 1
-FEW_STRENGTH, FEW_TEMPERATURE = 0.01, 0.25  # what is best with one or two labels per class, too few to choose by
-TEMPERATURES = np.geomspace(0.05, 2.0, 40)
-SELECTION = 600  # labels are enough to choose the strength by; more would only take longer
+STRENGTHS = np.geomspace(1e5, 1e-6, 45)  # λ, strong to weak, of vectors brought to mean 0 and mean square length 1
+USUAL = 3e-3  # the λ that is within a point of the best under every encoder tried, from one label per class to twenty
+DISTANCE = 0.02  # log loss that a decade away from it must bring among 50 labels; less among more
+FEW_SPREAD = 0.8  # of the logits with one label per class, where nothing can be chosen: far from certain
+DOUBT = 1.0  # labels
+TEMPERATURES = np.geomspace(0.02, 50.0, 60)  # of logits brought to deviation 1
+SELECTION = 600  # labels are enough to choose by; more would only take longer
+BLOCK = 2048  # vectors at once: their logits stay in the processor's cache
+MOST_THREADS = 8  # more only wait for memory
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is chosen on labels that a fit did not see."""
+
+    strength: float  # λ
+    temperature: float  # what the logits are multiplied by
 
 
 @dataclass(frozen=True)
@@ -32,22 +51,42 @@ class Probe:
     weights: np.ndarray  # (C, D) float32
     bias: np.ndarray  # (C,) float32
     strength: float  # the λ it was fitted with
+    temperature: float = 1.0  # already in weights and bias
+
+    @property
+    def choice(self) -> Choice:
+        return Choice(self.strength, self.temperature)
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
         """(N, D) to (N, C) float32, each row summing to 1."""
-        logits = vectors.astype(np.float32, copy=False) @ self.weights.T + self.bias
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        return logits / logits.sum(axis=1, keepdims=True)
+        found = np.empty((len(vectors), len(self.classes)), np.float32)
+        weights = np.ascontiguousarray(self.weights.T)  # (D, C)
+
+        def block(at: int) -> None:
+            logits = found[at : at + BLOCK]
+            np.matmul(vectors[at : at + BLOCK].astype(np.float32, copy=False), weights, out=logits)
+            logits += self.bias
+            logits -= logits.max(axis=1, keepdims=True)
+            np.exp(logits, out=logits)
+            logits /= logits.sum(axis=1, keepdims=True)
+
+        starts = range(0, len(vectors), BLOCK)
+        if len(starts) < 2:
+            list(map(block, starts))
+        else:  # threads of our own: BLAS has none for products as thin as these, and none at all for the rest
+            with one_thread_each(), ThreadPoolExecutor(min(len(starts), os.cpu_count() or 1, MOST_THREADS)) as pool:
+                list(pool.map(block, starts))
+        return found
 
     def to_bytes(self) -> bytes:
         from safetensors.numpy import save
 
-        about = json.dumps({"classes": self.classes, "strength": self.strength}).encode()
+        facts = {"classes": self.classes, "strength": self.strength, "temperature": self.temperature}
+        about = json.dumps(facts).encode()
         return save({"weights": self.weights, "bias": self.bias, "about": np.frombuffer(about, np.uint8)})
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> "Probe":
+    def from_bytes(cls, data: bytes) -> Probe:
         """Read what `to_bytes` wrote. Nothing in `data` can be executed."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
@@ -55,7 +94,13 @@ class Probe:
         try:
             tensors = load(data)
             about = json.loads(tensors["about"].tobytes())
-            probe = cls(tuple(about["classes"]), tensors["weights"], tensors["bias"], float(about["strength"]))
+            probe = cls(
+                tuple(about["classes"]),
+                tensors["weights"],
+                tensors["bias"],
+                float(about["strength"]),
+                float(about.get("temperature", 1.0)),
+            )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"this is not a saved probe ({error}); fit it again from the labels") from error
         if len(probe.classes) != len(probe.weights) or len(probe.classes) != len(probe.bias):
@@ -73,51 +118,73 @@ class Quality:
     classes: tuple[str, ...]
     confusion: np.ndarray  # (C, C) ints: row the label, column what the probe said
     folds: int
+    unseen: np.ndarray  # (n, C) float32: the probabilities of each label by a probe that had not seen it
 
 
-def fit_probe(vectors: np.ndarray, labels: Sequence[str], strength: float | None = None, seed: int = 0) -> Probe:
+def fit_probe(
+    vectors: np.ndarray,
+    labels: Sequence[str],
+    strength: float | None = None,
+    seed: int = 0,
+    choice: Choice | None = None,
+    start: Probe | None = None,
+) -> Probe:
     """Fit from `vectors` (n, D) and a label for each. Needs two classes; one label in each is enough.
 
-    Without `strength` it is chosen by cross-validation from three labels per class on.
+    Strength and temperature are `choice`'s, which takes milliseconds; without it they are chosen by cross-validation,
+    from two labels per class on. With `strength` only the temperature is. `start` is a probe to go on from.
     """
     classes, y = _as_numbers(vectors, labels)
-    smallest = int(np.bincount(y).min())
-    centre = vectors.mean(axis=0, dtype=np.float64)  # (D,)
-    x = vectors - centre
-    # Vectors of an untrained model lie close together; at unit spread one λ means the same for every model.
-    spread = max(float(np.sqrt((x**2).sum(axis=1).mean())), 1e-12)
-    x /= spread
-    from threadpoolctl import threadpool_limits
+    with one_thread_each():
+        x, basis, centre, spread = _standard(vectors)
+        chosen = choice or _choose(x, y, strength, seed)
+        begin = None if start is None else _as_start(start, classes, basis, centre, spread)
+        fitted = solve(x, np.eye(len(classes))[y], chosen.strength, begin)  # (r + 1, C)
+        temperature = chosen.temperature or FEW_SPREAD / max(float((x @ fitted[:-1] + fitted[-1]).std()), 1e-12)
+        weights = (basis.T @ fitted[:-1]).T * (temperature / spread)  # (C, D)
+        bias = fitted[-1] * temperature - weights @ centre
+    return Probe(
+        classes, np.ascontiguousarray(weights, np.float32), bias.astype(np.float32), chosen.strength, float(temperature)
+    )
 
-    # These matrices are small: a second BLAS thread makes the fit ten times slower when the cores are busy.
-    with threadpool_limits(1, user_api="blas"):
-        strength, temperature = _choose(x, y, smallest, strength, seed)
-        model = _fit(x, y, strength)
-    weights, bias = _per_class(model.coef_), _per_class(model.intercept_[:, np.newaxis])[:, 0]
-    weights *= temperature / spread
-    bias = bias * temperature - weights @ centre
-    return Probe(classes, weights.astype(np.float32), bias.astype(np.float32), strength)
+
+def choose(vectors: np.ndarray, labels: Sequence[str], seed: int = 0) -> Choice:
+    """The strength and temperature that cross-validation finds for these labels; a second for two hundred of them."""
+    probe = fit_probe(vectors, labels, seed=seed)
+    return probe.choice
 
 
 def assess(
-    vectors: np.ndarray, labels: Sequence[str], folds: int = 5, seed: int = 0, strength: float | None = None
+    vectors: np.ndarray,
+    labels: Sequence[str],
+    folds: int = 5,
+    seed: int = 0,
+    strength: float | None = None,
+    groups: np.ndarray | None = None,
 ) -> Quality:
-    """Cross-validated accuracy, stratified. Each fold chooses its own strength, so no label helps to judge itself."""
-    from sklearn.model_selection import StratifiedKFold
+    """Cross-validated accuracy, stratified. Each fold chooses its own strength, so no label helps to judge itself.
 
+    `groups` (n,) are kept together, so that no copy of a picture helps to judge it either; every class needs two.
+    """
     classes, y = _as_numbers(vectors, labels)
     counts = np.bincount(y)
     lacking = [f"{2 - count} more of {name!r}" for name, count in zip(classes, counts, strict=True) if count < 2]
     if lacking:
         raise TooFewLabels(f"To measure how good it is, label at least {' and '.join(lacking)}.")
-    folds = min(folds, int(counts.min()))
-    confusion = np.zeros((len(classes), len(classes)), int)
-    splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(vectors, y)
-    for known, hidden in splits:
+    lone = counts if groups is None else np.array([len(set(groups[y == number])) for number in range(len(classes))])
+    if lone.min() < 2:
+        raise TooFewLabels(f"All pictures labelled {classes[int(lone.argmin())]!r} show the same thing.")
+    folds = min(folds, int(lone.min()))
+    unseen = np.empty((len(y), len(classes)), np.float32)
+    for known, hidden in split_evenly(y, folds, seed, groups):
         probe = fit_probe(vectors[known], [labels[i] for i in known], strength, seed)
-        np.add.at(confusion, (y[hidden], probe.probabilities(vectors[hidden]).argmax(axis=1)), 1)
+        there = np.array([classes.index(name) for name in probe.classes])  # all, but where a group held most of a class
+        unseen[hidden] = 0
+        unseen[np.ix_(hidden, there)] = probe.probabilities(vectors[hidden])
+    confusion = np.zeros((len(classes), len(classes)), int)
+    np.add.at(confusion, (y, unseen.argmax(axis=1)), 1)
     right = int(np.trace(confusion))
-    return Quality(len(y), right / len(y), wilson(right, len(y)), classes, confusion, folds)
+    return Quality(len(y), right / len(y), wilson(right, len(y)), classes, confusion, folds, unseen)
 
 
 def wilson(right: float, total: int) -> tuple[float, float]:
@@ -141,61 +208,65 @@ def _as_numbers(vectors: np.ndarray, labels: Sequence[str]) -> tuple[tuple[str, 
     return classes, np.array([place[label] for label in labels])
 
 
-def _choose(x: np.ndarray, y: np.ndarray, smallest: int, strength: float | None, seed: int) -> tuple[float, float]:
-    """The strength, and the temperature that makes its probabilities fit labels it has not seen."""
-    if smallest < 2:
-        return strength or FEW_STRENGTH, FEW_TEMPERATURE
-    candidates = (strength,) if strength else STRENGTHS if smallest > 2 else (FEW_STRENGTH,)
+def _standard(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Vectors (n, D) at mean 0 and mean square length 1, in their own span: (n, r), its basis (r, D), mean, spread.
+
+    Vectors of an untrained model lie close together; at unit spread one λ means the same for every model.
+    """
+    centre = vectors.mean(axis=0, dtype=np.float64)  # (D,)
+    x, basis = coordinates(vectors - centre)
+    spread = max(float(np.sqrt((x**2).sum(axis=1).mean())), 1e-12)
+    return x / spread, basis, centre, spread
+
+
+def _as_start(
+    probe: Probe, classes: tuple[str, ...], basis: np.ndarray, centre: np.ndarray, spread: float
+) -> np.ndarray:
+    """An earlier probe's weights (r + 1, C) in the span of other labels; zeros for a class it did not know."""
+    start = np.zeros((len(basis) + 1, len(classes)))
+    for number, name in enumerate(classes):
+        if name in probe.classes and basis.shape[1] == probe.weights.shape[1]:
+            at = probe.classes.index(name)
+            start[:-1, number] = basis @ probe.weights[at] * (spread / probe.temperature)
+            start[-1, number] = (probe.bias[at] + probe.weights[at] @ centre) / probe.temperature
+    return start
+
+
+def _choose(x: np.ndarray, y: np.ndarray, strength: float | None, seed: int) -> Choice:
+    """On folds of standard `x` (n, r): the λ with the least log loss at its best temperature, and that temperature."""
+    if np.bincount(y).min() < 2:
+        return Choice(strength or USUAL, 0.0)
     if len(y) > SELECTION:
         kept = _stratified_sample(y, SELECTION, seed)
         x, y = x[kept], y[kept]
-    unseen = _unseen_logits(x, y, candidates, min(3, smallest), seed)
-    losses = [[_loss(logits * t, y) for t in TEMPERATURES] for logits in unseen]
-    best, at = np.unravel_index(np.argmin(losses), (len(candidates), len(TEMPERATURES)))
-    return candidates[best], float(TEMPERATURES[at])
+    splits = list(split_evenly(y, min(5, int(np.bincount(y).min())), seed))
 
+    def tried(strengths: np.ndarray) -> list[tuple[float, float, float]]:
+        found = []
+        for each, logits in zip(strengths, unseen_logits(x, y, strengths.tolist(), splits), strict=True):
+            deviation = max(float(logits.std()), 1e-12)
+            losses = [_loss(logits * (t / deviation), y) for t in TEMPERATURES]
+            far = 0.0 if strength else DISTANCE * abs(math.log10(each / USUAL)) * math.sqrt(50 / len(y))
+            found.append((min(losses) + far, float(each), float(TEMPERATURES[int(np.argmin(losses))] / deviation)))
+        return found
 
-def _unseen_logits(x: np.ndarray, y: np.ndarray, strengths: Sequence[float], folds: int, seed: int) -> np.ndarray:
-    """(len(strengths), n, C): what a fit without each label's fold says of it."""
-    from sklearn.model_selection import StratifiedKFold
-
-    logits = np.zeros((len(strengths), len(y), int(y.max()) + 1))
-    for known, hidden in StratifiedKFold(folds, shuffle=True, random_state=seed).split(x, y):
-        model = None
-        for number, strength in enumerate(strengths):
-            model = _fit(x[known], y[known], strength, rough=True, start=model)
-            scores = model.decision_function(x[hidden])  # (n,) when there are two classes
-            logits[number, hidden] = scores if scores.ndim == 2 else _per_class(scores[np.newaxis]).T
-    return logits
-
-
-def _fit(x: np.ndarray, y: np.ndarray, strength: float, rough: bool = False, start: Any = None) -> Any:
-    """A fitted scikit-learn LogisticRegression; `rough` is enough to compare strengths, `start` a fit to go on from."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    model = start or LogisticRegression(warm_start=True)
-    model.set_params(C=1 / strength, max_iter=30 if rough else 300)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights change no prediction
-        return model.fit(x, y)
-
-
-def _per_class(values: np.ndarray) -> np.ndarray:
-    """Rows for every class; scikit-learn gives one row for two classes, whose softmax is that of (-row/2, row/2)."""
-    return np.concatenate([-values / 2, values / 2]) if len(values) == 1 else values.copy()
+    if strength:
+        return Choice(*min(tried(np.array([strength])))[1:])
+    coarse = tried(STRENGTHS[::4])
+    middle = int(np.argmin([each[0] for each in coarse])) * 4
+    fine = [number for number in range(max(0, middle - 3), min(len(STRENGTHS), middle + 4)) if number % 4]
+    return Choice(*min(coarse + tried(STRENGTHS[fine]))[1:])
 
 
 def _loss(logits: np.ndarray, y: np.ndarray) -> float:
-    """Mean cross-entropy against Platt's targets: (n+1)/(n+2) for a class of n labels, so that few labels never
-    justify certainty (Platt 1999, section 2.2)."""
+    """Mean cross-entropy (n, C), as if one label more had shown every class alike: few labels never justify certainty.
+
+    Platt's targets (1999, section 2.2) do the same, but with many classes they cost far more confidence than accuracy.
+    """
     log_p = logits - logits.max(axis=1, keepdims=True)
     log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    counts = np.bincount(y)
-    target = ((counts + 1) / (counts + 2))[y]  # (n,)
-    right = log_p[np.arange(len(y)), y]
-    wrong = (log_p.sum(axis=1) - right) / (len(counts) - 1)
-    return float(-(target * right + (1 - target) * wrong).mean())
+    right = log_p[np.arange(len(y)), y].sum()
+    return float(-(right + DOUBT * log_p.mean()) / (len(y) + DOUBT))
 
 
 def _stratified_sample(y: np.ndarray, size: int, seed: int) -> np.ndarray:

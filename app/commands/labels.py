@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import getpass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from app.workspace import Workspace
 from indexer.catalog import collection_named
 from indexer.images import find_by_path
 from indexer.sources import batches, read, readable, scan
-from model.errors import BadInput, Cancelled, TooFewLabels
+from model.errors import BadInput, Cancelled
 
 
 @in_workspace
@@ -45,7 +46,9 @@ def label(
         if len(unknown) == len(rows):
             raise BadInput(f"None of the pictures is in {collection!r} ({unknown[0]}, ...): import them first.")
         wanted = {ids[path]: name for path, name in rows if path in ids}
-        change = labels.label_each(workspace.engine, target, wanted, "csv" if csv_file is not None else "hand")
+        change = labels.label_each(
+            workspace.engine, target, wanted, "csv" if csv_file is not None else "hand", by=_user()
+        )
     standing = [x for x in labels.current_labels(workspace.engine, target) if x.answer == "yes"]
     lines = [f"{change.changed:,} answers changed, {len(standing):,} pictures labelled"]
     lines += [f"  not in the collection: {path}" for path in unknown]
@@ -57,26 +60,20 @@ def label(
 def probe(terminal: Terminal, workspace: Workspace, collection: CollectionOption = "photos") -> None:
     """Fit the classifier from the labels, and say how good it is on labels it has not seen."""
     from app.engine import Engine
+    from app.judgement import judgement, sentences
 
     target = collection_named(workspace.engine, collection)
     engine = Engine(workspace)
-    fitted = engine.fitted(target)
-    engine.store(target, fitted)
-    value: dict[str, Any] = {
-        "classes": list(fitted.probe.classes), "labels": fitted.labels, "accuracy": None, "interval": None,
-        "confusion": None, "strength": fitted.probe.strength, "model": target.active_model, "note": None,
-    }  # fmt: skip
-    try:
-        quality = engine.quality(target)
-    except TooFewLabels as error:
-        value["note"] = str(error)
-        terminal.result(value, f"fitted from {fitted.labels} labels of {len(fitted.probe.classes)} classes. {error}")
-        return
-    low, high = quality.interval
-    value |= {"accuracy": quality.accuracy, "interval": [low, high], "confusion": quality.confusion.tolist()}
-    value["folds"] = quality.folds
-    text = f"{quality.accuracy:.1%} right on labels it has not seen (95 % interval {low:.1%} to {high:.1%})\n"
-    terminal.result(value, text + _table(quality.classes, quality.confusion.tolist()))
+    checked = engine.probes.checked(target)
+    fitted = engine.probes.fitted(target)
+    engine.probes.store(target, fitted)
+    value = judgement(engine, target, fitted, checked)
+    lines = sentences(value)
+    if value["accuracy"] is None:
+        lines.insert(0, f"fitted from {value['labels']} labels of {len(value['classes'])} classes. {value['note']}")
+    else:
+        lines.append(_table(tuple(value["classes"]), value["confusion"]))
+    terminal.result(value, "\n".join(lines))
 
 
 @in_workspace
@@ -95,7 +92,7 @@ def predict(
     if csv_file is not None and not csv_file.absolute().parent.is_dir():
         raise BadInput(f"{csv_file} cannot be written: its folder does not exist.")
     engine = Engine(workspace)
-    fitted = engine.fitted(target)
+    fitted = engine.probes.fitted(target)
     found = scan(paths)
     predictions: list[dict[str, Any]] = [{"path": path, "error": reason} for path, reason in found.refused]
     for archive, group in batches(found.sources):
@@ -117,6 +114,14 @@ def predict(
     lines = [f"{p['class']}\t{p['probability']:.3f}\t{p['path']}" if "class" in p else f"-\t{p['error']}\t{p['path']}"
              for p in predictions]  # fmt: skip
     terminal.result({"predictions": predictions, "model": target.active_model}, "\n".join(lines))
+
+
+def _user() -> str | None:
+    """Who is at the keyboard, for the history."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container's user may have no name
+        return None
 
 
 def _read_csv(file: Path) -> list[tuple[str, str]]:

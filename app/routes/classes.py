@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Response
 
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
-from app.schemas import ClassChanges, NewClass
-from indexer.classes import all_classes, create_class, remove_class, update_class
+from app.schemas import ClassChanges, MergeRequest, NewClass
+from indexer.classes import all_classes, create_class, merge_class, remove_class, update_class
 from indexer.errors import DamagedIndex, NoIndex
-from indexer.labels import current_labels
 from model.errors import TooFewLabels
 
 router = APIRouter(prefix="/collections/{collection}/classes", tags=["labels"])
@@ -22,11 +22,11 @@ KEYS = "123456789"
 def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
     """The classes in the order they were made, with how many images carry each, and are predicted to."""
     catalog = engine.workspace.engine
-    labels = Counter(x.class_name for x in current_labels(catalog, collection) if x.answer == "yes")
+    labels = Counter(engine.probes.labels(collection).classes.values())
     try:
-        fitted = engine.fitted(collection)
-        best = Counter(fitted.probe.classes[i] for i in fitted.probabilities.argmax(axis=1))
-        predicted: Counter[str] | None = best
+        fitted = engine.probes.fitted(collection)
+        counts = np.bincount(fitted.best, minlength=len(fitted.probe.classes)).tolist()
+        predicted: Counter[str] | None = Counter(dict(zip(fitted.probe.classes, counts, strict=True)))
     except (TooFewLabels, NoIndex, DamagedIndex):
         predicted = None
     items = [
@@ -46,6 +46,12 @@ def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]
 def new_class(collection: CollectionDep, body: NewClass, workspace: WorkspaceDep) -> dict[str, Any]:
     made = create_class(workspace.engine, collection, body.name, body.colour)
     return {"name": made.name, "colour": made.colour}
+
+
+@router.post("/{name:path}/merge")
+def merge(collection: CollectionDep, name: str, body: MergeRequest, workspace: WorkspaceDep) -> dict[str, Any]:
+    """Give every image of this class to another; one action, which undo takes back."""
+    return {"moved": merge_class(workspace.engine, collection, name, body.into), "into": body.into}
 
 
 @router.patch("/{name:path}")

@@ -9,6 +9,7 @@ import numpy as np
 from fastapi import Depends, Path, Query, Request
 
 from app.engine import Engine
+from app.probes import Prediction
 from app.schemas import MAX_ID, Page, Selection
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named, collection_with_id
@@ -38,11 +39,14 @@ Limit = Annotated[int, Query(ge=1, le=500)]
 ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
 
 
-def images_json(engine: Engine, collection: Collection, found: Sequence[Image]) -> list[dict[str, Any]]:
-    """Images with their labels and predictions, as every list shows them."""
+def images_json(
+    engine: Engine, collection: Collection, found: Sequence[Image], predicted: dict[int, Prediction] | None = None
+) -> list[dict[str, Any]]:
+    """Images with their labels and predictions, as every list shows them; `predicted` where that is known already."""
     ids = [image.id for image in found]
     labels = labels_of(engine.workspace.engine, collection, ids) if ids else {}
-    predicted = engine.predictions_of(collection, np.array(ids, np.int64)) if ids else {}
+    if predicted is None:
+        predicted = engine.probes.predictions_of(collection, np.array(ids, np.int64)) if ids else {}
     return [
         {
             "id": image.id,
@@ -59,17 +63,19 @@ def images_json(engine: Engine, collection: Collection, found: Sequence[Image]) 
             "longitude": image.longitude,
             "missing": bool(image.missing),
             "part": image.part,
-            "class": labels[image.id].class_name if image.id in labels else None,
+            "class": (labels[image.id].class_name or None) if image.id in labels else None,
             "answer": labels[image.id].answer if image.id in labels else None,
-            "predicted": (
-                {"class": predicted[image.id][0], "probability": round(predicted[image.id][1], 4)}
-                if image.id in predicted
-                else None
-            ),
+            "predicted": _predicted_json(predicted.get(image.id)),
             "preview": f"/v1/images/{image.id}/preview",
         }
         for image in found
     ]
+
+
+def _predicted_json(found: Prediction | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {"class": found.class_name, "probability": round(found.probability, 4), "fits": found.fits}
 
 
 def image_page(engine: Engine, collection: Collection, ids: np.ndarray, offset: int, limit: int) -> Page:

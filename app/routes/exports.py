@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 
+from app import takeaway
 from app.exporting import rows, to_csv
 from app.routes.common import CollectionDep, EngineDep
 
@@ -13,8 +14,17 @@ router = APIRouter(prefix="/collections/{collection}/export", tags=["export"])
 
 
 @router.get("", response_model=None)
-def export(collection: CollectionDep, engine: EngineDep, format: Literal["csv", "json"] = "csv") -> Any:
-    """Every image with its class and what the probe says of it."""
+def export(
+    collection: CollectionDep, engine: EngineDep, format: Literal["csv", "json", "coco", "classifier"] = "csv"
+) -> Any:
+    """Every image with its class and what the probe says of it; or the classifier, as a zip with one ONNX graph."""
+    if format == "classifier":
+        name = f"classifier-{collection.active_model}"
+        headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
+        packed = takeaway.zipped(takeaway.classifier(engine, collection, name), name)
+        return Response(packed, media_type="application/zip", headers=headers)
+    if format == "coco":
+        return takeaway.coco(engine, collection)
     found = rows(engine, collection)
     if format == "json":
         return {"collection": collection.name, "model": collection.active_model, "images": found}

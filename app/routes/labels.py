@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, File, Query, UploadFile
 
 from app import labelling
+from app.judgement import judgement
 from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, images_json, selected
 from app.schemas import LabelRequest, Page
 from indexer import labels as journal
-from indexer.images import Filter, get_images
+from indexer.images import get_images
 from indexer.labels import Change, current_labels
-from model.errors import BadInput, TooFewLabels
+from model.errors import BadInput
 
 router = APIRouter(prefix="/collections/{collection}", tags=["labels"])
 
 
 @router.post("/labels")
 def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> dict[str, Any]:
-    """Give an answer for some images; durable when this answers. `none` takes the answer away."""
+    """Give an answer for some images; durable when this answers. `none` takes the answer away.
+
+    Without a class: `none_of_these` or `unsure`. `source` says how it came about and `by` who said so, for the history.
+    """
     ids = selected(engine, collection, body)
-    catalog = engine.workspace.engine
-    change = journal.label(catalog, collection, ids, body.class_, body.answer, "hand")
-    labelled = {x.image_id for x in current_labels(catalog, collection) if x.answer == "yes"}
-    return {"changed": change.changed, "action": change.action, "labelled": len(labelled)}
+    change = journal.label(engine.workspace.engine, collection, ids, body.class_, body.answer, body.source, body.by)
+    labelled = len(engine.probes.labels(collection).classes)
+    return {"changed": change.changed, "action": change.action, "labelled": labelled}
 
 
 @router.get("/labels")
@@ -38,7 +41,7 @@ def list_labels(collection: CollectionDep, workspace: WorkspaceDep, offset: Offs
         {
             "image_id": x.image_id,
             "name": names.get(x.image_id),
-            "class": x.class_name,
+            "class": x.class_name or None,
             "answer": x.answer,
             "at": x.at,
             "source": x.source,
@@ -62,13 +65,20 @@ def redo(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
 
 @router.get("/suggestions")
 def suggestions(
-    collection: CollectionDep, engine: EngineDep, limit: Annotated[int, Query(ge=1, le=100)] = 20
+    collection: CollectionDep,
+    engine: EngineDep,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    kind: Literal["typical", "unsure", "novel", "rare", "audit", "mislabelled"] | None = None,
 ) -> dict[str, Any]:
-    """Which images to label next, each with the reason."""
-    found = labelling.suggest(engine, collection, limit)
-    images = get_images(engine.workspace.engine, [image_id for image_id, _ in found.items])
+    """Which images to label next, each with the reason: typical ones first, later a mixture; or all of one `kind`."""
+    found = labelling.suggest(engine, collection, limit, kind)
+    images = get_images(engine.workspace.engine, [item.image_id for item in found.items])
     shown = {image["id"]: image for image in images_json(engine, collection, images)}
-    items = [{"image": shown[i], "reason": reason} for i, reason in found.items if i in shown]
+    items = [
+        {"image": shown[item.image_id], "kind": item.kind, "reason": item.reason}
+        for item in found.items
+        if item.image_id in shown
+    ]
     return {"items": items, "total": found.total}
 
 
@@ -78,59 +88,60 @@ def predictions(
     engine: EngineDep,
     class_: Annotated[str | None, Query(alias="class")] = None,
     min_probability: Annotated[float, Query(ge=0, le=1)] = 0.0,
+    fits: bool | None = None,
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:
-    """What the probe says of every image, surest first."""
-    fitted = engine.fitted(collection)
-    index = fitted.index
-    best, sure = fitted.probabilities.argmax(axis=1), fitted.probabilities.max(axis=1)
-    keep = (sure >= min_probability) & np.isin(index.ids, engine.select(collection, Filter()))
+    """What the probe says of every image, surest first; where `fits` is false it is like nothing labelled."""
+    fitted = engine.probes.fitted(collection)
+    index, keep = fitted.index, fitted.sure >= min_probability
+    if (present := engine.probes.present(collection, index)) is not None:
+        keep &= present
     if class_ is not None:
         if class_ not in fitted.probe.classes:
             known = ", ".join(fitted.probe.classes)
             raise BadInput(f"There are no predictions of {class_!r}: the labelled classes are {known}.")
-        keep &= best == fitted.probe.classes.index(class_)
+        keep &= fitted.best == fitted.probe.classes.index(class_)
+    if fits is not None:
+        keep &= fitted.fits == fits
     rows = np.flatnonzero(keep)
-    rows = rows[np.argsort(-sure[rows], kind="stable")]
-    page = rows[offset : offset + limit]
-    images = get_images(engine.workspace.engine, index.ids[page].tolist())
-    shown = {image["id"]: image for image in images_json(engine, collection, images)}
-    items = [
-        {"image": shown[i], "class": fitted.probe.classes[best[row]], "probability": round(float(sure[row]), 4)}
-        for row, i in zip(page, index.ids[page].tolist(), strict=True)
-        if i in shown
-    ]
+    page = _surest(rows, fitted.sure, offset, limit)
+    found = get_images(engine.workspace.engine, index.ids[page].tolist())
+    said = engine.probes.said_of(fitted, index.ids[page])
+    shown = {image["id"]: image for image in images_json(engine, collection, found, said)}
+    items = [{"image": shown[i], **shown[i]["predicted"]} for i in index.ids[page].tolist() if i in shown]
     return {
-        "items": items, "total": len(rows), "offset": offset, "limit": limit,
+        "items": items, "total": len(rows), "offset": offset, "limit": limit, "settled": fitted.settled,
         "classes": list(fitted.probe.classes), "model": collection.active_model,
     }  # fmt: skip
 
 
+def _surest(rows: np.ndarray, sure: np.ndarray, offset: int, limit: int) -> np.ndarray:
+    """A page of `rows`, surest first, of equals the lower row first; without sorting those that come after it."""
+    last = offset + limit
+    if last < len(rows):
+        bound = np.partition(sure[rows], len(rows) - last)[len(rows) - last]
+        rows = rows[sure[rows] >= bound]  # with all that tie for the last place, or pages would not fit together
+    return rows[np.argsort(-sure[rows], kind="stable")][offset:last]
+
+
 @router.get("/probe")
-def probe(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
-    """How good the classifier is: cross-validated accuracy with its interval, and who is taken for whom."""
-    fitted = engine.fitted(collection)
-    engine.store(collection, fitted)
-    found: dict[str, Any] = {
-        "classes": list(fitted.probe.classes), "labels": fitted.labels, "strength": fitted.probe.strength,
-        "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None,
-        "model": collection.active_model,
-    }  # fmt: skip
-    try:
-        quality = engine.quality(collection)
-    except TooFewLabels as error:
-        return {**found, "note": str(error)}
-    return {
-        **found, "accuracy": round(quality.accuracy, 4), "interval": [round(x, 4) for x in quality.interval],
-        "confusion": quality.confusion.tolist(), "folds": quality.folds,
-    }  # fmt: skip
+def probe(collection: CollectionDep, engine: EngineDep, wait: bool = True) -> dict[str, Any]:
+    """How good the classifier is: cross-validated accuracy with its interval, and who is taken for whom.
+
+    Without `wait` it answers at once; `settled` says whether cross-validation is done for the labels as they are now.
+    """
+    if wait:
+        engine.probes.checked(collection)
+    fitted = engine.probes.fitted(collection)
+    engine.probes.store(collection, fitted)
+    return judgement(engine, collection, fitted, engine.probes.checked_so_far(fitted))
 
 
 @router.post("/predict")
 def predict(collection: CollectionDep, engine: EngineDep, files: Annotated[list[UploadFile], File()]) -> dict[str, Any]:
     """Classify new pictures without importing them. A file that is no picture gets its own `error`."""
-    fitted = engine.fitted(collection)
+    fitted = engine.probes.fitted(collection)
     named = ((file.filename or "upload", file.file.read()) for file in files)  # one at a time in memory
     return {"predictions": labelling.predict(engine, collection, fitted, named), "model": collection.active_model}
 

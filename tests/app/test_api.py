@@ -160,9 +160,58 @@ def test_few_labels_become_predictions_for_every_image(indexed):
     assert images(indexed, predicted="cat", min_probability=0.5)["total"] >= 5
 
 
+def test_a_click_is_answered_at_once_and_cross_validation_says_when_it_is_done(indexed):
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 5), subject)
+
+    at_once = indexed.get("/v1/collections/photos/predictions").json()
+    early = indexed.get("/v1/collections/photos/probe", params={"wait": False}).json()
+    probe = indexed.get("/v1/collections/photos/probe").json()
+    later = indexed.get("/v1/collections/photos/predictions").json()
+
+    assert (at_once["settled"], at_once["total"]) == (False, len(SUBJECTS) * EACH)
+    assert (early["settled"], early["accuracy"], early["note"]) == (False, None, "Cross-validation is under way.")
+    assert (probe["settled"], later["settled"]) == (True, True)
+    assert probe["interval"][0] < probe["accuracy"] >= 0.6
+
+    label(indexed, of_subject(indexed, "cat", 6), "cat")
+
+    assert indexed.get("/v1/collections/photos/predictions").json()["settled"] is False
+
+
+def test_pages_of_predictions_fit_together(indexed):
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 2), subject)
+    indexed.get("/v1/collections/photos/probe")
+
+    def page(offset, limit):
+        answer = indexed.get("/v1/collections/photos/predictions", params={"offset": offset, "limit": limit}).json()
+        return [item["image"]["id"] for item in answer["items"]]
+
+    whole = page(0, 500)
+    assert len(whole) == len(SUBJECTS) * EACH
+    assert page(0, 7) + page(7, 7) + page(14, 500) == whole
+
+
+def test_what_resembles_no_label_does_not_fit(indexed):
+    for subject in ("cat", "coffee"):
+        label(indexed, of_subject(indexed, subject, EACH), subject)
+    for image_id in of_subject(indexed, "rocket", 3):
+        label(indexed, [image_id], "cat", "no")
+    few = indexed.get("/v1/collections/photos/predictions", params={"fits": False}).json()
+    label(indexed, of_subject(indexed, "rocket", 4), "rocket")
+
+    many = indexed.get("/v1/collections/photos/predictions", params={"fits": False}).json()
+
+    assert few["total"] == 0  # sixteen labels are too few to call anything novel
+    assert all(item["fits"] is False for item in many["items"])
+    assert many["total"] <= EACH
+
+
 def test_a_new_picture_is_classified_as_the_same_picture_in_the_collection_is(indexed, folder):
     for subject in SUBJECTS:
         label(indexed, of_subject(indexed, subject, 5), subject)
+    indexed.get("/v1/collections/photos/probe")  # waits until nothing will change any more
     (image,) = images(indexed, text="rocket 07")["items"]
     files = [
         ("files", ("new.jpg", (folder / "rocket" / "07.jpg").read_bytes())),

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import func, select
 
 from indexer.catalog import create_collection, open_catalog
-from indexer.classes import all_classes, remove_class, update_class
+from indexer.classes import all_classes, create_class, merge_class, remove_class, update_class
 from indexer.errors import NoSuchImage, NothingToUndo
 from indexer.images import remove
 from indexer.labels import (
@@ -167,7 +167,7 @@ def test_labels_of_an_image_that_is_not_there_are_refused_whole(engine, home, ph
 
 
 def test_an_answer_that_is_none_of_the_four_is_refused(engine, photos, ids):
-    with pytest.raises(BadInput, match="use yes, no, unsure or none"):
+    with pytest.raises(BadInput, match="Say yes, no, unsure or none"):
         label(engine, photos, ids, "cat", "perhaps", "hand")  # type: ignore[arg-type]
 
 
@@ -245,3 +245,78 @@ def test_threads_that_disagree_about_an_image_leave_it_with_one_class(home, engi
     assert sorted(x.image_id for x in current_labels(engine, photos)) == ids
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(label_events)).scalar() >= len(ids)
+
+
+@pytest.mark.parametrize("answer", ["none_of_these", "unsure"])
+def test_an_answer_about_all_classes_takes_the_place_of_a_class_and_gives_way_to_one(engine, photos, ids, answer):
+    label(engine, photos, ids[:1], "cat", "yes", "hand")
+
+    label(engine, photos, ids[:1], None, answer, "hand")
+    instead = [(x.class_name, x.answer) for x in current_labels(engine, photos)]
+    label(engine, photos, ids[:1], "dog", "yes", "hand")
+    afterwards = [(x.class_name, x.answer) for x in current_labels(engine, photos)]
+    undo(engine, photos)
+    undo(engine, photos)
+
+    assert instead == [("", answer)]
+    assert afterwards == [("dog", "yes")]
+    assert [(x.class_name, x.answer) for x in current_labels(engine, photos)] == [("cat", "yes")]
+    assert [item.name for item in all_classes(engine, photos)] == ["cat", "dog"]
+
+
+def test_none_without_a_class_takes_every_answer_of_those_images_away(engine, photos, ids, answers):
+    label(engine, photos, ids[:3], "cat", "yes", "hand")
+    label(engine, photos, ids[:3], "dog", "no", "hand")
+
+    change = label(engine, photos, ids[1:3], None, "none", "hand")
+    given = answers()
+    undo(engine, photos)
+
+    assert (change.changed, given) == (4, {ids[0]: {"cat": "yes", "dog": "no"}})
+    assert set(answers()) == set(ids[:3])
+
+
+def test_a_class_cannot_have_the_name_of_an_answer(engine, photos):
+    for name in ("none of these", "unsure"):
+        with pytest.raises(BadInput, match="an answer of its own"):
+            create_class(engine, photos, name)
+
+
+def test_yes_and_no_need_a_class(engine, photos, ids):
+    for answer in ("yes", "no"):
+        with pytest.raises(BadInput, match="of a class"):
+            label(engine, photos, ids[:1], None, answer, "hand")
+
+
+def test_the_history_says_who_and_how(engine, photos, ids):
+    label(engine, photos, ids[:1], "cat", "yes", "suggestion", by="Ada")
+    label(engine, photos, ids[:1], None, "none_of_these", "hand")
+
+    newest, second, oldest = history(engine, ids[0])
+
+    assert (oldest["class"], oldest["answer"], oldest["source"], oldest["by"]) == ("cat", "yes", "suggestion", "Ada")
+    assert {(x["class"], x["answer"], x["by"]) for x in (newest, second)} == {
+        ("cat", "none", None), (None, "none_of_these", None),
+    }  # fmt: skip
+
+
+def test_a_merged_class_gives_its_images_away_and_undo_brings_it_back(engine, photos, ids, answers):
+    label(engine, photos, ids[:2], "cat", "yes", "hand")
+    label(engine, photos, ids[2:3], "tiger", "yes", "hand")
+    label(engine, photos, ids[3:4], "tiger", "no", "hand")
+
+    moved = merge_class(engine, photos, "tiger", "cat")
+    merged, known = answers(), [item.name for item in all_classes(engine, photos)]
+    undo(engine, photos)
+
+    assert (moved, known) == (1, ["cat"])
+    assert merged == {**{i: {"cat": "yes"} for i in ids[:3]}, ids[3]: {"cat": "no"}}
+    assert answers() == {**{i: {"cat": "yes"} for i in ids[:2]}, ids[2]: {"tiger": "yes"}, ids[3]: {"tiger": "no"}}
+    assert [item.name for item in all_classes(engine, photos)] == ["cat", "tiger"]
+
+
+def test_a_class_cannot_be_merged_into_itself(engine, photos):
+    create_class(engine, photos, "cat")
+
+    with pytest.raises(BadInput, match="into itself"):
+        merge_class(engine, photos, "cat", "cat")

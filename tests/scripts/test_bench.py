@@ -29,7 +29,7 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("NAME is one of: adapt cifar10 encoder import loop train")
+    assert done.stderr.strip().endswith("NAME is one of: adapt cifar10 encoder import labelling loop probe train")
 
 
 @pytest.mark.parametrize("name", WITHOUT_LIKENESS)
@@ -155,3 +155,33 @@ def test_bench_adapt_trains_on_all_and_on_half_and_says_what_was_gained(labelled
         assert near["baseline"] > 0
         assert minutes["target"] == "≤ 10"
     assert len(list(tmp_path.glob("quick-*/report.json"))) == 2
+
+
+def test_bench_probe_is_judged_beside_scikit_learn_and_clicks_over_http(labelled, tiny):
+    done = bench("probe", "--quick", "--device", "cpu", "--json", "--images", labelled, "--model", tiny, "--shots", 1,
+                 "--shots", 5, "--size", 300, OMP_NUM_THREADS="1")  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    rows = {each["metric"].split(" (")[0]: each for each in said["rows"]}
+    for shots in (1, 5):
+        right, points = rows[f"steel, {shots} a class: right"], rows[f"steel, {shots} a class: points above it"]
+        assert 0 < right["value"] <= 100
+        assert points["value"] == pytest.approx(right["value"] - right["baseline"], abs=1e-3)
+        assert (points["target"], points["met"], points["status"]) == ("≥ 0", None, "quick")
+    click = rows["300: from click to predictions, over HTTP"]
+    assert click["value"] > rows["300: of which the answer that the label is kept"]["value"] > 0
+    assert click["baseline"] > 0
+
+
+def test_bench_labelling_asks_for_labels_and_says_what_random_ones_bring(labelled, tiny):
+    done = bench("labelling", "--quick", "--device", "cpu", "--json", "--images", labelled, "--model", tiny,
+                 OMP_NUM_THREADS="1")  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    rows = {each["metric"].split(" (")[0]: each for each in json.loads(done.stdout)["rows"]}
+    for budget in (10, 20):
+        right, points = (rows[f"steel, {budget} labels: {what}"] for what in ("right", "points above random"))
+        assert 0 < right["value"] <= 100
+        assert points["value"] == pytest.approx(right["value"] - right["baseline"], abs=1e-3)
+        assert (points["met"], points["status"]) == (None, "quick")

@@ -1,0 +1,98 @@
+"""Cross-validation in a process of its own, so that the API's threads never wait for it.
+
+The fit's many small matrices hold Python's lock most of the time: in a thread they would slow every search down.
+`python -m app.crossvalidation` reads labelled vectors from its input, and writes what it found to its output.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from model.errors import TooFewLabels
+from model.probe import Probe, Quality, assess, fit_probe
+from model.quality import learning_curve, near_duplicates
+
+BLAS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+PATIENCE = 600  # seconds; thousands of labels take a minute
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What cross-validation found out about some labels."""
+
+    probe: Probe  # with strength and temperature chosen for them
+    quality: Quality | TooFewLabels
+    more: dict[str, Any]  # JSON: kept_together, pretended, curve
+
+
+def cross_validate(vectors: np.ndarray, labels: Sequence[str], groups: np.ndarray) -> Checked:
+    """Here and now. `groups` (n,), and pictures that show the same, are kept together where every class has two."""
+    probe = fit_probe(vectors, labels)
+    together = near_duplicates(vectors, groups)
+    more: dict[str, Any] = {"kept_together": False, "pretended": None, "curve": None}
+    try:
+        quality = assess(vectors, labels)
+        if len(set(together.tolist())) < len(labels):
+            try:
+                pretended, quality = quality.accuracy, assess(vectors, labels, groups=together)
+                more |= {"kept_together": True, "pretended": pretended}
+            except TooFewLabels:  # a class is one burst: all that can be said is what a random split says
+                pass
+    except TooFewLabels as error:
+        return Checked(probe, error, more)
+    return Checked(probe, quality, more | {"curve": learning_curve(vectors, labels, probe.choice)})
+
+
+def cross_validate_apart(vectors: np.ndarray, labels: Sequence[str], groups: np.ndarray) -> Checked:
+    """The same, by another process that gives way to everything else. Raises OSError when it came to no end."""
+    asked = io.BytesIO()
+    np.savez(asked, vectors=vectors, labels=np.array(labels), groups=groups)
+    environment = {**os.environ, **BLAS, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "app.crossvalidation"],
+            input=asked.getvalue(), capture_output=True, env=environment, timeout=PATIENCE, check=True,
+        )  # fmt: skip
+    except subprocess.SubprocessError as error:
+        raise OSError(f"cross-validation failed ({error})") from error
+    with np.load(io.BytesIO(done.stdout), allow_pickle=False) as found:
+        probe = Probe.from_bytes(found["probe"].tobytes())
+        facts = json.loads(found["facts"].tobytes())
+        quality: Quality | TooFewLabels
+        if "lacking" in facts:
+            quality = TooFewLabels(facts["lacking"])
+        else:
+            arrays = {"confusion": found["confusion"], "unseen": found["unseen"]}
+            interval = (facts["interval"][0], facts["interval"][1])
+            quality = Quality(len(labels), facts["accuracy"], interval, probe.classes, folds=facts["folds"], **arrays)
+    return Checked(probe, quality, facts["more"])
+
+
+def main() -> None:
+    os.nice(10)
+    with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as asked:
+        checked = cross_validate(asked["vectors"], asked["labels"].tolist(), asked["groups"])
+    quality, facts = checked.quality, dict[str, Any](more=checked.more)
+    found = {"probe": np.frombuffer(checked.probe.to_bytes(), np.uint8)}
+    if isinstance(quality, TooFewLabels):
+        facts["lacking"] = str(quality)
+    else:
+        facts |= {"accuracy": quality.accuracy, "interval": quality.interval, "folds": quality.folds}
+        found |= {"confusion": quality.confusion, "unseen": quality.unseen}
+    found["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
+    answer = io.BytesIO()
+    np.savez(answer, allow_pickle=False, **found)
+    sys.stdout.buffer.write(answer.getvalue())
+
+
+if __name__ == "__main__":
+    main()

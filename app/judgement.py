@@ -1,0 +1,86 @@
+"""How good a collection's probe is, as the JSON that API and command line answer with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from app.audit import audited
+from app.crossvalidation import Checked
+from app.engine import Engine
+from app.probes import Fitted
+from indexer.catalog import Collection
+from indexer.images import Filter
+from indexer.labels import current_labels
+from model.errors import TooFewLabels
+from model.quality import figures, still_to_find
+
+UNDER_WAY = "Cross-validation is under way."
+
+
+def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: Checked | None) -> dict[str, Any]:
+    """Accuracy, confusion, classes, reliability, learning curve and what is still to be found, all with intervals."""
+    found: dict[str, Any] = {
+        "classes": list(fitted.probe.classes), "labels": fitted.labels, "strength": fitted.probe.strength,
+        "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None,
+        "settled": fitted.settled, "model": collection.active_model, "per_class": None, "reliability": None,
+        "kept_together": None, "pretended": None, "curve": None, "audit": audit(engine, collection),
+    }  # fmt: skip
+    if checked is None:
+        return {**found, "note": UNDER_WAY}
+    quality = checked.quality
+    if isinstance(quality, TooFewLabels):
+        return {**found, "note": str(quality)}
+    place = {name: number for number, name in enumerate(quality.classes)}
+    y = np.array([place[name] for name in fitted.names])
+    return {
+        **found, **figures(quality, y), **checked.more, "accuracy": round(quality.accuracy, 4),
+        "interval": [round(x, 4) for x in quality.interval], "confusion": quality.confusion.tolist(),
+        "folds": quality.folds,
+    }  # fmt: skip
+
+
+def audit(engine: Engine, collection: Collection) -> dict[str, Any]:
+    """What the random sample answered so far says of all images: {sample, images, classes:[{class, found, …}]}."""
+    ids = engine.select(collection, Filter())
+    labels = current_labels(engine.workspace.engine, collection)
+    sample = set(audited(ids, np.array([x.image_id for x in labels], np.int64)).tolist())
+    classes = sorted({x.class_name for x in labels if x.answer == "yes"})
+    found = []
+    for name in classes if sample else ():
+        of_it = {x.image_id for x in labels if x.answer == "yes" and x.class_name == name}
+        to_find = still_to_find(len(sample), len(of_it & sample), len(ids), len(of_it))
+        found.append({"class": name, "found": len(of_it), "still_to_find": to_find["estimate"],
+                      "interval": to_find["interval"]})  # fmt: skip
+    return {"sample": len(sample), "images": len(ids), "classes": found}
+
+
+def sentences(said: dict[str, Any]) -> list[str]:
+    """The same for a person."""
+    lines = []
+    if said["accuracy"] is not None:
+        low, high = said["interval"]
+        lines.append(f"{said['accuracy']:.1%} right on labels it has not seen (95 % interval {low:.1%} to {high:.1%})")
+        if said["kept_together"] and said["pretended"] - said["accuracy"] >= 0.005:
+            lines.append(f"A split that tears bursts and copies apart would have pretended {said['pretended']:.1%}.")
+        for each in said["per_class"]:
+            parts = [
+                f"{what} {each[what]:.0%} ({each[f'{what}_interval'][0]:.0%} to {each[f'{what}_interval'][1]:.0%})"
+                for what in ("precision", "recall")
+                if each[what] is not None
+            ]
+            lines.append(f"  {each['class']}: {', '.join(parts)}, {each['labels']} labels")
+        if said["curve"]:
+            low, high = (100 * bound for bound in said["curve"]["interval"])
+            lines.append(
+                f"{said['curve']['more']} more labels are worth about {100 * said['curve']['worth']:.1f} points "
+                f"({low:.1f} to {high:.1f})."
+            )
+    if said["audit"]["sample"]:
+        lines.append(f"From a random sample of {said['audit']['sample']:,} of {said['audit']['images']:,} pictures:")
+        lines += [
+            f"  {x['class']}: {x['found']:,} found, {x['interval'][0]:,} to {x['interval'][1]:,} still to be found"
+            for x in said["audit"]["classes"]
+        ]
+    return lines

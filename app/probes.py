@@ -1,0 +1,265 @@
+"""The probe of each collection as the labels are now, its predictions for every indexed picture, and how good it is.
+
+A click is answered by a refit with the strength and temperature chosen last: milliseconds, and one matrix product over
+the index's own matrix. Cross-validation chooses them anew for the new labels, and says how good the probe is; with
+`behind` it follows in another process, and `settled` says when it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sqlalchemy import not_, select
+
+from app.crossvalidation import Checked, cross_validate, cross_validate_apart
+from app.together import groups_of
+from app.workspace import Workspace
+from indexer.catalog import Collection, visible
+from indexer.classes import NONE_OF_THESE
+from indexer.errors import DamagedIndex, NoIndex
+from indexer.images import Filter
+from indexer.index import VectorIndex
+from indexer.labelbook import LabelBook
+from indexer.schema import images, now, probes
+from model.errors import BadInput, TooFewLabels
+from model.novelty import Novelty, novelty_of
+from model.probe import USUAL, Choice, Probe, Quality, fit_probe
+
+log = logging.getLogger("likeness.probes")
+AT_FIRST = Choice(USUAL, 0.0)  # until the first cross-validation is done
+KEPT = 8  # collections whose labels and quality are remembered
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A probe with what it says of every image of one index: rows belong to that index and no other."""
+
+    probe: Probe
+    index: VectorIndex
+    probabilities: np.ndarray  # (N, C) float32, rows as in the index
+    labels: int
+    key: tuple[Any, ...]
+    ids: np.ndarray  # (n,) of the labelled images
+    vectors: np.ndarray  # (n, D)
+    names: list[str]  # (n,) their classes
+    settled: bool  # strength and temperature are chosen for these very labels
+
+    @cached_property
+    def best(self) -> np.ndarray:
+        """The most probable class of every image, as a place in the probe's classes (N,)."""
+        return self.probabilities.argmax(axis=1)
+
+    @cached_property
+    def sure(self) -> np.ndarray:
+        """How probable it is (N,) float32."""
+        return self.probabilities.max(axis=1)
+
+    @cached_property
+    def novelty(self) -> Novelty:
+        return novelty_of(self.vectors)
+
+    @cached_property
+    def fits(self) -> np.ndarray:
+        """Whether each image of the index is like anything labelled, and is not said to be none of these (N,)."""
+        return self.novelty.fits(self.index.vectors) & self.of_a_class(self.best)
+
+    def of_a_class(self, best: np.ndarray) -> np.ndarray:
+        """Whether the places `best` in the probe's classes are classes, and not the answer "none of these"."""
+        return np.array([name != NONE_OF_THESE for name in self.probe.classes])[best]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the probe says of one image."""
+
+    class_name: str
+    probability: float
+    fits: bool  # False: it is like nothing labelled, and the class is a guess
+
+
+class Probes:
+    """Probes of all collections, for any number of threads."""
+
+    def __init__(self, workspace: Workspace, index: Callable[[Collection], VectorIndex], behind: bool) -> None:
+        self.workspace, self.index, self.behind = workspace, index, behind
+        self._books: OrderedDict[int, LabelBook] = OrderedDict()
+        self._fitted: dict[tuple[int, str], Fitted] = {}
+        self._checked: OrderedDict[tuple[Any, ...], Checked] = OrderedDict()
+        self._present: dict[int, tuple[tuple[int, str], np.ndarray | None]] = {}
+        self._lock = threading.Lock()
+        self._checking: dict[tuple[int, str], threading.Event] = {}  # set when the one under way is done
+
+    def labels(self, collection: Collection) -> LabelBook:
+        """The classes that stand, as of now; only what is new is read."""
+        with self._lock:
+            book = self._books.setdefault(collection.id, LabelBook())
+            self._books.move_to_end(collection.id)
+            while len(self._books) > KEPT:
+                self._books.popitem(last=False)
+            return book.read(self.workspace.engine, collection)
+
+    def present(self, collection: Collection, index: VectorIndex) -> np.ndarray | None:
+        """Which rows of the index are of images still in the collection (N,); None: all of them."""
+        key = (collection.revision, index.published.sha256)
+        held = self._present.get(collection.id)
+        if held is None or held[0] != key:
+            query = select(images.c.id).where(images.c.collection_id == collection.id, not_(visible(collection.id)))
+            with self.workspace.engine.connect() as connection:
+                hidden = list(connection.execute(query).scalars())  # few, however large the collection is
+            there = ~np.isin(index.ids, hidden)
+            held = self._present[collection.id] = (key, None if there.all() else there)
+        return held[1]
+
+    def fitted(self, collection: Collection) -> Fitted:
+        """The probe from the labels as they are now. Raises `TooFewLabels`, `NoIndex`, `DamagedIndex`."""
+        index, book = self.index(collection), self.labels(collection)
+        key = (index.published.sha256, book.last_action, collection.revision)
+        here = (collection.id, collection.active_model or "")
+        held = self._fitted.get(here)
+        if held is None or held.key != key:
+            held = self._fit(collection, index, book, key, held)
+            self._fitted[here] = held
+        if self.behind and not held.settled:
+            self._follow(here, held, collection)
+        return held
+
+    def _fit(
+        self, collection: Collection, index: VectorIndex, book: LabelBook, key: tuple[Any, ...], last: Fitted | None
+    ) -> Fitted:
+        ids, vectors = index.vectors_of(np.array(sorted(book.classes), np.int64))
+        names = [book.classes[int(i)] for i in ids]
+        known = last.probe if last is not None else self._stored(collection)
+        if self.behind:
+            choice = known.choice if known is not None else AT_FIRST
+            probe = fit_probe(vectors, names, choice=choice, start=known)
+        else:
+            probe = fit_probe(vectors, names)
+        return Fitted(probe, index, probe.probabilities(index.vectors), len(names), key, ids, vectors, names,
+                      settled=not self.behind)  # fmt: skip
+
+    def quality(self, collection: Collection) -> Quality:
+        """Cross-validated; waits for it. Raises `TooFewLabels` with what is missing."""
+        found = self.checked(collection).quality
+        if isinstance(found, TooFewLabels):
+            raise TooFewLabels(str(found))
+        return found
+
+    def checked(self, collection: Collection) -> Checked:
+        """All that cross-validation says of the labels as they are now; waits for it."""
+        while True:
+            fitted = self.fitted(collection)
+            if (known := self._checked.get(fitted.key)) is not None:
+                return known
+            under_way = self._checking.get((collection.id, collection.active_model or ""))
+            if self.behind and under_way is not None:
+                under_way.wait()
+            elif fitted.settled:  # nothing follows: it is done here
+                return self._check(fitted)
+
+    def checked_so_far(self, fitted: Fitted) -> Checked | None:
+        """What is known of this very probe without waiting."""
+        return self._checked.get(fitted.key)
+
+    def predictions_of(self, collection: Collection, ids: np.ndarray) -> dict[int, Prediction]:
+        """Image id → what the probe says; empty while there are too few labels or no index."""
+        try:
+            fitted = self.fitted(collection)
+        except (TooFewLabels, NoIndex, DamagedIndex):  # lists go on without; search and /ready say what is wrong
+            return {}
+        return self.said_of(fitted, ids)
+
+    def said_of(self, fitted: Fitted, ids: np.ndarray) -> dict[int, Prediction]:
+        """Image id → what this very probe says of those that are indexed."""
+        rows, there = fitted.index.rows_of(ids)
+        rows = rows[there]
+        fits = fitted.novelty.fits(fitted.index.vectors[rows])
+        probabilities = fitted.probabilities[rows]
+        best, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        fits &= fitted.of_a_class(best)
+        return {
+            int(image_id): Prediction(fitted.probe.classes[b], float(s), bool(f))
+            for image_id, b, s, f in zip(np.asarray(ids)[there], best, sure, fits, strict=True)
+        }
+
+    def keep(self, collection: Collection, wanted: Filter, ids: np.ndarray) -> np.ndarray:
+        """Those of `ids` whose predictions the filter keeps, in the order given."""
+        fitted = self.fitted(collection)
+        kept = fitted.sure >= (wanted.min_probability or 0)
+        if wanted.predicted is not None:
+            kept &= np.array(fitted.probe.classes)[fitted.best] == wanted.predicted
+        return ids[np.isin(ids, fitted.index.ids[kept])]
+
+    def store(self, collection: Collection, fitted: Fitted) -> None:
+        """Keep the fitted probe in the catalog, where other programs, and the next start, find it."""
+        values = {
+            "last_action": fitted.key[1], "data": fitted.probe.to_bytes(), "quality": {"labels": fitted.labels},
+            "created_at": now(),
+        }  # fmt: skip
+        here = (probes.c.collection_id == collection.id) & (probes.c.fingerprint == collection.active_model)
+        with self.workspace.engine.begin() as connection:
+            if not connection.execute(probes.update().where(here).values(**values)).rowcount:
+                connection.execute(
+                    probes.insert().values(collection_id=collection.id, fingerprint=collection.active_model, **values)
+                )
+
+    def _stored(self, collection: Collection) -> Probe | None:
+        """The probe that an earlier process left: its strength and temperature serve until others are chosen."""
+        here = (probes.c.collection_id == collection.id) & (probes.c.fingerprint == collection.active_model)
+        with self.workspace.engine.connect() as connection:
+            data = connection.execute(select(probes.c.data).where(here)).scalar()
+        try:
+            return None if data is None else Probe.from_bytes(bytes(data))
+        except BadInput:
+            return None
+
+    def _follow(self, here: tuple[int, str], fitted: Fitted, collection: Collection) -> None:
+        """Let cross-validation follow, unless one is under way: whoever asks next after it starts another."""
+        with self._lock:
+            if here in self._checking:
+                return
+            done = self._checking[here] = threading.Event()
+
+        def work() -> None:
+            try:
+                probe = self._check(fitted).probe
+                settled = replace(
+                    fitted, probe=probe, probabilities=probe.probabilities(fitted.index.vectors), settled=True
+                )
+                now_held = self._fitted.get(here)
+                if now_held is not None and now_held.key == fitted.key:
+                    self._fitted[here] = settled
+                elif now_held is not None and not now_held.settled:
+                    # Labels came meanwhile: what was chosen a moment ago is still closer than what was chosen before.
+                    self._fitted[here] = self._refitted(now_held, probe)
+                self.store(collection, settled)
+            except Exception:  # predictions stand without it; the next label tries again
+                log.exception("cross-validation of collection %s failed", collection.id)
+                self._remember(fitted, Checked(fitted.probe, TooFewLabels("Cross-validation failed: see the log."), {}))
+            finally:
+                with self._lock:
+                    del self._checking[here]
+                done.set()
+
+        threading.Thread(target=work, daemon=True, name="cross-validation").start()
+
+    def _refitted(self, held: Fitted, probe: Probe) -> Fitted:
+        fresh = fit_probe(held.vectors, held.names, choice=probe.choice, start=held.probe)
+        return replace(held, probe=fresh, probabilities=fresh.probabilities(held.index.vectors))
+
+    def _check(self, fitted: Fitted) -> Checked:
+        groups = groups_of(self.workspace.engine, fitted.ids.tolist(), fitted.names)
+        check = cross_validate_apart if self.behind else cross_validate
+        return self._remember(fitted, check(fitted.vectors, fitted.names, groups))
+
+    def _remember(self, fitted: Fitted, checked: Checked) -> Checked:
+        self._checked[fitted.key] = checked
+        while len(self._checked) > KEPT:
+            self._checked.popitem(last=False)
+        return checked

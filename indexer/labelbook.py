@@ -1,0 +1,62 @@
+"""The labels that stand, kept up to date by reading only what the journal gained since."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import Engine, select
+
+from indexer.catalog import Collection, visible
+from indexer.classes import NONE_OF_THESE, UNSURE
+from indexer.labels import current_labels
+from indexer.schema import actions, classes, images, label_events
+
+
+@dataclass
+class LabelBook:
+    """One collection's classes by image. For one thread at a time."""
+
+    classes: dict[int, str] = field(default_factory=dict)  # image id → its class, or that it is none of these
+    last_action: int = 0
+    revision: int = -1
+
+    def read(self, engine: Engine, collection: Collection) -> LabelBook:
+        """A book as the labels are now; this one is brought up to date and stays with whoever holds it."""
+        query = (
+            select(actions.c.id, actions.c.kind)
+            .where(actions.c.collection_id == collection.id, actions.c.id > self.last_action)
+            .order_by(actions.c.id)
+        )
+        with engine.connect() as connection:
+            fresh = connection.execute(query).all()
+        # Classes that change, and images that come or go, reach back to labels of any age.
+        if self.revision != collection.revision or any(kind == "classes" for _, kind in fresh):
+            self._read_all(engine, collection)
+        elif fresh:
+            self._read_since(engine, collection)
+        if fresh:
+            self.last_action = fresh[-1][0]
+        self.revision = collection.revision
+        return LabelBook(dict(self.classes), self.last_action, self.revision)
+
+    def _read_all(self, engine: Engine, collection: Collection) -> None:
+        labels = current_labels(engine, collection)
+        self.classes = {x.image_id: x.class_name for x in labels if x.answer == "yes"}
+        self.classes |= {x.image_id: NONE_OF_THESE for x in labels if x.answer == "none_of_these"}
+
+    def _read_since(self, engine: Engine, collection: Collection) -> None:
+        query = (
+            select(label_events.c.image_id, label_events.c.answer, classes.c.name)
+            .join(actions, actions.c.id == label_events.c.action_id)
+            .join(images, images.c.id == label_events.c.image_id)
+            .join(classes, classes.c.id == label_events.c.class_id)
+            .where(actions.c.collection_id == collection.id, actions.c.id > self.last_action)
+            .where(visible(collection.id), classes.c.removed_at.is_(None))
+            .order_by(label_events.c.id)
+        )
+        with engine.connect() as connection:
+            for image_id, answer, name in connection.execute(query):
+                if answer == "yes" and name != UNSURE:
+                    self.classes[image_id] = name
+                elif self.classes.get(image_id) == name:
+                    del self.classes[image_id]

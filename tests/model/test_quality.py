@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+from scipy.stats import hypergeom
+
+from model.probe import Choice, assess, wilson
+from model.quality import by_class, learning_curve, near_duplicates, reliability, still_to_find
+from tests.model.test_probe import clusters
+
+
+def test_precision_and_recall_are_those_of_the_confusion():
+    ant, bee, cow = by_class(np.array([[8, 2, 0], [1, 9, 0], [1, 0, 0]]), ["ant", "bee", "cow"])
+
+    assert (ant["precision"], ant["recall"]) == (0.8, 0.8)
+    assert (bee["precision"], bee["recall"], bee["recall_interval"]) == (9 / 11, 0.9, wilson(9, 10))
+    assert (cow["precision"], cow["precision_interval"], cow["recall"], cow["labels"]) == (None, None, 0, 1)
+
+
+def test_reliability_counts_what_is_right_where_it_says_how_probable_it_is():
+    p = np.array([[0.95, 0.05], [0.92, 0.08], [0.4, 0.6], [0.45, 0.55]])
+
+    low, high = reliability(p, np.array([0, 1, 1, 1]))
+
+    assert (low["from"], low["to"], low["labels"], low["right"]) == (0.5, 0.7, 2, 1.0)
+    assert low["said"] == pytest.approx(0.575)
+    assert (high["from"], high["right"], high["interval"]) == (0.9, 0.5, wilson(1, 2))
+
+
+def test_the_worth_of_more_labels_is_what_a_power_law_says():
+    from model.quality import _worth
+
+    sizes = np.array([20, 30, 40, 50])
+    accuracy = 1 - 2 * sizes**-0.5
+
+    assert _worth(sizes, accuracy, 50) == pytest.approx(2 * 50**-0.5 - 2 * 60**-0.5)
+    assert _worth(sizes, np.full(4, 0.6), 50) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_curve_rises_where_more_labels_help():
+    vectors, labels = clusters({str(number): 24 for number in range(5)}, noise=0.35)
+
+    curve = learning_curve(vectors, labels, Choice(3e-3, 0.0))
+
+    assert curve is not None
+    assert [point["labels"] for point in curve["points"]] == [38, 58, 77, 96]  # of the 96 that a fold leaves
+    accuracies = [point["accuracy"] for point in curve["points"]]
+    assert accuracies[0] < accuracies[-1]
+    low, high = curve["interval"]
+    assert 0 <= low <= curve["worth"] <= high < 0.1
+
+
+def test_there_is_no_curve_from_three_labels_a_class():
+    assert learning_curve(*clusters({"a": 3, "b": 9}), Choice(3e-3, 0.0)) is None
+
+
+def test_pictures_of_one_burst_are_one_group_and_others_stay_apart():
+    vectors, _ = clusters({"a": 6, "b": 6}, noise=0.5)
+    burst = vectors[:1] + 1e-3 * np.random.default_rng(0).normal(size=(3, vectors.shape[1])).astype(np.float32)
+    burst /= np.linalg.norm(burst, axis=1, keepdims=True)
+
+    groups = near_duplicates(np.concatenate([vectors, burst]), np.array([*range(11), 10, 90, 91, 92]))
+
+    assert len({groups[0], *groups[12:]}) == 1
+    assert groups[10] == groups[11]  # the same folder
+    assert len(set(groups)) == 11
+
+
+def test_a_split_that_keeps_copies_together_does_not_pretend():
+    vectors, labels = clusters({"a": 10, "b": 10, "c": 10}, noise=0.8)
+    rng = np.random.default_rng(0)
+    twice = np.concatenate([vectors, vectors + 0.01 * rng.normal(size=vectors.shape)]).astype(np.float32)
+    twice /= np.linalg.norm(twice, axis=1, keepdims=True)
+
+    random = assess(twice, labels * 2)
+    honest = assess(twice, labels * 2, groups=near_duplicates(twice))
+
+    assert random.accuracy > honest.accuracy + 0.2
+    assert honest.accuracy == pytest.approx(assess(vectors, labels).accuracy, abs=0.2)
+
+
+def test_how_many_are_still_to_be_found_has_an_exact_interval():
+    said = still_to_find(sample=50, of_it=5, total=400, found=10)
+
+    low, high = (bound + 10 for bound in said["interval"])
+    assert said["estimate"] == 30
+    assert hypergeom.sf(4, 400, low, 50) >= 0.025 > hypergeom.sf(4, 400, low - 1, 50)
+    assert hypergeom.cdf(5, 400, high, 50) >= 0.025 > hypergeom.cdf(5, 400, high + 1, 50)
+
+
+def test_a_sample_of_everything_leaves_no_doubt():
+    assert still_to_find(sample=40, of_it=7, total=40, found=7) == {"estimate": 0, "interval": [0, 0]}
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says():
+    rng, total, whole = np.random.default_rng(0), 300, 40
+    drawn = rng.hypergeometric(whole, total - whole, 30, size=200)
+
+    held = [low <= whole <= high for low, high in (still_to_find(30, int(k), total, 0)["interval"] for k in drawn)]
+
+    assert np.mean(held) >= 0.95
