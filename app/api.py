@@ -22,7 +22,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.engine import Engine, warm_up
 from app.guard import Guard, request_id
-from app.routes import classes, collections, exports, health, images, jobs, labels, models, searches, uploads
+from app.routes import (
+    classes,
+    collections,
+    duplicates,
+    exports,
+    health,
+    images,
+    jobs,
+    labels,
+    models,
+    searches,
+    uploads,
+)
 from app.settings import Settings, load_settings
 from app.uploads import UploadConflict, Uploads
 from app.workspace import Workspace
@@ -83,7 +95,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
     )
-    for module in (health, collections, images, searches, classes, labels, models, jobs, exports, uploads):
+    for module in (health, collections, images, searches, classes, labels, models, jobs, exports, uploads, duplicates):
         api.include_router(module.router, prefix="/v1")
     api.add_exception_handler(errors.LikenessError, _on_likeness_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)

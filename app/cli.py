@@ -16,7 +16,7 @@ from typing import Annotated
 import typer
 from sqlalchemy.exc import DatabaseError
 
-from app.commands import collections, importing, labels, models, pictures, service
+from app.commands import collections, duplicates, importing, labels, models, pictures, service
 from app.settings import load_settings
 from model.errors import LikenessError
 
@@ -36,6 +36,7 @@ app.command("import")(importing.import_)
 app.command("pretrain")(models.pretrain)
 app.command("index")(models.index)
 app.command("search")(pictures.search)
+app.command("duplicates")(duplicates.duplicates)
 app.command("label")(labels.label)
 app.command("probe")(labels.probe)
 app.command("predict")(labels.predict)
