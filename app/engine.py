@@ -7,15 +7,16 @@ old list or the new one, and requests share them without a lock.
 from __future__ import annotations
 
 import io
+import logging
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 from PIL import Image as PILImage
 from sqlalchemy import select
@@ -23,9 +24,10 @@ from sqlalchemy import select
 from app.workspace import Workspace
 from indexer.catalog import Collection
 from indexer.errors import DamagedIndex, NoIndex, NoSuchImage, NoSuchQuery
-from indexer.images import Filter, select_ids
-from indexer.index import VectorIndex, open_index, read_published
+from indexer.images import Filter, gone_ids, select_ids
+from indexer.index import VectorIndex, open_index
 from indexer.labels import current_labels, last_action
+from indexer.published import read_published
 from indexer.schema import now, probes, queries
 from indexer.search import Hits, search
 from model.encoder import Encoder, open_encoder
@@ -33,6 +35,7 @@ from model.errors import TooFewLabels
 from model.images import make_preview
 from model.probe import Probe, Quality, assess, fit_probe
 
+log = logging.getLogger("likeness.engine")
 Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
 ENCODERS, QUERIES = 2, 256  # how many stay open
 
@@ -59,8 +62,7 @@ class Engine:
         self._fitted: dict[tuple[int, str], Fitted] = {}
         self._qualities: dict[tuple[Any, ...], Quality | TooFewLabels] = {}
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
-        self._opening = threading.Lock()
-        faiss.omp_set_num_threads(1)  # two threads make a single query slower, and requests bring their own
+        self._opening, self._beside = threading.Lock(), threading.Lock()
 
     def index(self, collection: Collection) -> VectorIndex:
         """The live index of the collection's active model."""
@@ -71,14 +73,36 @@ class Engine:
         key = (collection.id, collection.active_model)
         held = self._indexes.get(key)
         if held is None or held.published != published:
+            if held is not None and published.matrix is not None and held.published.faiss != published.faiss:
+                self._open_beside(key, folder, held)  # a large one takes seconds: until then the old one answers
+                return self._indexes.get(key, held)
             with self._opening:  # one thread opens it, the others wait instead of reading it too
                 held = self._indexes.get(key)
                 if held is None or held.published != published:
-                    held = open_index(folder)
-                    for other in [k for k in self._indexes if k[0] == collection.id]:
-                        del self._indexes[other]  # requests that still use it keep it until they are done
-                    self._indexes[key] = held
+                    held = self._take(key, open_index(folder, held))
         return held
+
+    def _take(self, key: tuple[int, str], index: VectorIndex) -> VectorIndex:
+        for other in [k for k in self._indexes if k[0] == key[0] and k != key]:
+            self._indexes.pop(other, None)  # requests that still use it keep it until they are done
+        self._indexes[key] = index
+        return index
+
+    def _open_beside(self, key: tuple[int, str], folder: Path, held: VectorIndex) -> None:
+        """Open a large index in a thread of its own, once."""
+        if not self._beside.acquire(blocking=False):
+            return
+
+        def run() -> None:
+            try:
+                self._take(key, open_index(folder, held))
+            except Exception:
+                log.exception("the new index of collection %s cannot be opened", key[0])
+                self._indexes.pop(key, None)  # the next request tries, and says what is wrong
+            finally:
+                self._beside.release()
+
+        threading.Thread(target=run, daemon=True).start()
 
     def encoder(self, fingerprint: str) -> Encoder:
         with self._opening:
@@ -229,8 +253,8 @@ class Engine:
         key = (collection.revision, index.published.sha256)
         held = self._absent.get(collection.id)
         if held is None or held[0] != key:
-            present = select_ids(self.workspace.engine, collection, Filter())
-            held = self._absent[collection.id] = (key, np.setdiff1d(index.ids, present))
+            gone = gone_ids(self.workspace.engine, collection)
+            held = self._absent[collection.id] = (key, gone[index.rows_of(gone)[1]])
         return held[1]
 
     def store(self, collection: Collection, fitted: Fitted) -> None:

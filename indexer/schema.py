@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -56,6 +57,8 @@ contents = Table(
     Column("stored", Integer, nullable=False),  # 1 when `originals/` holds the bytes (uploads), 0 when a folder does
 )
 
+LEFT = text("removed_at IS NOT NULL OR absent_at IS NOT NULL")  # of images: no longer in their collection
+
 images = Table(
     "images",
     metadata,
@@ -69,6 +72,7 @@ images = Table(
     Column("absent_at", String),  # its last known path now holds something else; it returns with its bytes
     UniqueConstraint("collection_id", "sha256"),
     Index("images_by_content", "sha256"),
+    Index("images_gone", "collection_id", sqlite_where=LEFT, postgresql_where=LEFT),
     sqlite_autoincrement=True,  # an id is never used again
 )
 

@@ -41,16 +41,11 @@ def search(
         query = query - NEGATIVE_WEIGHT * negative.mean(axis=0)
     query = (query / max(float(np.linalg.norm(query)), 1e-12)).astype(np.float32)
     exclude = np.zeros(0, np.int64) if exclude is None else np.unique(exclude)
-    if among is None:
-        total = len(index.ids) - int(np.isin(exclude, index.ids).sum())
-    else:
-        among = np.setdiff1d(np.intersect1d(among, index.ids), exclude)
-        total = len(among)
+    keep = None if among is None else index.kept(among, exclude)
+    total = len(index.ids) - int(index.rows_of(exclude)[1].sum()) if keep is None else int(np.count_nonzero(keep))
     if total == 0:
         return Hits(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32), 0)
-    ids, scores = index.search(query, offset + limit + (len(exclude) if among is None else 0), among)
-    kept = ~np.isin(ids, exclude)
-    ids, scores = ids[kept][offset : offset + limit], scores[kept][offset : offset + limit]
+    ids, scores = (found[offset:] for found in index.search(query, offset + limit, among, exclude, keep))
     _, vectors = index.vectors_of(ids)
     cosines = (vectors @ positive.T).max(axis=1) if len(ids) else scores
     return Hits(ids, scores, cosines.astype(np.float32), total)

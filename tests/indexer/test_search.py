@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from indexer.index import VectorIndex, open_index, publish
+from indexer.index import VectorIndex, open_index
+from indexer.publish import publish
 from indexer.search import NEGATIVE_WEIGHT, Hits, search
 from tests.indexer.helpers import unit_vectors
 
