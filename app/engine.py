@@ -29,7 +29,7 @@ from indexer.index import VectorIndex, open_index
 from indexer.labels import current_labels, last_action
 from indexer.published import read_published
 from indexer.schema import now, probes, queries
-from indexer.search import Hits, search
+from indexer.search import Hits, Wish, search
 from model.encoder import Encoder, open_encoder
 from model.errors import TooFewLabels
 from model.images import make_preview
@@ -133,6 +133,7 @@ class Engine:
         wanted: Filter,
         limit: int,
         offset: int,
+        wish: Wish = Wish(),
     ) -> tuple[Hits, float]:
         """A page of hits and the milliseconds they took."""
         started = time.perf_counter()
@@ -142,7 +143,7 @@ class Engine:
         examples = np.array([x for x in (*positive, *negative) if isinstance(x, int)], np.int64)
         exclude = np.union1d(examples, self._gone(collection, index))
         among = None if wanted.empty else self.select(collection, wanted)
-        hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude)
+        hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude, wish=wish)
         return hits, (time.perf_counter() - started) * 1000
 
     def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:

@@ -43,22 +43,25 @@ class VectorIndex:
         among: np.ndarray | None = None,
         without: np.ndarray | None = None,
         keep: np.ndarray | None = None,
+        everywhere: bool = False,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ids (k',) and cosines (k',) of the `k` nearest to the unit vector `query` (D,), best first.
 
         `among` (M,) restricts the search to these ids, `without` (E,) leaves these out; whoever has `kept` of both at
-        hand gives that too. Fewer than `k` come back when there are fewer. Of pictures that are exactly alike the
-        lower id comes first, whatever `k` is, or the pages of a list would not fit together.
+        hand gives that too. `everywhere` is for a query that is no picture's vector. Fewer than `k` come back when
+        there are fewer. Of pictures that are exactly alike the lower id comes first, whatever `k` is, or the pages of
+        a list would not fit together.
         """
         faiss.omp_set_num_threads(1)  # of this thread: two make a single query slower, and requests bring their own
         query = np.ascontiguousarray(query, np.float32)
-        if among is None and without is not None and len(without) <= FEW:
-            rows, cosines = self._ranked(query, k + len(without), None, filtered=False)
+        if among is None and (without is None or len(without) <= FEW):
+            without = np.zeros(0, np.int64) if without is None else without
+            rows, cosines = self._ranked(query, k + len(without), None, everywhere)
             left = ~np.isin(self.ids[rows], without)
             rows, cosines = rows[left], cosines[left]
         else:
             keep = self.kept(among, without) if keep is None else keep
-            rows, cosines = self._ranked(query, k, keep, filtered=among is not None)
+            rows, cosines = self._ranked(query, k, keep, everywhere or among is not None)
         return self.ids[rows[:k]], cosines[:k]
 
     def vectors_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +88,7 @@ class VectorIndex:
         return keep
 
     def _ranked(
-        self, query: np.ndarray, k: int, keep: np.ndarray | None, filtered: bool
+        self, query: np.ndarray, k: int, keep: np.ndarray | None, anywhere: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """At least `k` rows with their cosines, best first, where so many may be listed."""
         kept = len(self.ids) if keep is None else int(np.count_nonzero(keep))
@@ -95,8 +98,8 @@ class VectorIndex:
         if keep is not None and kept <= SCANNED and self.published.kind != EXACT:
             return self._scan(query, np.flatnonzero(keep))
         if self.published.kind != LISTS:
-            return self._first(query, k, keep, kept, filtered)
-        head, cosines = (found[:HEAD] for found in self._first(query, min(k, HEAD), keep, kept, filtered))
+            return self._first(query, k, keep, kept, anywhere)
+        head, cosines = (found[:HEAD] for found in self._first(query, min(k, HEAD), keep, kept, anywhere))
         if len(head) >= k:
             return head, cosines
         # Beyond what the lists gave come all others, compared one by one: every list is whole, and its pages fit.
@@ -106,10 +109,10 @@ class VectorIndex:
         return np.concatenate([head, others[0]]), np.concatenate([cosines, others[1]])
 
     def _first(
-        self, query: np.ndarray, k: int, keep: np.ndarray | None, kept: int, filtered: bool
+        self, query: np.ndarray, k: int, keep: np.ndarray | None, kept: int, anywhere: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same by way of FAISS, and of comparing with every row of the tail."""
-        found = self._near(query, k, keep, kept, filtered)
+        found = self._near(query, k, keep, kept, anywhere)
         tail = np.arange(self.published.base, len(self.ids))
         return self._scan(query, np.concatenate([found, tail if keep is None else tail[keep[tail]]]))
 
@@ -125,15 +128,15 @@ class VectorIndex:
         order = np.lexsort((rows, -cosines))
         return rows[order], cosines[order]
 
-    def _near(self, query: np.ndarray, k: int, keep: np.ndarray | None, kept: int, filtered: bool) -> np.ndarray:
+    def _near(self, query: np.ndarray, k: int, keep: np.ndarray | None, kept: int, anywhere: bool) -> np.ndarray:
         """Rows of the FAISS part that hold the `k` nearest ones to be kept, in no order."""
         if self.published.kind != LISTS:
             return self._ask(query, k, keep, None)
         lists, effort = self.published.lists or 1, self.published.effort or 1
-        if not filtered:
+        if not anywhere:
             return self._ask(query, k, keep, effort)
         if kept * self.published.dim * 2 <= PATIENCE:
-            return self._ask(query, k, keep, lists)  # what a filter keeps may lie anywhere: look everywhere
+            return self._ask(query, k, keep, lists)  # what a filter keeps may lie in any list
         found = self._ask(query, k, keep, effort)
         while effort < lists:  # too many to look at all: look further until that changes nothing
             effort = min(2 * effort, lists)

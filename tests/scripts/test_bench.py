@@ -29,7 +29,7 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("NAME is one of: adapt cifar10 encoder loop train")
+    assert done.stderr.strip().endswith("NAME is one of: adapt cifar10 encoder loop search steer train")
 
 
 @pytest.mark.parametrize("name", WITHOUT_LIKENESS)
