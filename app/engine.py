@@ -7,13 +7,14 @@ old list or the new one, and requests share them without a lock.
 from __future__ import annotations
 
 import io
+import logging
 import secrets
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
-import faiss
 import numpy as np
 from PIL import Image as PILImage
 from sqlalchemy import select
@@ -22,14 +23,16 @@ from app.probes import Probes
 from app.workspace import Workspace
 from indexer.catalog import Collection
 from indexer.errors import NoIndex, NoSuchImage, NoSuchQuery
-from indexer.images import Filter, select_ids
-from indexer.index import VectorIndex, open_index, read_published
+from indexer.images import Filter, gone_ids, select_ids
+from indexer.index import VectorIndex, open_index
+from indexer.published import read_published
 from indexer.schema import now, queries
-from indexer.search import Hits, search
+from indexer.search import Hits, Wish, search
 from model.encoder import Encoder, open_encoder
 from model.images import make_preview
 from model.softmax import one_thread_each
 
+log = logging.getLogger("likeness.engine")
 Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
 ENCODERS, QUERIES = 2, 256  # how many stay open
 
@@ -45,8 +48,7 @@ class Engine:
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
-        self._opening = threading.Lock()
-        faiss.omp_set_num_threads(1)  # two threads make a single query slower, and requests bring their own
+        self._opening, self._beside = threading.Lock(), threading.Lock()
 
     def index(self, collection: Collection) -> VectorIndex:
         """The live index of the collection's active model."""
@@ -57,14 +59,36 @@ class Engine:
         key = (collection.id, collection.active_model)
         held = self._indexes.get(key)
         if held is None or held.published != published:
+            if held is not None and published.matrix is not None and held.published.faiss != published.faiss:
+                self._open_beside(key, folder, held)  # a large one takes seconds: until then the old one answers
+                return self._indexes.get(key, held)
             with self._opening:  # one thread opens it, the others wait instead of reading it too
                 held = self._indexes.get(key)
                 if held is None or held.published != published:
-                    held = open_index(folder)
-                    for other in [k for k in self._indexes if k[0] == collection.id]:
-                        del self._indexes[other]  # requests that still use it keep it until they are done
-                    self._indexes[key] = held
+                    held = self._take(key, open_index(folder, held))
         return held
+
+    def _take(self, key: tuple[int, str], index: VectorIndex) -> VectorIndex:
+        for other in [k for k in self._indexes if k[0] == key[0] and k != key]:
+            self._indexes.pop(other, None)  # requests that still use it keep it until they are done
+        self._indexes[key] = index
+        return index
+
+    def _open_beside(self, key: tuple[int, str], folder: Path, held: VectorIndex) -> None:
+        """Open a large index in a thread of its own, once."""
+        if not self._beside.acquire(blocking=False):
+            return
+
+        def run() -> None:
+            try:
+                self._take(key, open_index(folder, held))
+            except Exception:
+                log.exception("the new index of collection %s cannot be opened", key[0])
+                self._indexes.pop(key, None)  # the next request tries, and says what is wrong
+            finally:
+                self._beside.release()
+
+        threading.Thread(target=run, daemon=True).start()
 
     def encoder(self, fingerprint: str) -> Encoder:
         with self._opening:
@@ -95,6 +119,7 @@ class Engine:
         wanted: Filter,
         limit: int,
         offset: int,
+        wish: Wish = Wish(),
     ) -> tuple[Hits, float]:
         """A page of hits and the milliseconds they took."""
         started = time.perf_counter()
@@ -104,7 +129,7 @@ class Engine:
         examples = np.array([x for x in (*positive, *negative) if isinstance(x, int)], np.int64)
         exclude = np.union1d(examples, self._gone(collection, index))
         among = None if wanted.empty else self.select(collection, wanted)
-        hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude)
+        hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude, wish=wish)
         return hits, (time.perf_counter() - started) * 1000
 
     def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
@@ -158,8 +183,8 @@ class Engine:
         key = (collection.revision, index.published.sha256)
         held = self._absent.get(collection.id)
         if held is None or held[0] != key:
-            present = select_ids(self.workspace.engine, collection, Filter())
-            held = self._absent[collection.id] = (key, np.setdiff1d(index.ids, present))
+            gone = gone_ids(self.workspace.engine, collection)
+            held = self._absent[collection.id] = (key, gone[index.rows_of(gone)[1]])
         return held[1]
 
 

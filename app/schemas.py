@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from indexer.images import Filter
+from indexer.search import Wish
 
 MAX_ID = 2**63 - 1
 LONG = 1000  # characters: longer patterns are an error of SQLite's own
@@ -123,6 +124,12 @@ class SearchRequest(Strict):
     limit: int = Field(60, ge=1, le=500)
     offset: int = Field(0, ge=0, le=1_000_000)
     filter: FilterBody = FilterBody()
+    min_score: float | None = Field(None, ge=-1, le=1)
+    group: float | None = Field(None, ge=0.5, le=1)
+    variety: float = Field(0, ge=0, le=1)
+
+    def wish(self) -> Wish:
+        return Wish(self.min_score, self.group, self.variety)
 
 
 class SavedSearchRequest(Strict):

@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where models run: auto, cpu or cuda")
     threads: int = Field(0, ge=0, description="CPU threads of the encoder; 0: one per core")
 
+    search_ms: float = Field(
+        5.0, gt=0, description="what a search may take, ms; a larger collection gets a quicker index"
+    )
+
     @property
     def hosts(self) -> frozenset[str]:
         """The names a request's Host header may carry."""

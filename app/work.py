@@ -17,15 +17,14 @@ import numpy as np
 from app.report import write_report
 from app.views import disagreements, view_size
 from app.workspace import Workspace, all_models, find_model
-from indexer.catalog import Collection, collection_with_id, update_collection
-from indexer.embed import embed_missing
+from indexer.catalog import Collection, collection_with_id, count_images, update_collection
 from indexer.errors import Busy, NoIndex
 from indexer.images import contents_of, median_side
 from indexer.importer import import_sources
-from indexer.index import publish, read_published
 from indexer.parts import WHOLE, Cutting
+from indexer.published import read_published
+from indexer.refresh import refresh_index
 from indexer.sources import Scan, scan_upload
-from indexer.vectors import VectorStore
 from model import shipped
 from model.encoder import open_encoder
 from model.errors import BadInput, Cancelled, TooFewImages
@@ -91,19 +90,23 @@ def index(
     home = workspace.home
     with home.lock(collection.id, collection.name, "index"):
         collection = collection_with_id(workspace.engine, collection.id)
-        if not contents_of(workspace.engine, collection):
+        if not count_images(workspace.engine, collection):
             raise TooFewImages(f"{collection.name!r} holds no pictures yet: import some first.")
         info = find_model(home, fingerprint) if fingerprint else _model_for(workspace, collection, progress)
         progress(0.0, "opening the model")
         settings = workspace.settings
         encoder = open_encoder(home.model(info.fingerprint), settings.device, settings.threads)
-        embedded = embed_missing(workspace.engine, home, collection, encoder, progress=progress, stop=stop)
-        progress(1.0, "publishing the index")
-        rows = contents_of(workspace.engine, collection)
-        store = VectorStore(home.vectors(info.fingerprint), info.dim)
-        positions, vectors = store.get([sha256 for _, sha256, _ in rows])
-        ids = np.array([rows[i][0] for i in positions], np.int64)
-        published = publish(home.index(collection.id, info.fingerprint), ids, vectors)
+        refreshed = refresh_index(
+            workspace.engine,
+            home,
+            collection,
+            encoder,
+            budget_ms=settings.search_ms,
+            threads=settings.threads,
+            progress=progress,
+            stop=stop,
+        )
+        embedded, published = refreshed.embedded, refreshed.published
         now = collection_with_id(workspace.engine, collection.id)
         # A person may have made another model the active one meanwhile: only what was asked for by name replaces it.
         if fingerprint or now.active_model is None:
@@ -113,6 +116,7 @@ def index(
         "encoded": embedded.encoded,
         "unreadable": len(embedded.unreadable),
         "indexed": published.count,
+        "index": published.described(),
         "images_per_second": round(embedded.encoded / embedded.seconds, 1) if embedded.encoded else None,
         "seconds": round(time.monotonic() - started, 2),
     }

@@ -39,14 +39,18 @@ def embed_missing(
     collection: Collection,
     encoder: Encoder,
     *,
+    rows: Sequence[tuple[int, str, str]] | None = None,
     progress: Progress = lambda share, message: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> EmbedResult:
-    """Encode what has no vector of this model yet. A batch is durable before the next is begun."""
+    """Encode what has no vector of this model yet. A batch is durable before the next is begun.
+
+    `rows` as `contents_of` gives them, when not all of the collection is meant.
+    """
     started = time.monotonic()
     result = EmbedResult()
     store = VectorStore(home.vectors(encoder.info.fingerprint), encoder.info.dim)
-    suffixes = {sha256: suffix for _, sha256, suffix in contents_of(engine, collection)}
+    suffixes = {sha256: suffix for _, sha256, suffix in (contents_of(engine, collection) if rows is None else rows)}
     missing = store.missing(list(suffixes))
 
     def prepare(part: Sequence[str]) -> tuple[list[str], list[np.ndarray]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine, case, or_, select
+from sqlalchemy import ColumnElement, Engine, case, func, or_, select
 
 from indexer.catalog import Collection, delete_collection, touch, visible
 from indexer.errors import NoSuchImage
@@ -17,7 +17,7 @@ from indexer.filters import IS_MISSING, Filter, conditions
 from indexer.home import Home
 from indexer.labels import Label, current_labels
 from indexer.parts import file_of
-from indexer.schema import contents, files, images, now
+from indexer.schema import LEFT, contents, files, images, now
 from indexer.vectors import forget
 from model.errors import BadInput
 from model.images import make_rendition
@@ -242,12 +242,25 @@ def path_of(engine: Engine, image: Image) -> bytes | None:
     return bytes(path) if path is not None else None
 
 
-def contents_of(engine: Engine, collection: Collection) -> list[tuple[int, str, str]]:
-    """(image id, sha256, preview suffix) of every image in the collection, by id."""
+def gone_ids(engine: Engine, collection: Collection) -> np.ndarray:
+    """The ids (G,) of images that left the collection. Quick: a million that stayed are not looked at."""
+    query = select(images.c.id).where(images.c.collection_id == collection.id, LEFT.self_group())
+    return np.sort(_ids(engine, query))
+
+
+def count_up_to(engine: Engine, collection: Collection, image_id: int) -> int:
+    """How many images with an id up to `image_id` the collection ever had, those that left it too."""
+    query = select(func.count()).where(images.c.collection_id == collection.id, images.c.id <= image_id)
+    with engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+def contents_of(engine: Engine, collection: Collection, after: int = 0) -> list[tuple[int, str, str]]:
+    """(image id, sha256, preview suffix) of every image in the collection whose id is beyond `after`, by id."""
     query = (
         select(images.c.id, images.c.sha256, contents.c.preview_suffix)
         .join(contents, contents.c.sha256 == images.c.sha256)
-        .where(visible(collection.id))
+        .where(visible(collection.id), images.c.id > after)
         .order_by(images.c.id)
     )
     with engine.connect() as connection:

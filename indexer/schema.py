@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
@@ -60,6 +61,8 @@ contents = Table(
     Column("part", JSON),  # which part: {"page": 2} or {"box": [x0, y0, x1, y1]} in px of the upright picture
 )
 
+LEFT = text("removed_at IS NOT NULL OR absent_at IS NOT NULL")  # of images: no longer in their collection
+
 images = Table(
     "images",
     metadata,
@@ -73,6 +76,7 @@ images = Table(
     Column("absent_at", String),  # its last known path now holds something else; it returns with its bytes
     UniqueConstraint("collection_id", "sha256"),
     Index("images_by_content", "sha256"),
+    Index("images_gone", "collection_id", sqlite_where=LEFT, postgresql_where=LEFT),
     sqlite_autoincrement=True,  # an id is never used again
 )
 

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from indexer.index import VectorIndex
+from indexer.index import HEAD, VectorIndex
+from indexer.steer import background_of, direction
 
-NEGATIVE_WEIGHT = 0.5  # Rocchio's β:γ of 2:1 or more (Manning et al. 2008, §9.1.1): what you like counts more
+LOOKED_AT = 200  # hits that a more varied list is chosen from
+RARE = 3.5  # robust standard deviations above the collection's median: one in some thousand ordinary pictures
+SAMPLE = 30  # vectors that say what is ordinary; with fewer there is no telling
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How a list is cut and arranged. Each of these looks at the first thousand places only."""
+
+    min_score: float | None = None
+    group: float | None = None  # pictures whose cosine is at least this are shown as one
+    variety: float = 0.0  # 0 to 1: how much a hit should differ from those before it
+
+    @property
+    def plain(self) -> bool:
+        return self == Wish()
+
+
+@dataclass(frozen=True)
+class End:
+    """Where the alike ones end: below `score` a picture is no more alike than ordinary ones are."""
+
+    score: float
+    at: int | None  # how many hits lie before it, when it lies among the places looked at
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -19,6 +44,8 @@ class Hits:
     scores: np.ndarray  # (n,) float32
     cosines: np.ndarray  # (n,) float32
     total: int  # of images that could have been listed
+    end: End | None = None
+    alike: dict[int, list[int]] = field(default_factory=dict)  # id → further ids that it stands for
 
 
 def search(
@@ -30,27 +57,88 @@ def search(
     offset: int = 0,
     among: np.ndarray | None = None,
     exclude: np.ndarray | None = None,
+    wish: Wish = Wish(),
 ) -> Hits:
     """Rank by likeness to `positive` (P, D) and unlikeness to `negative` (M, D), all unit vectors.
 
-    Several examples become one query, mean(positive) − β·mean(negative), made unit again (Rocchio 1971).
-    `among` are the only ids to list (None: all), `exclude` ids never to list (the examples themselves).
+    One positive alone ranks by cosine; several examples rank by a classifier made of them (`indexer.steer`). `among`
+    are the only ids to list (None: all), `exclude` ids never to list (the examples themselves).
     """
-    query = positive.mean(axis=0)
-    if len(negative):
-        query = query - NEGATIVE_WEIGHT * negative.mean(axis=0)
-    query = (query / max(float(np.linalg.norm(query)), 1e-12)).astype(np.float32)
+    steered = len(positive) > 1 or len(negative) > 0
+    query = direction(background_of(index), positive, negative) if steered else positive[0].astype(np.float32)
     exclude = np.zeros(0, np.int64) if exclude is None else np.unique(exclude)
-    if among is None:
-        total = len(index.ids) - int(np.isin(exclude, index.ids).sum())
-    else:
-        among = np.setdiff1d(np.intersect1d(among, index.ids), exclude)
-        total = len(among)
+    keep = None if among is None else index.kept(among, exclude)
+    total = len(index.ids) - int(index.rows_of(exclude)[1].sum()) if keep is None else int(np.count_nonzero(keep))
     if total == 0:
         return Hits(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32), 0)
-    ids, scores = index.search(query, offset + limit + (len(exclude) if among is None else 0), among)
-    kept = ~np.isin(ids, exclude)
-    ids, scores = ids[kept][offset : offset + limit], scores[kept][offset : offset + limit]
+    looked_at = offset + limit if wish.plain else HEAD
+    # A classifier's direction is no picture's: inverted lists were measured with pictures, so it looks everywhere.
+    ids, scores = index.search(query, looked_at, among, exclude, keep, everywhere=steered)
+    end = _end(index, query, scores, complete=len(ids) == total)
+    alike: dict[int, list[int]] = {}
+    if not wish.plain:
+        places, alike = _arranged(index, ids, scores, wish)
+        ids, scores, total = ids[places], scores[places], len(places)
+    ids, scores = ids[offset : offset + limit], scores[offset : offset + limit]
     _, vectors = index.vectors_of(ids)
     cosines = (vectors @ positive.T).max(axis=1) if len(ids) else scores
-    return Hits(ids, scores, cosines.astype(np.float32), total)
+    shown = {int(i): alike[int(i)] for i in ids if int(i) in alike}
+    return Hits(ids, scores, cosines.astype(np.float32), total, end, shown)
+
+
+def _end(index: VectorIndex, query: np.ndarray, scores: np.ndarray, complete: bool) -> End | None:
+    """Where the list reaches what ordinary pictures of this collection score; None when too few say what is ordinary.
+
+    By median and median deviation: a tenth of the collection may be alike without moving them.
+    """
+    ordinary = background_of(index).vectors @ query
+    if len(ordinary) < SAMPLE:
+        return None
+    middle = float(np.median(ordinary))
+    spread = 1.4826 * float(np.median(np.abs(ordinary - middle)))
+    score = middle + RARE * spread
+    before = int(np.count_nonzero(scores >= score))
+    reason = (
+        f"An ordinary picture of this collection scores {middle:.2f}, give or take {spread:.2f}; "
+        f"below {score:.2f} likeness may be chance."
+    )
+    return End(round(score, 6), before if complete or before < len(scores) else None, reason)
+
+
+def _arranged(
+    index: VectorIndex, ids: np.ndarray, scores: np.ndarray, wish: Wish
+) -> tuple[np.ndarray, dict[int, list[int]]]:
+    """The places of a list to show, in order, and what each of their ids stands for."""
+    places = np.arange(len(ids))
+    if wish.min_score is not None:
+        places = places[scores >= wish.min_score]
+    _, vectors = index.vectors_of(ids[places])
+    alike: dict[int, list[int]] = {}
+    if wish.group is not None:
+        first: list[int] = []  # positions in `places` of those shown
+        for at in range(len(places)):
+            likeness = vectors[first] @ vectors[at] if first else np.zeros(0)
+            if len(likeness) and likeness.max() >= wish.group:
+                shown = int(ids[places[first[int(likeness.argmax())]]])
+                alike.setdefault(shown, []).append(int(ids[places[at]]))
+            else:
+                first.append(at)
+        places, vectors = places[first], vectors[first]
+    if wish.variety and len(places):
+        places = np.concatenate([places[_varied(scores[places], vectors, wish.variety)], places[LOOKED_AT:]])
+    return places, alike
+
+
+def _varied(scores: np.ndarray, vectors: np.ndarray, variety: float) -> np.ndarray:
+    """Positions of the first LOOKED_AT hits, like the query but unlike each other (MMR, Carbonell & Goldstein 1998)."""
+    scores, vectors = scores[:LOOKED_AT], vectors[:LOOKED_AT]
+    nearest = np.zeros(len(scores), np.float32)  # cosine to what was chosen before
+    chosen: list[int] = []
+    left = np.full(len(scores), True)
+    for _ in range(len(scores)):
+        value = np.where(left, (1 - variety) * scores - variety * nearest, -np.inf)
+        best = int(value.argmax())
+        chosen.append(best)
+        left[best] = False
+        nearest = np.maximum(nearest, vectors @ vectors[best])
+    return np.array(chosen)

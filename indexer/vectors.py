@@ -6,11 +6,15 @@ Float16 keeps cosine within 1e-3 of float32 on unit vectors, at half the space (
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+FEW = 2000  # contents that are looked up one by one
+AT_ONCE = 65_536  # vectors, so that temporaries stay small
 
 
 class VectorStore:
@@ -36,8 +40,7 @@ class VectorStore:
 
     def missing(self, contents: Sequence[str]) -> list[str]:
         """Those of `contents` that have no vector yet, in their order."""
-        with closing(self._open()) as connection:
-            present = {row[0] for row in connection.execute("SELECT sha256 FROM vectors")}
+        present = {sha256 for (sha256,) in self._rows("sha256", contents)}
         return [sha256 for sha256 in contents if bytes.fromhex(sha256) not in present]
 
     def get(self, contents: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -47,14 +50,25 @@ class VectorStore:
             position.setdefault(bytes.fromhex(sha256), []).append(i)
         vectors = np.zeros((len(contents), self.dim), dtype=np.float32)
         have = np.zeros(len(contents), dtype=bool)
-        with closing(self._open()) as connection:
-            for sha256, blob in connection.execute("SELECT sha256, vector FROM vectors"):
-                for i in position.get(sha256, ()):
-                    vectors[i] = np.frombuffer(blob, dtype=np.float16)
-                    have[i] = True
-        found = vectors[have]
-        found /= np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)  # float16 moved the norm a little
+        for sha256, blob in self._rows("sha256, vector", contents):
+            for i in position.get(sha256, ()):
+                vectors[i] = np.frombuffer(blob, dtype=np.float16)
+                have[i] = True
+        found = vectors if have.all() else vectors[have]  # a million are not copied for nothing
+        for start in range(0, len(found), AT_ONCE):
+            part = found[start : start + AT_ONCE]  # float16 moved the norm a little
+            part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
         return np.flatnonzero(have), found
+
+    def _rows(self, columns: str, contents: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """The rows of `contents`, and when they are many those of all: the whole file is read in a second or two."""
+        with closing(self._open()) as connection:
+            if len(contents) > FEW:
+                yield from connection.execute(f"SELECT {columns} FROM vectors")
+                return
+            for sha256 in set(contents):
+                query = f"SELECT {columns} FROM vectors WHERE sha256 = ?"
+                yield from connection.execute(query, (bytes.fromhex(sha256),))
 
     def _open(self) -> sqlite3.Connection:
         return _connect(self.path)

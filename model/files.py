@@ -1,15 +1,23 @@
 """The one way a file is written: all of it, or not at all, also when the power goes or the disk is full."""
 
+from __future__ import annotations
+
 import contextlib
 import ctypes
+import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)  # Linux has it; elsewhere all disks are waited for
 PARTIAL = ".partial-"  # what a killed process may leave behind begins with this
+HASHED_AT_ONCE = 1 << 22  # bytes
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -57,6 +65,40 @@ def settle(folder: Path) -> None:
         os.close(descriptor)
 
 
+def write_named_by_hash(folder: Path, suffix: str, parts: Iterable[Buffer]) -> str:
+    """Write `parts`, one after the other, to `<SHA-256><suffix>` in `folder`; returns that SHA-256.
+
+    For what is too large to be held twice in memory. A failure leaves no temporary.
+    """
+    partial = folder / f"{PARTIAL}{secrets.token_hex(8)}"
+    digest = hashlib.sha256()
+    try:
+        with _new_file(partial) as file:
+            for part in parts:
+                digest.update(part)
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, folder / f"{digest.hexdigest()}{suffix}")
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_folder(folder)
+    return digest.hexdigest()
+
+
+def hash_of(path: Path, start: int = 0, length: int | None = None) -> str:
+    """The SHA-256 of `length` bytes of a file from `start` on (None: to its end), without holding them."""
+    digest = hashlib.sha256()
+    left = path.stat().st_size - start if length is None else length
+    with open(path, "rb") as file:
+        file.seek(start)
+        while left > 0 and (part := file.read(min(left, HASHED_AT_ONCE))):
+            digest.update(part)
+            left -= len(part)
+    return digest.hexdigest()
+
+
 def create_folder_atomically(path: Path, fill: Callable[[Path], None]) -> None:
     """Make the folder `path` appear with everything that `fill` wrote into it. A folder already there is replaced.
 
@@ -92,12 +134,15 @@ def remove_partials(folder: Path) -> None:
 
 
 def _write_synced(path: Path, data: bytes) -> None:
-    # Not `tempfile`: it would make the file readable by its owner only, whatever the umask says.
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    with os.fdopen(descriptor, "wb") as file:
+    with _new_file(path) as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _new_file(path: Path) -> BinaryIO:
+    # Not `tempfile`: it would make the file readable by its owner only, whatever the umask says.
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
 
 
 def _sync_folder(folder: Path) -> None:

@@ -17,6 +17,7 @@ class Collection(TypedDict):
     classes: int
     active_model: str | None
     indexed: int  # vectors in the published index
+    index: dict[str, Any] | None  # its kind, measured recall, and a sentence that says both
     created_at: str
     next_step: str  # one sentence: what to do next
 

@@ -58,6 +58,8 @@ def card(collection: Collection) -> None:
             f"{collection['classes']} classes"
         )
         words.caption(collection["next_step"])
+        if collection["index"]:
+            words.caption(collection["index"]["sentence"])
         with buttons.container(horizontal=True, horizontal_alignment="right"):
             if st.button("Open", key=f"open-{name}"):
                 st.switch_page("gallery.py", query_params={"c": name})

@@ -12,6 +12,7 @@ from app.commands.common import CollectionOption, in_workspace
 from app.terminal import Terminal
 from app.workspace import Workspace, all_models, find_model
 from indexer.catalog import all_collections, collection_named
+from indexer.published import sentence
 from model.errors import BadInput
 
 
@@ -83,6 +84,7 @@ def index(
     target = collection_named(workspace.engine, collection)
     result = work.index(workspace, target, model, terminal.progress, terminal.stop)
     text = f"{result['indexed']:,} pictures indexed with model {result['model']} ({result['encoded']:,} encoded now)"
+    text += f"\n{sentence(result['index'])}"
     if result["unreadable"]:
         text += f"\n{result['unreadable']:,} previews are missing or damaged: import their folders again"
     terminal.result(result, text)

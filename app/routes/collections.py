@@ -38,8 +38,8 @@ from indexer.catalog import (
 from indexer.classes import all_classes
 from indexer.errors import DamagedIndex, NoIndex
 from indexer.images import remove_collection
-from indexer.index import read_published
 from indexer.labels import current_labels
+from indexer.published import Published, read_published, sentence
 from indexer.sources import NAMES
 from model.errors import BadInput
 from model.files import write_atomically
@@ -182,7 +182,8 @@ def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
     collection = collection_with_id(catalog, collection.id)
     count, classes = count_images(catalog, collection), len(all_classes(catalog, collection))
     labelled = len({label.image_id for label in current_labels(catalog, collection) if label.answer == "yes"})
-    indexed = _indexed(engine, collection)
+    published = _published(engine, collection)
+    indexed = published.count if published else 0
     return {
         "name": collection.name,
         "preset": collection.preset,
@@ -191,18 +192,19 @@ def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
         "classes": classes,
         "active_model": collection.active_model,
         "indexed": indexed,
+        "index": {**published.described(), "sentence": sentence(published.described())} if published else None,
         "created_at": collection.created_at,
         "next_step": _next_step(count, indexed, labelled, classes),
     }
 
 
-def _indexed(engine: EngineDep, collection: Collection) -> int:
+def _published(engine: EngineDep, collection: Collection) -> Published | None:
     if collection.active_model is None:
-        return 0
+        return None
     try:
-        return read_published(engine.workspace.home.index(collection.id, collection.active_model)).count
+        return read_published(engine.workspace.home.index(collection.id, collection.active_model))
     except (NoIndex, DamagedIndex):
-        return 0
+        return None
 
 
 def _next_step(images: int, indexed: int, labelled: int, classes: int) -> str:

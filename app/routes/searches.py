@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -69,17 +70,23 @@ def query_preview(query_id: Annotated[str, Path(max_length=64)], engine: EngineD
 def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) -> dict[str, Any]:
     """The images most like `positive` and least like `negative`, best first."""
     hits, took_ms = engine.search(
-        collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset
+        collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish()
     )
     found = get_images(engine.workspace.engine, hits.ids.tolist())
     shown = {image["id"]: image for image in images_json(engine, collection, found)}
     return {
         "hits": [
-            {"image": shown[i], "score": round(float(score), 6), "cosine": round(float(cosine), 6)}
+            {
+                "image": shown[i],
+                "score": round(float(score), 6),
+                "cosine": round(float(cosine), 6),
+                "alike": hits.alike.get(i, []),
+            }
             for i, score, cosine in zip(hits.ids.tolist(), hits.scores, hits.cosines, strict=True)
             if i in shown
         ],
         "total": hits.total,
+        "end": asdict(hits.end) if hits.end else None,
         "took_ms": round(took_ms, 3),
         "model": collection.active_model,
     }

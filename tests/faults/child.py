@@ -53,25 +53,50 @@ def embed(root: str, model: str) -> None:
 
 def publish(folder: str, seed: str, nth: str) -> None:
     """Publish an index, and die just before the `nth` step that reaches the disk."""
-    from indexer.index import publish
+    from indexer.publish import publish
     from tests.indexer.helpers import unit_vectors
 
-    vectors = unit_vectors(50, seed=int(seed))
+    _die_before(int(nth))
+    publish(Path(folder), np.arange(50), unit_vectors(50, seed=int(seed)))
+    say("published")
+
+
+def publish_large(folder: str, seed: str, nth: str) -> None:
+    """The same with an index of several files."""
+    from indexer.publish import publish
+    from tests.indexer.helpers import unit_vectors
+
+    _die_before(int(nth))
+    publish(Path(folder), np.arange(50), unit_vectors(50, seed=int(seed)), budget_ms=1e-9)
+    say("published")
+
+
+def append(folder: str, seed: str, nth: str) -> None:
+    """Append to an index, and die just before the `nth` step that reaches the disk."""
+    from indexer.publish import append
+    from indexer.published import read_published
+    from tests.indexer.helpers import unit_vectors
+
+    _die_before(int(nth))
+    append(Path(folder), read_published(Path(folder)), np.arange(50, 100), unit_vectors(50, seed=int(seed)))
+    say("published")
+
+
+def _die_before(nth: int) -> None:
+    """Die just before the `nth` step that reaches the disk."""
     steps = 0
 
     def deadly(real: Callable[..., Any]) -> Callable[..., Any]:
         def step(*arguments: Any) -> Any:
             nonlocal steps
             steps += 1
-            if steps == int(nth):
+            if steps == nth:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*arguments)
 
         return step
 
     os.replace, os.fsync, os.unlink = deadly(os.replace), deadly(os.fsync), deadly(os.unlink)
-    publish(Path(folder), np.arange(len(vectors)), vectors)
-    say("published")
 
 
 def label(root: str, class_name: str, *image_ids: str) -> None:

@@ -10,8 +10,10 @@ from indexer.catalog import collection_named, open_catalog
 from indexer.embed import embed_missing
 from indexer.images import Filter, contents_of, get_images, read_preview, select_ids
 from indexer.importer import import_sources
-from indexer.index import open_index, publish, read_published
+from indexer.index import open_index
 from indexer.labels import current_labels
+from indexer.publish import publish
+from indexer.published import read_published
 from indexer.sources import scan
 from indexer.vectors import VectorStore
 from model.files import PARTIAL

@@ -67,3 +67,11 @@ def fill(engine: Engine, collection: Collection, count: int) -> list[int]:
 def events(engine: Engine) -> list[tuple]:
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(select(label_events).order_by(label_events.c.id))]
+
+
+def clustered(count: int, dim: int = 32, seed: int = 0, groups: int = 60) -> np.ndarray:
+    """(count, dim) unit vectors in groups, the same groups for every `seed`: as pictures of things are."""
+    centres, rng = unit_vectors(groups, dim, seed=99), np.random.default_rng(seed)
+    spread = rng.standard_normal((count, dim)).astype(np.float32) * np.float32(0.6 / dim**0.5)
+    vectors = centres[rng.integers(0, groups, count)] + spread
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

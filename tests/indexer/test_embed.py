@@ -5,7 +5,8 @@ from indexer import embed
 from indexer.catalog import create_collection
 from indexer.embed import embed_missing
 from indexer.images import contents_of
-from indexer.index import VectorIndex, open_index, publish
+from indexer.index import VectorIndex, open_index
+from indexer.publish import publish
 from indexer.search import search
 from indexer.vectors import VectorStore
 from model.errors import Cancelled

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from indexer.errors import DamagedIndex, NoIndex
-from indexer.index import CURRENT, open_index, publish, read_published
+from indexer.index import open_index
+from indexer.publish import publish
+from indexer.published import CURRENT, read_published
 from model.files import PARTIAL
 from tests.faults.corrupt import DAMAGES, damage
 from tests.indexer.helpers import unit_vectors

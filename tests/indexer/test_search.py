@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from indexer.index import VectorIndex, open_index, publish
-from indexer.search import NEGATIVE_WEIGHT, Hits, search
+from indexer import steer
+from indexer.index import VectorIndex, open_index
+from indexer.publish import publish
+from indexer.search import Hits, Wish, search
 from tests.indexer.helpers import unit_vectors
 
 IDS = np.arange(1, 401)
@@ -36,17 +38,31 @@ def test_hits_are_those_of_comparing_with_every_vector_best_first(index):
     assert hits.total == 400
 
 
-def test_several_examples_rank_by_their_mean_less_half_the_mean_of_the_counterexamples(index):
+def test_several_examples_rank_by_the_classifier_made_of_them(index):
     positive, negative = unit_vectors(3, seed=1), unit_vectors(2, seed=2)
-    query = positive.mean(axis=0) - NEGATIVE_WEIGHT * negative.mean(axis=0)
-    query /= np.linalg.norm(query)
 
     hits = search(index, positive, negative, limit=400)
 
     vectors = unit_vectors(400)
+    parts = [by_hand(vectors, positive, negative), positive.mean(axis=0) - 0.5 * negative.mean(axis=0)]
+    query = sum(part / np.std(vectors @ part) for part in parts)
     assert hits.ids.tolist() == IDS[np.argsort(-(vectors @ query))].tolist()
     nearest = (vectors[hits.ids - 1] @ positive.T).max(axis=1)
     np.testing.assert_allclose(hits.cosines, nearest, atol=1e-6)
+
+
+def by_hand(sample: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """The weighted ridge regression written out: one row an example, and solved."""
+    mean = sample.mean(axis=0)
+    rows = np.concatenate([sample, positive, negative]).astype(np.float64) - mean
+    wanted = np.concatenate([np.zeros(len(sample)), np.ones(len(positive)), np.zeros(len(negative))])
+    weights = np.concatenate(
+        [np.full(len(x), w / len(x)) for x, w in ((sample, 1.0), (positive, steer.WEIGHT), (negative, steer.WEIGHT))]
+    )
+    ridge = steer.RIDGE * ((sample - mean) ** 2).sum(axis=1).mean() / sample.shape[1]
+    return np.linalg.solve(
+        rows.T @ (weights[:, None] * rows) + ridge * np.eye(rows.shape[1]), rows.T @ (weights * wanted)
+    )
 
 
 def test_a_counterexample_pushes_what_is_like_it_down_the_list(index):
@@ -121,3 +137,77 @@ def test_examples_that_cancel_each_other_out_are_no_error(index):
 
     assert len(hits.ids) == 10
     assert np.isfinite(hits.scores).all()
+
+
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory) -> VectorIndex:
+    """Twenty pictures in three copies that differ a little, among 300 that are unlike them."""
+    one = unit_vectors(20, 64, seed=1)
+    near = np.concatenate([one, one + 0.01 * unit_vectors(20, 64, seed=2), one + 0.01 * unit_vectors(20, 64, seed=3)])
+    vectors = np.concatenate([near / np.linalg.norm(near, axis=1, keepdims=True), unit_vectors(300, 64, seed=4)])
+    folder = tmp_path_factory.mktemp("grouped")
+    publish(folder, np.arange(360), vectors)
+    return open_index(folder)
+
+
+def test_near_duplicates_collapse_to_one_that_says_what_it_stands_for(grouped):
+    hits = search(grouped, grouped.vectors[[5]], NONE, limit=10, wish=Wish(group=0.95))
+
+    assert hits.total == 320
+    assert sorted([int(hits.ids[0]), *hits.alike[int(hits.ids[0])]]) == [5, 25, 45]
+    assert not np.isin([25, 45], hits.ids[1:]).any()
+
+
+def test_pages_of_a_grouped_list_fit_together(grouped):
+    wish = Wish(group=0.95)
+    whole = search(grouped, grouped.vectors[[5]], NONE, limit=400, wish=wish).ids.tolist()
+
+    assert paged(grouped, 7, positive=grouped.vectors[[5]], negative=NONE, wish=wish) == whole
+    assert len(whole) == 320
+
+
+def test_a_minimum_score_cuts_the_list(grouped):
+    hits = search(grouped, grouped.vectors[[5]], NONE, limit=400, wish=Wish(min_score=0.5))
+
+    assert sorted(hits.ids.tolist()) == [5, 25, 45]
+    assert hits.total == 3
+
+
+def test_a_varied_list_begins_with_the_best_and_then_differs(grouped):
+    plain = search(grouped, grouped.vectors[[5]], NONE, limit=3).ids.tolist()
+    varied = search(grouped, grouped.vectors[[5]], NONE, limit=400, wish=Wish(variety=0.7)).ids.tolist()
+
+    assert sorted(plain) == [5, 25, 45]
+    assert varied[0] == plain[0]
+    assert not set(varied[1:3]) & set(plain)
+    assert sorted(varied) == list(range(360))
+
+
+def test_the_alike_ones_end_where_ordinary_pictures_begin(grouped):
+    hits = search(grouped, grouped.vectors[[5]], NONE, limit=50)
+
+    assert hits.end is not None
+    assert hits.end.at == 3
+    assert hits.scores[2] > hits.end.score > hits.scores[3]
+    assert f"{hits.end.score:.2f}" in hits.end.reason
+
+
+def test_what_is_alike_beyond_the_page_ends_at_a_place_the_page_does_not_know(grouped):
+    assert search(grouped, grouped.vectors[[5]], NONE, limit=2).end.at is None
+
+
+def test_ticks_find_more_of_a_kind_than_the_query_alone_and_crosses_more_still():
+    rng = np.random.default_rng(0)
+    classes = np.repeat(np.arange(8), 100)
+    own = unit_vectors(8, 64, seed=1)[classes]
+    shared = 3 * unit_vectors(1, 64, seed=2) + 1.2 * rng.standard_normal((800, 4)) @ unit_vectors(4, 64, seed=3)
+    vectors = (own + shared + 0.05 * rng.standard_normal((800, 64))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    from scripts.benchmarks.steer import compare
+
+    said = {each.metric: each.value for each in compare(vectors, classes, 60)}
+
+    alone, ours = (said[f"precision@50, {name}"] for name in ("the query alone", "ridge and Rocchio (ours)"))
+    assert ours > alone + 0.1
+    assert ours >= said["precision@50, mean difference (Rocchio)"]

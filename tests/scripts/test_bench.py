@@ -29,7 +29,8 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("NAME is one of: adapt cifar10 encoder import labelling loop probe train")
+    names = "adapt cifar10 encoder import labelling loop probe search steer train"
+    assert done.stderr.strip().endswith(f"NAME is one of: {names}")
 
 
 @pytest.mark.parametrize("name", WITHOUT_LIKENESS)

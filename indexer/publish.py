@@ -1,0 +1,236 @@
+"""Building an index of the kind that suits its size, measuring how well it finds, and making it the live one.
+
+Published atomically: the parts first, each named by its hash, and `current.json` last. A process killed at any moment
+leaves the old index or the new one. (`faiss.write_index` would destroy the old file first and may truncate silently,
+so the index is serialised, hashed, and written like every other file.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import faiss
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from indexer.index import VectorIndex, identity
+from indexer.published import EXACT, HALVES, LISTS, Published, files_of, make_current
+from indexer.schema import now
+from model.files import hash_of, remove_partials, write_atomically, write_named_by_hash
+
+BUDGET_MS = 5.0  # a search among many should take no longer, without HTTP
+BYTES_PER_MS = 10_000_000  # read by one thread that compares vectors: 9 to 13 GB/s measured
+WANTED = {10: 0.99, 100: 0.95}  # recall at so many places of what is published
+HELD_OUT = 500  # vectors kept out of a new index to measure it with, at most a tenth of all
+PER_LIST = 48  # vectors that each list's centre is learnt from; FAISS warns below 39
+ROUNDS = 8  # of k-means: later ones move little
+FEWEST = 10_000  # vectors that lists are worth learning from
+FOLD_AT = 5_000  # rows of a tail, 3 ms of every search: then a new index is built with them in it
+BLOCK = 65_536  # rows written or compared at once
+
+Say = Callable[[str], None]
+
+
+def kind_for(count: int, dim: int, budget_ms: float = BUDGET_MS) -> str:
+    """The most exact kind whose search reads no more than the budget allows."""
+    budget = budget_ms * BYTES_PER_MS
+    if count * dim * 4 <= budget:
+        return EXACT
+    return HALVES if count * dim * 2 <= budget or count < FEWEST else LISTS
+
+
+def publish(
+    folder: Path,
+    ids: np.ndarray,
+    vectors: np.ndarray,
+    *,
+    budget_ms: float = BUDGET_MS,
+    threads: int = 0,
+    say: Say = lambda sentence: None,
+) -> Published:
+    """Build the index of `vectors` (N, D), unit float32, under `ids` (N,) and make it the live one."""
+    order = np.argsort(ids)
+    if not np.array_equal(order, np.arange(len(ids))):  # a million vectors are not copied for nothing
+        ids, vectors = ids[order], vectors[order]
+    ids, vectors = np.ascontiguousarray(ids, np.int64), np.ascontiguousarray(vectors, np.float32)
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_partials(folder)
+    kind = kind_for(len(vectors), vectors.shape[1], budget_ms)
+    if kind == EXACT:
+        published = _publish_exact(folder, ids, vectors)
+    else:
+        published = _publish_large(folder, ids, vectors, kind, threads or os.cpu_count() or 1, say)
+    make_current(folder, published)
+    return published
+
+
+def append(folder: Path, published: Published, ids: np.ndarray, vectors: np.ndarray) -> Published:
+    """Make `vectors` (T, D) under `ids` (T,), all newer than those of the live index, searchable behind it: its tail.
+
+    Nothing that is live changes: rows that `current.json` does not count are nobody's, and written over the next time.
+    """
+    files = files_of(folder, published)
+    before = np.frombuffer(files["ids"].read_bytes(), np.int64)
+    if published.matrix is None or len(before) != published.count or (len(ids) and ids.min() <= before[-1]):
+        raise ValueError("only newer images can follow a large index")
+    order = np.argsort(ids)
+    remove_partials(folder)
+    row = published.dim * 4  # bytes
+    with open(files["matrix"], "r+b") as file:
+        try:
+            file.seek(published.count * row)
+            file.write(np.ascontiguousarray(vectors[order], np.float32).data)
+            file.flush()
+            file.truncate()
+            os.fsync(file.fileno())
+        except OSError:  # the disk is full, perhaps: give back what was taken
+            os.truncate(files["matrix"], published.count * row)
+            raise
+    tail = published.tail + len(ids)
+    grown = replace(
+        published,
+        count=published.count + len(ids),
+        tail=tail,
+        tail_sha256=hash_of(files["matrix"], published.base * row, tail * row),
+        ids=write_named_by_hash(folder, ".ids", [np.concatenate([before, ids[order].astype(np.int64)]).data]),
+        created_at=now(),
+    )
+    grown = replace(grown, sha256=identity(grown))
+    make_current(folder, grown)
+    return grown
+
+
+def _publish_exact(folder: Path, ids: np.ndarray, vectors: np.ndarray) -> Published:
+    index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1]))
+    index.add_with_ids(vectors, ids)
+    data = faiss.serialize_index(index).tobytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    write_atomically(folder / f"{sha256}.faiss", data)
+    return Published(sha256, len(ids), vectors.shape[1], EXACT, now())
+
+
+def _publish_large(folder: Path, ids: np.ndarray, vectors: np.ndarray, kind: str, threads: int, say: Say) -> Published:
+    say(f"building the index of {len(vectors):,} vectors")
+    built = _lists(ids, vectors, threads, say) if kind == LISTS else None
+    if built is None:  # few enough, or nothing that lists could make quicker
+        built = _halves(ids, vectors, threads)
+    say("writing the index")
+    matrix = write_named_by_hash(folder, ".vectors", _blocks(vectors))
+    named = write_named_by_hash(folder, ".ids", [ids.data])
+    base = write_named_by_hash(folder, ".faiss", [faiss.serialize_index(built.index).data])
+    published = replace(built.published, faiss=base, matrix=matrix, ids=named)
+    return replace(published, sha256=identity(published))
+
+
+@dataclass(frozen=True)
+class _Built:
+    index: Any
+    published: Published
+
+
+def _halves(ids: np.ndarray, vectors: np.ndarray, threads: int) -> _Built:
+    """Every vector as float16, compared one by one."""
+    count, dim = vectors.shape
+    faiss.omp_set_num_threads(threads)
+    index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors[:1])  # nothing is learnt
+    for start in range(0, count, BLOCK):
+        index.add(vectors[start : start + BLOCK])
+    published = Published("", count, dim, HALVES, now(), matrix="")
+    held = _held_out(count)
+    looking = VectorIndex(index, ids, vectors, published)
+    found = [looking.search(vectors[row], max(WANTED), without=ids[[row]])[1] for row in held]
+    measured = _recalls(found, _nearest(vectors, held, held[:, None], threads))
+    return _Built(index, _with_recall(published, measured))
+
+
+def _lists(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> _Built | None:
+    """Inverted lists of float16, and how many to look into; None when that would be a quarter of them or more."""
+    count, dim = vectors.shape
+    lists = 1 << round(np.log2(2 * np.sqrt(count)))
+    held = _held_out(count)
+    rest = np.full(count, True)
+    rest[held] = False
+    quantizer = faiss.IndexFlatIP(dim)
+    half = faiss.ScalarQuantizer.QT_fp16
+    index = faiss.IndexIVFScalarQuantizer(quantizer, dim, lists, half, faiss.METRIC_INNER_PRODUCT, False)
+    index.cp.max_points_per_centroid, index.cp.niter = PER_LIST, ROUNDS
+    faiss.omp_set_num_threads(threads)
+    rows = np.flatnonzero(rest)
+    sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), lists * PER_LIST), replace=False))
+    say(f"learning {lists:,} lists of similar vectors")
+    index.train(np.ascontiguousarray(vectors[sample]))
+    say(f"sorting {count:,} vectors into {lists:,} lists")
+    for start in range(0, len(rows), BLOCK):
+        part = rows[start : start + BLOCK]
+        index.add_with_ids(np.ascontiguousarray(vectors[part]), part)
+    say("measuring how well it finds")
+    nearest = _nearest(vectors, held, np.broadcast_to(held, (len(held), len(held))), threads)
+    published = Published("", count, dim, LISTS, now(), matrix="", lists=lists)
+    for effort in _efforts(lists):
+        published = replace(published, effort=effort)
+        looking = VectorIndex(index, ids, vectors, published)
+        # None of the held-out vectors is in it yet.
+        measured = _recalls([looking.search(vectors[row], max(WANTED))[1] for row in held], nearest)
+        # Less twice its standard error: it should hold for other pictures than these, too.
+        sure = {k: each.mean() - 2 * each.std() / np.sqrt(len(held)) for k, each in measured.items()}
+        if all(sure[k] >= wanted for k, wanted in WANTED.items()):
+            break
+    if effort > lists // 4:
+        return None
+    faiss.omp_set_num_threads(threads)
+    index.add_with_ids(np.ascontiguousarray(vectors[held]), held)
+    return _Built(index, _with_recall(published, measured))
+
+
+def _held_out(count: int) -> np.ndarray:
+    """Rows (H,) to measure with, ascending."""
+    return np.sort(np.random.default_rng(1).choice(count, min(HELD_OUT, max(1, count // 10)), replace=False))
+
+
+def _efforts(lists: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16, ...: how many lists to look into."""
+    steps = sorted({1 << n for n in range(1, 31)} | {3 << n for n in range(30)} | {1})
+    return [*(step for step in steps if step < lists), lists]
+
+
+def _nearest(vectors: np.ndarray, held: np.ndarray, hidden: np.ndarray, threads: int) -> np.ndarray:
+    """(H, 100) exact cosines of each held-out row's nearest, best first, the rows in `hidden` (H, ·) left out for it.
+
+    -inf where there are fewer.
+    """
+    queries, k = vectors[held], max(WANTED)
+    best = np.full((len(held), k), -np.inf, np.float32)
+    with threadpool_limits(threads, "blas"):
+        for start in range(0, len(vectors), BLOCK):
+            cosines = queries @ vectors[start : start + BLOCK].T  # (H, block)
+            which, row = np.nonzero((hidden >= start) & (hidden < start + BLOCK))
+            cosines[which, hidden[which, row] - start] = -np.inf
+            both = np.concatenate([best, cosines], axis=1)
+            best = np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
+    return -np.sort(-best, axis=1)
+
+
+def _recalls(found: Sequence[np.ndarray], nearest: np.ndarray) -> dict[int, np.ndarray]:
+    """Recall (H,) at each k: the share of k found that are as near as the k-th nearest; who is equally near counts."""
+    recalls = {}
+    for k in WANTED:
+        there = np.maximum(np.minimum(np.isfinite(nearest).sum(axis=1), k), 1)  # as many as can be found
+        least = nearest[np.arange(len(nearest)), there - 1] - 1e-6
+        recalls[k] = np.array([np.count_nonzero(c[:k] >= at) for c, at in zip(found, least, strict=True)]) / there
+    return recalls
+
+
+def _with_recall(published: Published, measured: dict[int, np.ndarray]) -> Published:
+    ten, hundred = (round(float(measured[k].mean()), 4) for k in (10, 100))
+    return replace(published, recall=ten, recall_100=hundred, held_out=len(measured[10]))
+
+
+def _blocks(vectors: np.ndarray) -> Iterator[memoryview]:
+    for start in range(0, len(vectors), BLOCK):
+        yield vectors[start : start + BLOCK].data

@@ -1,0 +1,189 @@
+"""What `scripts/bench search` searches: vectors of real pictures enlarged to any number, and the engines beside us."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+K, WANTED, CLIENTS = 10, 0.99, 8
+BLOCK = 20_000
+NEIGHBOURS = 10
+
+
+def enlarge(real: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """(count, D) unit float32 like the `real` ones (R, D).
+
+    Each lies between the vector of a picture and one of its ten nearest neighbours', at a random place, with noise a
+    quarter of the two's distance long in a random direction: groups, densities and dimensions stay those of pictures.
+    """
+    near = np.argsort(-(real @ real.T), axis=1)[:, 1 : NEIGHBOURS + 1]
+    rng = np.random.default_rng(seed)
+    vectors = np.empty((count, real.shape[1]), np.float32)
+    for start in range(0, count, BLOCK):
+        size = min(BLOCK, count - start)
+        first = rng.integers(0, len(real), size)
+        a, b = real[first], real[near[first, rng.integers(0, NEIGHBOURS, size)]]
+        noise = rng.standard_normal(a.shape, np.float32)
+        noise *= 0.25 * np.linalg.norm(a - b, axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
+        made = a + rng.random((size, 1), np.float32) * (b - a) + noise
+        vectors[start : start + size] = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return vectors
+
+
+def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
+    """(Q, k) rows by comparing every query with every vector, in no order."""
+    best = np.full((len(queries), k), -np.inf, np.float32)
+    rows = np.zeros((len(queries), k), np.int64)
+    for start in range(0, len(vectors), BLOCK):
+        cosines = np.concatenate([best, queries @ vectors[start : start + BLOCK].T], axis=1)
+        here = np.arange(start, start + cosines.shape[1] - k)
+        at = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+        names = np.concatenate([rows, np.broadcast_to(here, (len(queries), len(here)))], axis=1)
+        best, rows = (np.take_along_axis(x, at, axis=1) for x in (cosines, names))
+    return rows
+
+
+def measure(find: Callable[[int], Any], truth: np.ndarray) -> dict[str, float]:
+    """Recall, times of one at a time (ms) and searches a second of eight clients; `find` answers query number i."""
+    recalls, times = [], []
+    for number, expected in enumerate(truth):
+        started = time.perf_counter()
+        found = find(number)
+        times.append((time.perf_counter() - started) * 1000)
+        recalls.append(np.isin(expected, found).mean())
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        started = time.perf_counter()
+        list(pool.map(find, list(range(len(truth))) * 2))
+        rate = 2 * len(truth) / (time.perf_counter() - started)
+    p50, p95 = np.percentile(times, [50, 95])
+    return {"recall": float(np.mean(recalls)), "p50": float(p50), "p95": float(p95), "rate": rate}
+
+
+class Flat:
+    """Plain FAISS: every float32 vector."""
+
+    name, efforts = "FAISS Flat", (0,)
+
+    def __init__(self, dim: int) -> None:
+        import faiss
+
+        self.faiss = faiss
+        self.index = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
+
+    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+        self.index.add_with_ids(vectors, ids)
+
+    def delete(self, ids: np.ndarray) -> None:
+        self.index.remove_ids(ids)
+
+    def find(self, query: np.ndarray, effort: int) -> np.ndarray:
+        self.faiss.omp_set_num_threads(1)
+        return self.index.search(query[None], K)[1][0]
+
+
+class Hnswlib:
+    """hnswlib at its usual M 16 and construction effort 200; deleting only marks."""
+
+    name, efforts = "hnswlib", (16, 32, 64, 128, 256, 512)
+
+    def __init__(self, dim: int) -> None:
+        self.index = importlib.import_module("hnswlib").Index("ip", dim)
+        self.index.init_index(100, M=16, ef_construction=200)
+
+    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+        self.index.resize_index(self.index.get_current_count() + len(ids))
+        self.index.add_items(vectors, ids)
+
+    def delete(self, ids: np.ndarray) -> None:
+        for each in ids:
+            self.index.mark_deleted(each)
+
+    def find(self, query: np.ndarray, effort: int) -> np.ndarray:
+        if effort != getattr(self, "effort", None):
+            self.index.set_ef(effort)
+            self.effort = effort
+        return self.index.knn_query(query, K, num_threads=1)[0][0]
+
+
+class Usearch:
+    """usearch with half-precision vectors and its usual connectivity."""
+
+    name, efforts = "usearch", (16, 32, 64, 128, 256, 512)
+
+    def __init__(self, dim: int) -> None:
+        self.index = importlib.import_module("usearch.index").Index(ndim=dim, metric="ip", dtype="f16")
+
+    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+        self.index.add(ids, vectors)
+
+    def delete(self, ids: np.ndarray) -> None:
+        self.index.remove(ids)
+
+    def find(self, query: np.ndarray, effort: int) -> np.ndarray:
+        if effort != getattr(self, "effort", None):
+            self.index.expansion_search = effort
+            self.effort = effort
+        return self.index.search(query, K, threads=1).keys
+
+
+class MilvusLite:
+    """Milvus Lite through pymilvus, with the index it chooses itself."""
+
+    name, efforts = "Milvus Lite", (0,)
+
+    def __init__(self, dim: int) -> None:
+        importlib.import_module("milvus_lite")
+        self.file = Path(f"milvus-{time.time_ns()}.db")
+        self.client = importlib.import_module("pymilvus").MilvusClient(str(self.file))
+        self.client.create_collection("bench", dimension=dim, metric_type="IP")
+
+    def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
+        for at in range(0, len(ids), 1000):
+            part = zip(ids[at : at + 1000].tolist(), vectors[at : at + 1000].tolist(), strict=True)
+            self.client.insert("bench", [{"id": i, "vector": v} for i, v in part])
+
+    def delete(self, ids: np.ndarray) -> None:
+        self.client.delete("bench", ids=ids.tolist())
+
+    def find(self, query: np.ndarray, effort: int) -> np.ndarray:
+        (hits,) = self.client.search("bench", data=[query.tolist()], limit=K)
+        return np.array([hit["id"] for hit in hits])
+
+
+PEERS: dict[str, Any] = {each.name: each for each in (Flat, Hnswlib, Usearch, MilvusLite)}
+
+
+def resident(pid: int | str = "self") -> float:
+    """The memory a process holds, bytes."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return float(line.split()[1]) * 1024
+    return 0.0
+
+
+def measure_peer(name: str, vectors: np.ndarray, queries: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Build, search at the least effort that reaches the recall, add ten, delete ten. ImportError when it is absent."""
+    peer, ids = PEERS[name](vectors.shape[1]), np.arange(len(vectors))
+    before, started = resident(), time.perf_counter()
+    for at in range(0, len(ids), BLOCK):
+        peer.add(ids[at : at + BLOCK], np.ascontiguousarray(vectors[at : at + BLOCK]))
+    said = {"build": time.perf_counter() - started, "memory": (resident() - before) / len(ids) / 1024}
+    for effort in peer.efforts:
+        recall = np.mean([np.isin(t, peer.find(q, effort)).mean() for q, t in zip(queries, truth, strict=True)])
+        if recall >= WANTED:
+            break
+    said |= measure(lambda number: peer.find(queries[number], effort), truth)
+    for what, work in (
+        ("add", lambda: peer.add(ids[-1] + 1 + np.arange(10), queries[:10])),
+        ("delete", lambda: peer.delete(ids[:10])),
+    ):
+        started = time.perf_counter()
+        work()
+        said[what] = (time.perf_counter() - started) * 1000
+    return said

@@ -1,0 +1,128 @@
+"""Search is always current: what came is found, what went is not, and while an index is replaced both go on."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from app import work
+from app.api import create_api
+from app.settings import Settings
+from app.workspace import Workspace
+from indexer.catalog import collection_named
+from tests.app.conftest import do_jobs
+
+LIKE = {"positive": [1], "limit": 500}
+
+
+@pytest.fixture
+def settings(settings) -> Settings:
+    """Every collection is too large to be searched exactly."""
+    return settings.model_copy(update={"search_ms": 1e-9})
+
+
+def ids(answer) -> list[int]:
+    assert answer.status_code == 200, answer.text
+    return [hit["image"]["id"] for hit in answer.json()["hits"]]
+
+
+def pictures(count: int, seed: int = 0) -> list[tuple[str, tuple[str, bytes]]]:
+    found = []
+    for number in range(count):
+        pixels = np.random.default_rng([seed, number]).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        found.append(("files", (f"{seed}-{number}.png", buffer.getvalue())))
+    return found
+
+
+@pytest.fixture
+def large(indexed, workspace) -> TestClient:
+    """The client, over an index of the kind that grows by a tail."""
+    indexed.post("/v1/collections/photos/indexes")
+    do_jobs(workspace)
+    assert indexed.get("/v1/collections/photos").json()["index"]["kind"] == "exact float16"
+    return indexed
+
+
+def test_ten_pictures_are_found_within_a_second_of_work_without_a_rebuild(large, workspace):
+    before = ids(large.post("/v1/collections/photos/search", json=LIKE))
+    large.post("/v1/collections/photos/images", files=pictures(10))
+
+    started = time.monotonic()
+    do_jobs(workspace)
+    found = ids(large.post("/v1/collections/photos/search", json=LIKE))
+    seconds = time.monotonic() - started
+
+    said = large.get("/v1/collections/photos").json()["index"]
+    assert len(found) == len(before) + 10
+    assert set(before) < set(found)
+    assert said["added_since"] == 10
+    assert seconds < 3  # 0.4 s here when the machine is quiet
+
+
+def test_a_removed_picture_is_gone_from_the_next_search_and_a_query_like_it(large):
+    last = ids(large.post("/v1/collections/photos/search", json=LIKE))[0]
+
+    large.post("/v1/collections/photos/images/remove", json={"image_ids": [last]})
+
+    assert last not in ids(large.post("/v1/collections/photos/search", json=LIKE))
+
+
+def test_what_came_in_later_can_be_searched_with_labelled_and_predicted(large, workspace):
+    large.post("/v1/collections/photos/images", files=pictures(4))
+    do_jobs(workspace)
+    newest = [item["id"] for item in large.get("/v1/collections/photos/images?limit=4").json()["items"]]
+
+    for image_ids, name in ((newest, "noise"), ([1, 2, 3, 4], "cat")):
+        large.post("/v1/collections/photos/labels", json={"image_ids": image_ids, "class": name})
+
+    assert len(ids(large.post("/v1/collections/photos/search", json={"positive": newest[:2], "limit": 10}))) == 10
+    assert large.get("/v1/collections/photos/predictions").json()["total"] == 28
+
+
+def test_searches_while_the_index_is_replaced_answer_the_old_or_the_new_list(large, settings):
+    workspace = Workspace.open(settings)
+    collection = collection_named(workspace.engine, "photos")
+    answers: list[list[int]] = []
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            answers.append(ids(large.post("/v1/collections/photos/search", json=LIKE)))
+
+    before = ids(large.post("/v1/collections/photos/search", json=LIKE))
+    asking = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    for search_ms in (5.0, 1e-9) * 6:  # one file, three files, and back
+        work.index(
+            Workspace(settings.model_copy(update={"search_ms": search_ms}), workspace.home, workspace.engine),
+            collection,
+        )
+    stop.set()
+    for thread in asking:
+        thread.join()
+    workspace.engine.dispose()
+
+    assert len(answers) > 10
+    assert all(answer == before for answer in answers)
+
+
+def test_the_page_of_a_collection_says_how_well_its_index_finds(large):
+    said = large.get("/v1/collections/photos").json()["index"]
+
+    assert said["recall_at_10"] == 1.0
+    assert said["measured_on"] == 2
+    assert "100.0% of the ten most alike" in said["sentence"]
+
+
+def test_an_exact_index_says_so(indexed_home, tmp_path):
+    with TestClient(create_api(Settings(home=indexed_home)), base_url="http://localhost") as client:
+        assert client.get("/v1/collections/photos").json()["index"]["sentence"].endswith("it is exact.")

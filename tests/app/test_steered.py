@@ -1,0 +1,61 @@
+"""A search over HTTP: refined by yes and no, cut, grouped, varied."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.app.conftest import EACH, SUBJECTS, subject_of
+
+
+def search(client, **body):
+    answer = client.post("/v1/collections/photos/search", json={"limit": 500, **body})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_one_positive_is_sorted_by_cosine_and_refined_by_a_score_of_its_own(indexed):
+    plain, refined = search(indexed, positive=[1]), search(indexed, positive=[1, 2], negative=[20])
+
+    assert all(hit["score"] == pytest.approx(hit["cosine"], abs=1e-5) for hit in plain["hits"])
+    scores = [hit["score"] for hit in refined["hits"]]
+    assert scores == sorted(scores, reverse=True)
+    assert [hit["cosine"] for hit in refined["hits"]] != pytest.approx(scores, abs=1e-3)
+    assert refined["total"] == len(SUBJECTS) * EACH - 3
+
+
+def test_crosses_on_another_subject_leave_more_of_the_wanted_one_on_top(indexed):
+    images = indexed.get("/v1/collections/photos/images?limit=100").json()["items"]
+    of = {name: [x["id"] for x in images if subject_of(x) == name] for name in SUBJECTS}
+
+    refined = search(indexed, positive=of["cat"][:3], negative=[of["coffee"][0], of["rocket"][0]])["hits"]
+
+    assert [subject_of(hit["image"]) for hit in refined[:3]] == ["cat"] * 3
+
+
+def test_a_minimum_score_and_groups_shorten_the_list(indexed):
+    whole = search(indexed, positive=[1])
+    middle = whole["hits"][10]["score"]
+
+    cut = search(indexed, positive=[1], min_score=middle)
+    grouped = search(indexed, positive=[1], group=0.5)
+
+    assert cut["total"] == len(cut["hits"]) == 11
+    shown = [i for hit in grouped["hits"] for i in (hit["image"]["id"], *hit["alike"])]
+    assert sorted(shown) == sorted(hit["image"]["id"] for hit in whole["hits"])
+    assert grouped["total"] < whole["total"]
+
+
+def test_variety_lists_the_same_pictures_in_another_order(indexed):
+    whole, varied = search(indexed, positive=[1]), search(indexed, positive=[1], variety=0.9)
+
+    ids, others = ([hit["image"]["id"] for hit in found["hits"]] for found in (whole, varied))
+    assert ids != others
+    assert sorted(ids) == sorted(others)
+
+
+@pytest.mark.parametrize("wish", [{"min_score": 2}, {"group": 0.1}, {"variety": -1}], ids=str)
+def test_a_wish_out_of_range_is_422(indexed, wish):
+    answer = indexed.post("/v1/collections/photos/search", json={"positive": [1], **wish})
+
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "BadInput"
