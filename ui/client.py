@@ -25,6 +25,7 @@ Exceptions:
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -128,10 +129,15 @@ class Likeness:
         return str(self._call("POST", self._of(collection, "uploads"))["upload"])
 
     def send(self, upload: str, paths: Iterable[str | Path]) -> Job:
-        """Send files of any number and size one by one, and import them. Broken off, call it again: it goes on."""
+        """Send files of any number and size one by one, and import them; their common folder is not told.
+
+        Broken off, call it again with the same paths: it goes on.
+        """
         have = {file["name"]: file["received"] for file in self._call("GET", f"/v1/uploads/{upload}")["files"]}
-        for path in map(Path, paths):
-            name, size = str(path).lstrip("/"), path.stat().st_size
+        found = [Path(path).absolute() for path in paths]
+        common = os.path.commonpath([path.parent for path in found]) if found else ""
+        for path in found:
+            name, size = path.relative_to(common).as_posix(), path.stat().st_size
             with open(path, "rb") as file:
                 file.seek(have.get(name, 0))
                 if have.get(name) != size or size == 0:

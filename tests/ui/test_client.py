@@ -55,6 +55,7 @@ def test_a_broken_upload_is_gone_on_with(likeness: Likeness, tmp_path: Path) -> 
 
     assert job["result"] is not None
     assert job["result"]["added_total"] == 3
+    assert {image["folder"] for image in likeness.images("sent")["items"]} == {""}
     likeness.delete_collection("sent")
 
 
