@@ -77,6 +77,7 @@ class LabelRequest(Selection):
     answer: Literal["yes", "no", "unsure", "none", "none_of_these"] = "yes"
     source: Literal["hand", "suggestion", "bulk"] = "hand"
     by: str | None = Field(None, min_length=1, max_length=100)
+    preview: bool = False  # only say what would change
 
 
 class MergeRequest(Strict):

@@ -12,10 +12,12 @@ from app.judgement import judgement
 from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, images_json, selected
 from app.schemas import LabelRequest, Page
 from indexer import labels as journal
+from indexer.catalog import Collection
 from indexer.images import get_images
 from indexer.labels import Change, current_labels
 from model.errors import BadInput
 
+PREVIEWED = 60  # pictures shown of a bulk action before it is done
 router = APIRouter(prefix="/collections/{collection}", tags=["labels"])
 
 
@@ -23,12 +25,30 @@ router = APIRouter(prefix="/collections/{collection}", tags=["labels"])
 def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> dict[str, Any]:
     """Give an answer for some images; durable when this answers. `none` takes the answer away.
 
-    Without a class: `none_of_these` or `unsure`. `source` says how it came about and `by` who said so, for the history.
+    Without a class: `none_of_these` or `unsure`. With `preview` nothing is written: it says what would change.
+    `source` says how it came about and `by` who said so, for the history.
     """
     ids = selected(engine, collection, body)
+    if body.preview:
+        return _preview(engine, collection, body, ids)
     change = journal.label(engine.workspace.engine, collection, ids, body.class_, body.answer, body.source, body.by)
     labelled = len(engine.probes.labels(collection).classes)
     return {"changed": change.changed, "action": change.action, "labelled": labelled}
+
+
+def _preview(engine: EngineDep, collection: Collection, body: LabelRequest, ids: list[int]) -> dict[str, Any]:
+    """What labelling would change, and the first pictures of it; nothing is written."""
+    given = {
+        (x.image_id, x.class_name or None): x.answer
+        for x in current_labels(engine.workspace.engine, collection, ids)
+        if x.class_name == (body.class_ or "")
+    }
+    changing = [i for i in dict.fromkeys(ids) if given.get((i, body.class_), "none") != body.answer]
+    shown = get_images(engine.workspace.engine, changing[:PREVIEWED])
+    return {
+        "changed": len(changing), "action": 0, "labelled": len(engine.probes.labels(collection).classes),
+        "preview": images_json(engine, collection, shown),
+    }  # fmt: skip
 
 
 @router.get("/labels")

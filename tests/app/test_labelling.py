@@ -121,3 +121,22 @@ def test_classes_are_merged_over_http_and_undo_takes_it_back(indexed):
     assert merged == {"moved": 2, "into": "cats"}
     assert after == {"cats": 5}
     assert undone == {"cats": 3, "kittens": 2}
+
+
+def test_accepting_all_above_a_line_is_previewed_and_undone_in_one_step(indexed):
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 4), subject)
+    indexed.get("/v1/collections/photos/probe")  # probabilities will not change any more
+    path = "/v1/collections/photos/labels"
+    body = {"filter": {"predicted": "cat", "min_probability": 0.5, "labelled": False}, "class": "cat", "source": "bulk"}
+
+    preview = indexed.post(path, json={**body, "preview": True}).json()
+    before = indexed.get(path).json()["total"]
+    done = indexed.post(path, json=body).json()
+    after = indexed.get(path).json()["total"]
+    indexed.post(f"{path}/undo")
+
+    assert preview["changed"] == len(preview["preview"]) == done["changed"] >= 1
+    assert all(image["predicted"]["class"] == "cat" for image in preview["preview"])
+    assert (before, after) == (12, 12 + done["changed"])
+    assert indexed.get(path).json()["total"] == 12
