@@ -239,9 +239,11 @@ class Probes:
                     # Labels came meanwhile: what was chosen a moment ago is still closer than what was chosen before.
                     self._fitted[here] = self._refitted(now_held, probe)
                 self.store(collection, settled)
-            except Exception:  # predictions stand without it; the next label tries again
+            except Exception:  # predictions stand without it; the next label, and not every request, tries again
                 log.exception("cross-validation of collection %s failed", collection.id)
                 self._remember(fitted, Checked(fitted.probe, TooFewLabels("Cross-validation failed: see the log."), {}))
+                if self._fitted.get(here) is fitted:
+                    self._fitted[here] = replace(fitted, settled=True)
             finally:
                 with self._lock:
                     del self._checking[here]
