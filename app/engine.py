@@ -34,7 +34,7 @@ from model.softmax import one_thread_each
 
 log = logging.getLogger("likeness.engine")
 Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
-ENCODERS, QUERIES = 2, 256  # how many stay open
+ENCODERS, QUERIES, SELECTIONS = 2, 256, 8  # how many stay open
 
 
 class Engine:
@@ -47,6 +47,7 @@ class Engine:
         self._indexes: dict[tuple[int, str], VectorIndex] = {}
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
+        self._selected: dict[tuple[int, int, Filter], np.ndarray] = {}
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
         self._opening, self._beside = threading.Lock(), threading.Lock()
 
@@ -128,9 +129,25 @@ class Engine:
         dislikes = self._examples(collection, index, negative)
         examples = np.array([x for x in (*positive, *negative) if isinstance(x, int)], np.int64)
         exclude = np.union1d(examples, self._gone(collection, index))
-        among = None if wanted.empty else self.select(collection, wanted)
+        among = None if wanted.empty else self._among(collection, wanted)
         hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude, wish=wish)
         return hits, (time.perf_counter() - started) * 1000
+
+    def _among(self, collection: Collection, wanted: Filter) -> np.ndarray:
+        """`select`, remembered for the pages and refinements that follow: half a million ids take half a second.
+
+        Not where labels, predictions or files that went missing decide: they change without the collection's revision.
+        """
+        changing = (wanted.class_, wanted.labelled, wanted.text, wanted.missing)
+        if wanted.needs_predictions or any(value is not None for value in changing):
+            return self.select(collection, wanted)
+        key = (collection.id, collection.revision, wanted)
+        held = self._selected.get(key)
+        if held is None:
+            held = self._selected[key] = self.select(collection, wanted)
+            for old in list(self._selected)[:-SELECTIONS]:
+                self._selected.pop(old, None)
+        return held
 
     def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
         """The ids of the images a filter keeps, predictions included, in the order of `sort`."""

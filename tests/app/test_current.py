@@ -126,3 +126,13 @@ def test_the_page_of_a_collection_says_how_well_its_index_finds(large):
 def test_an_exact_index_says_so(indexed_home, tmp_path):
     with TestClient(create_api(Settings(home=indexed_home)), base_url="http://localhost") as client:
         assert client.get("/v1/collections/photos").json()["index"]["sentence"].endswith("it is exact.")
+
+
+def test_a_filtered_search_notices_what_came_and_went(large, workspace):
+    wanted = {**LIKE, "filter": {"min_side": 41}}
+    before = ids(large.post("/v1/collections/photos/search", json=wanted))
+
+    large.post("/v1/collections/photos/images/remove", json={"image_ids": before[:1]})
+    after = ids(large.post("/v1/collections/photos/search", json=wanted))
+
+    assert after == before[1:]
