@@ -16,8 +16,8 @@ import numpy as np
 
 from indexer.catalog import create_collection, open_catalog, update_collection
 from indexer.home import Home
-from indexer.index import publish
 from indexer.labels import label_each
+from indexer.publish import publish
 from indexer.schema import contents, images, now
 
 DIM, CLASSES, LABELS = 512, 10, 100
