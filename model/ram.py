@@ -27,7 +27,7 @@ def keeping_blocks() -> Iterator[None]:
     """Within it, large blocks that were freed are used again; at the end they go back to the system.
 
     Otherwise glibc hands them back at once, and each step of a training waits for the kernel to clear hundreds of
-    megabytes anew: a tenth of its time. Other C libraries are left as they are.
+    megabytes anew. Other C libraries are left as they are.
     """
     try:
         libc = ctypes.CDLL(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from model.evaluate import colour_histogram
 from model.images import decode, make_preview
 from model.network import Start, starting_point
 from model.train_command import find_files
+from scripts.benchmarks.calls import say
 
 BATCH = 256  # pictures decoded at once
 
@@ -90,3 +92,11 @@ def encoder_of(start: Start, scratch: Path, device: str, **preparation: Any) -> 
     prepared = replace(start.preparation, **preparation)
     info = save_model(start.backbone, prepared, scratch, started_from=start.started_from)
     return open_encoder(scratch / info.fingerprint, device)
+
+
+def encoded(pictures: Labelled, start: Start, device: str) -> tuple[np.ndarray, str]:
+    """The vectors (N, D) of pictures by a network at work, and what a benchmark notes of them."""
+    say(f"{pictures.name}: encoding {len(pictures.classes):,} pictures")
+    with tempfile.TemporaryDirectory() as scratch:
+        vectors = pictures.vectors(encoder_of(start, Path(scratch), device))
+    return vectors, f"{pictures.name}: {vectors.shape[0]:,} vectors of {vectors.shape[1]}, from {start.started_from}"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from model.choosing import covering, typical, unsureness
 from model.errors import LikenessError
 from model.probe import Probe, fit_probe
 from scripts.benchmarks.calls import say
-from scripts.benchmarks.labelled import encoder_of, read, start_of
+from scripts.benchmarks.labelled import encoded, read, start_of
 from scripts.benchmarks.table import Row, aim, quick, report, row
 
 BUDGETS, BATCH, SEEDS = (10, 20, 50, 100), 10, 20
@@ -46,10 +45,8 @@ def run(options: argparse.Namespace) -> tuple[list[Row], list[str]]:
     start, rows, notes = start_of(options.model), [], []
     for folder in options.images:
         pictures = read(folder, QUICK_EACH if options.quick else None)
-        with tempfile.TemporaryDirectory() as scratch:
-            say(f"{pictures.name}: encoding {len(pictures.classes):,} pictures")
-            vectors = pictures.vectors(encoder_of(start, Path(scratch), options.device))
-        notes.append(f"{pictures.name}: {vectors.shape[0]:,} vectors of {vectors.shape[1]}, from {start.started_from}")
+        vectors, note = encoded(pictures, start, options.device)
+        notes.append(note)
         seeds = QUICK_SEEDS if options.quick else options.seeds
         rows += compared(pictures.name, vectors, np.array(pictures.classes), seeds, options.quick)
     return (quick(rows) if options.quick else rows), notes

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from model.errors import LikenessError
 from model.probe import fit_probe
 from scripts.benchmarks.calls import say
 from scripts.benchmarks.clicks import clicks
-from scripts.benchmarks.labelled import encoder_of, read, start_of
+from scripts.benchmarks.labelled import encoded, read, start_of
 from scripts.benchmarks.table import Row, aim, quick, report, row
 
 SHOTS, DRAWS, SEED = (1, 5, 20), 20, 0
@@ -55,10 +54,8 @@ def run(options: argparse.Namespace) -> tuple[list[Row], list[str]]:
     start = start_of(options.model)
     for folder in options.images:
         pictures = read(folder, QUICK_EACH if options.quick else None)
-        with tempfile.TemporaryDirectory() as scratch:
-            say(f"{pictures.name}: encoding {len(pictures.classes):,} pictures")
-            vectors = pictures.vectors(encoder_of(start, Path(scratch), options.device))
-        notes.append(f"{pictures.name}: {vectors.shape[0]:,} vectors of {vectors.shape[1]}, from {start.started_from}")
+        vectors, note = encoded(pictures, start, options.device)
+        notes.append(note)
         smallest = min(np.unique(pictures.classes, return_counts=True)[1])
         for shots in (each for each in options.shots or SHOTS if each < smallest):
             say(f"{pictures.name}: {shots} labels a class")
