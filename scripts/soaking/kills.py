@@ -99,7 +99,7 @@ def kill_indexing(work: Path, until: float, chance: random.Random, tally: Tally,
     right = VectorStore(sound.vectors(fingerprint), dim).get(shas)[1]
     while time.monotonic() < until:
         budget_ms = chance.choice([5.0, 1e-9])  # one file, or several
-        ended = killed_after(chance.uniform(0, 1.2), lambda say, budget=budget_ms: run(say, home, budget))  # type: ignore[misc]
+        ended = killed_after(chance.uniform(0, 0.8), lambda say, budget=budget_ms: run(say, home, budget))  # type: ignore[misc]
         tally.tries += ended.killed
         tally.check(not ended.failed, ended.failed)
         positions, vectors = VectorStore(home.vectors(fingerprint), dim).get(shas)
