@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.pictures import views
 from tests.ui.conftest import Site, free_port, seen, serving, started, stopped
+from ui.client import Likeness
 
 SLOW = 180_000  # ms; the first index exports its encoder, which takes 10 s on an idle machine
 SUBJECTS = {"galaxies": "night sky", "coffee": "cup"}  # photograph -> the class a person would give it
 EACH = 9
-expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,40 @@ def test_the_demo_is_one_click_away(site: Site, page: Page, tmp_path: Path) -> N
 
         show.click()
         expect(page.get_by_role("status").filter(has_text="600 pictures")).to_be_visible()
+
+
+def test_files_whose_connection_breaks_arrive_whole_and_the_first_hundred_before_the_rest(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    broken = []
+
+    def breaks(route: Route) -> None:
+        if len(broken) == 3:
+            return route.fallback()
+        broken.append(route.request.url)
+        return route.abort("connectionreset")
+
+    sent = []
+    for number, view in enumerate(views("rocket", 130, size=48)):
+        picture = io.BytesIO()
+        view.save(picture, "PNG")
+        sent.append({"name": f"{number}.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+    page.route(re.compile("/v1/uploads/.*/file"), breaks)
+    with seen(page, tmp_path):
+        page.goto(site.page)
+        page.get_by_role("combobox", name="Add to").fill("sent")
+        page.get_by_role("combobox", name="Add to").press("Enter")
+        expect(page.get_by_text("They go into a new collection, “sent”.")).to_be_visible()
+
+        page.get_by_label("Choose files or a zip").set_input_files(sent)  # type: ignore[arg-type]
+        expect(page.get_by_text("130 pictures added.")).to_be_visible(timeout=SLOW)
+
+    with Likeness(site.api) as likeness:
+        imported = [job for job in likeness.jobs("sent") if job["kind"] == "import"]
+        indexed = likeness.collection("sent")["indexed"]
+    assert len(broken) == 3
+    assert [job["result"]["added_total"] for job in imported if job["result"]] == [30, 100]  # newest first
+    assert indexed == 130
 
 
 def test_a_link_reopens_the_same_search(site: Site, page: Page, tmp_path: Path) -> None:

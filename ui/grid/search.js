@@ -13,7 +13,7 @@ class Search extends Board {
     this.filter = {};
     this.wish = {};
     this.remembered = new Remembered(data.collection, {
-      open: (search) => (this.take({ negative: [], filter: {}, wish: {}, ...search }), this.tellQuery()),
+      open: (search) => (this.take({ negative: [], filter: {}, wish: search, ...search }), this.tellQuery()), // a saved one has its wishes beside the rest
       now: () => this.query(),
       picture: (id) => this.picture(id),
       say: (text) => this.toast.say(text),
