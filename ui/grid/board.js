@@ -155,7 +155,6 @@ class Board {
 
   labelled(n, name, answer) {
     this.toast.say(say(answer === "none" ? "board.unlabelled" : "board.labelled", { n, name }), { action: () => this.grid.does.undo() });
-    tellOthers("labels", this.collection);
     this.grid.scroller.focus({ preventScroll: true });
   }
 

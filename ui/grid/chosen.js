@@ -56,6 +56,7 @@ class Chosen {
       const question = say(answer === "none" ? "chosen.ask_unlabel" : "chosen.ask_label", { n: seen.changed, name });
       if (!(await ask(board.root, question, say("chosen.do_label"), { pictures: seen.preview.slice(0, SHOWN), more: seen.changed - SHOWN, harmless: true }))) return;
       const { changed } = await save(of(board.collection, "labels"), source);
+      tellOthers("labels", board.collection);
       board.labelled(changed, name, answer);
       return board.reload({ keepPlace: true });
     }

@@ -8,6 +8,8 @@ const CLASSES = ["class", "predicted"];
 const IN_MENU = ["class", "predicted", "min_probability", "labelled", "folder", "camera", "taken_from", "taken_to", "imported_since", "orientation", "min_side", "missing", "within"];
 const FILTER_KEYS = ["text", "cluster", ...IN_MENU];
 
+const EVERY_PICTURE = { min_side: 0 }; // the API refuses an empty filter where it changes something: this keeps everything
+
 /** A filter as the API reads it in a body, from texts as an address holds them; what is empty or unknown is left out. */
 function readFilter(given) {
   const filter = {};

@@ -1,7 +1,6 @@
 // The gallery: every picture of a collection, or those a filter keeps. Also shows predictions, one class at a time.
 
 const USUAL_SORT = "newest";
-const EVERY_PICTURE = { min_side: 0 }; // the API refuses an empty filter where it changes something: this keeps everything
 
 class Gallery extends Board {
   constructor(root, data) {

@@ -51,11 +51,11 @@ class Search extends Board {
   }
 
   actions() {
-    return { ...super.actions(), refine: (images, sign) => this.refine(images, sign), why: (image) => this.why(image) };
+    return { ...super.actions(), refine: (images, sign) => this.refine(images, sign) };
   }
 
   keys() {
-    return [["+", say("keys.more_like")], ["-", say("keys.less_like")], ["W", say("keys.why")], ["Ctrl+V", say("keys.paste")], ...super.keys()];
+    return [["+", say("keys.more_like")], ["-", say("keys.less_like")], ...(this.grid.does.why ? [["W", say("keys.why")]] : []), ["Ctrl+V", say("keys.paste")], ...super.keys()];
   }
 
   query() {
@@ -73,6 +73,7 @@ class Search extends Board {
     if (this.told.isEcho(data.query)) return;
     this.collection = this.labels.collection = this.remembered.collection = data.collection;
     this.refreshClasses();
+    this.offerWhy();
     this.take(data.query);
   }
 
@@ -187,9 +188,10 @@ class Search extends Board {
     return super.reload(how);
   }
 
+  /** What a filter says. What was found has no filter: it is every picture but those searched with, or fewer. */
   everything() {
-    if (Object.keys(this.wish).length) return null; // no filter says which these are
-    return Object.keys(this.filter).length ? this.filter : { min_side: 0 };
+    if (this.positive.length) return null;
+    return Object.keys(this.filter).length ? this.filter : EVERY_PICTURE;
   }
 
   countText() {
@@ -233,6 +235,14 @@ class Search extends Board {
     this.negative = [];
     this.wish = {};
     this.renew();
+  }
+
+  /** An API that can say why two pictures are alike asks back which two; one that cannot does not know the question. */
+  async offerWhy() {
+    const error = await get(of(this.collection, "why")).catch((failure) => failure);
+    if (error?.status !== 422) return;
+    this.grid.does.why = (image) => this.why(image);
+    for (const [position, tile] of this.grid.tiles) this.grid.fill(tile, position);
   }
 
   why(image) {
