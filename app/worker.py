@@ -23,7 +23,7 @@ from indexer.sources import scan
 from model.errors import Cancelled, LikenessError
 
 log = logging.getLogger("likeness.worker")
-POLL = 0.3  # seconds between looks at the queue
+POLL = 0.1  # seconds between looks at the queue: one question to the catalog each
 TELL = 0.5  # seconds between reports of a running job
 
 

@@ -187,6 +187,7 @@ searches = Table(
     Column("positive", JSON, nullable=False),
     Column("negative", JSON, nullable=False),
     Column("filter", JSON, nullable=False),
+    Column("wish", JSON),  # {min_score, group, variety}, those that were asked for
     Column("created_at", String, nullable=False),
     UniqueConstraint("collection_id", "name"),
 )

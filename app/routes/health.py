@@ -28,7 +28,7 @@ def ready(workspace: WorkspaceDep, engine: EngineDep) -> dict[str, Any]:
     for collection in all_collections(workspace.engine):
         if collection.active_model is not None:
             try:
-                engine.index(collection)
+                engine.index(engine.serving(collection))
             except NoIndex as error:  # it was published once
                 raise DamagedIndex(str(error)) from error
     return {"ready": True}
