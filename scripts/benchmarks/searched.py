@@ -166,8 +166,8 @@ def measure_peer(name: str, task: Task, limit: float = np.inf) -> dict[str, floa
         build += time.perf_counter() - started
     said = {"build": build, "memory": (resident(what="RssAnon") - before) / count / 1024}
     for effort in peer.efforts:
-        if len(peer.efforts) == 1:
-            break  # it chooses itself
+        if effort == peer.efforts[-1]:
+            break  # there is no greater one, or it chooses itself
         recall = np.mean([np.isin(t, peer.find(q, effort)).mean() for q, t in zip(queries, truth, strict=True)])
         if recall >= WANTED:
             break
