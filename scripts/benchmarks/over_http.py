@@ -60,10 +60,7 @@ def over_http(task: Task, model: Path, scratch: Path) -> dict[str, float]:
         paths = make_pictures(scratch / "new", 20, 128)
         for at in (0, 10):  # the first time the worker also loads its libraries
             files = [("files", (path.name, path.read_bytes())) for path in paths[at : at + 10]]
-            said["add"] = _timed(
-                lambda files=files: client.post("/collections/bench/images", files=files).raise_for_status(),
-                lambda there=count + at + 10: _wait(lambda: _newest_found(client, there)),
-            )
+            said["add"] = _timed(lambda files=files: _add(client, files))
         return said
 
 
@@ -139,11 +136,12 @@ async def _rerun(stopping: threading.Event, runs: list[int], which: int) -> None
             runs[which] += 1
 
 
-def _newest_found(client: httpx.Client, count: int) -> bool:
-    """Whether the newest picture is found by a search with it."""
-    newest = client.get("/collections/bench/images", params={"limit": 1}).json()["items"][0]["id"]
-    body = {"positive": [newest], "limit": 1}
-    return newest >= count and client.post("/collections/bench/search", json=body).status_code == 200
+def _add(client: httpx.Client, files: list[tuple[str, tuple[str, bytes]]]) -> None:
+    """Upload pictures and wait until a search with the last of them finds its neighbours."""
+    job = client.post("/collections/bench/images", files=files).raise_for_status().json()["id"]
+    _wait(lambda: client.get(f"/jobs/{job}").json()["state"] == "succeeded")
+    newest = client.get(f"/jobs/{job}").json()["result"]["added"][-1]["id"]
+    _wait(lambda: client.post("/collections/bench/search", json={"positive": [newest], "limit": 1}).is_success)
 
 
 def _wait(there: Any, seconds: float = 300) -> None:
