@@ -199,3 +199,8 @@ def test_an_index_that_is_damaged_when_its_model_becomes_active_is_said_and_not_
         time.sleep(0.05)
 
     assert (answer.status_code, answer.json()["error"]) == (503, "DamagedIndex")
+
+
+def test_a_search_needs_no_label(large):
+    assert large.get("/v1/collections/photos/labels").json()["total"] == 0
+    assert len(ids(large.post("/v1/collections/photos/search", json=LIKE))) > 0
