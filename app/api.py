@@ -14,17 +14,21 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi_offline import FastAPIOffline
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.engine import Engine, warm_up
 from app.guard import Guard, request_id
+from app.listening import listen
+from app.pressure import COME_BACK, Overloaded, Pressure
 from app.routes import (
     classes,
     collections,
+    demo,
     duplicates,
     exports,
     health,
@@ -59,6 +63,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,
     on_disk.DamagedCatalog: 503,
+    Overloaded: 503,
     errors.LikenessError: 422,
 }
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
@@ -92,17 +97,20 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(Guard, hosts=settings.hosts, key=settings.api_key),
+            Middleware(Pressure),
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
     )
-    for module in (health, collections, images, searches, classes, labels, models, jobs, exports, uploads, duplicates):
+    for module in (health, collections, images, searches, classes, labels, models, jobs, exports, uploads, duplicates, demo):
         api.include_router(module.router, prefix="/v1")
     api.add_exception_handler(errors.LikenessError, _on_likeness_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)
     api.add_exception_handler(HTTPException, _on_http)
     api.add_exception_handler(OSError, _on_os_error)
+    api.add_exception_handler(DataError, _on_text)
     api.add_exception_handler(OperationalError, _on_catalog_error)
     api.add_exception_handler(sqlite3.DatabaseError, _on_catalog_error)
+    api.add_exception_handler(ClientDisconnect, _on_leaving)
     api.add_exception_handler(Exception, _on_bug)
     return api
 
@@ -126,7 +134,10 @@ def problem(request: Request, status: int, error: str, detail: str) -> JSONRespo
 
 async def _on_likeness_error(request: Request, error: Any) -> JSONResponse:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    return problem(request, status, type(error).__name__, str(error))
+    answer = problem(request, status, type(error).__name__, str(error))
+    if isinstance(error, Overloaded):
+        answer.headers["Retry-After"] = str(COME_BACK)
+    return answer
 
 
 async def _on_invalid(request: Request, error: Any) -> JSONResponse:
@@ -136,7 +147,7 @@ async def _on_invalid(request: Request, error: Any) -> JSONResponse:
 
 
 async def _on_http(request: Request, error: Any) -> JSONResponse:
-    names = {404: "NoSuchPath", 405: "MethodNotAllowed", 413: "TooLarge"}
+    names = {404: "NoSuchPath", 405: "MethodNotAllowed", 408: "TooSlow", 413: "TooLarge"}
     details = {
         404: "There is nothing at this path: see /v1/docs.",
         413: "The request is larger than this server accepts.",
@@ -152,6 +163,10 @@ async def _on_os_error(request: Request, error: Any) -> JSONResponse:
     return problem(request, 500, "InternalError", "Something went wrong on our side; the log has the details.")
 
 
+async def _on_text(request: Request, error: Any) -> JSONResponse:
+    return problem(request, 422, "BadInput", "A text holds a character that the catalog cannot keep: leave it out.")
+
+
 async def _on_catalog_error(request: Request, error: Any) -> JSONResponse:
     log.error("request %s failed", request_id(request.scope), exc_info=error)
     if "full" in str(error):
@@ -159,6 +174,19 @@ async def _on_catalog_error(request: Request, error: Any) -> JSONResponse:
     return problem(request, 503, "CatalogUnavailable", "The catalog cannot be used right now; the log has the details.")
 
 
+async def _on_leaving(request: Request, error: Any) -> JSONResponse:
+    return problem(request, 400, "BadRequest", "The request ended before it was whole.")  # nobody hears it any more
+
+
 async def _on_bug(request: Request, error: Any) -> JSONResponse:
     log.error("request %s failed", request_id(request.scope), exc_info=error)
     return problem(request, 500, "InternalError", "Something went wrong on our side; the log has the details.")
+
+
+def main() -> None:
+    settings = load_settings()
+    listen(create_api(settings), settings.api_host, settings.api_port)
+
+
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image as PILImage
 from sqlalchemy import select
 
+from app.pressure import Gate
 from app.probes import Probes
 from app.workspace import Workspace
 from indexer.catalog import Collection
@@ -44,6 +45,7 @@ class Engine:
         """With `behind`, cross-validation follows a click instead of keeping it waiting."""
         self.workspace = workspace
         self.probes = Probes(workspace, self.index, behind)
+        self.decoding = Gate()  # whoever decodes a picture as large as they come takes a place
         self._indexes: dict[tuple[int, str], VectorIndex] = {}
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
@@ -156,7 +158,8 @@ class Engine:
 
     def add_query(self, collection: Collection, data: bytes, name: str) -> str:
         """Keep a picture to search with; returns its id. Raises `CannotDecode`."""
-        preview = make_preview(data, name)
+        with self.decoding.place():
+            preview = make_preview(data, name)
         query_id = "q" + secrets.token_hex(8)
         values = {
             "id": query_id, "collection_id": collection.id, "name": name, "preview": preview.data,

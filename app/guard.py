@@ -9,6 +9,7 @@ for the key are served without it.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import MutableMapping
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.key import OPEN, admits, sign_in_url
 
 SAFE = ("GET", "HEAD", "OPTIONS")
+ID = re.compile("[0-9a-f]{16}")
 INERT = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"SAMEORIGIN"),  # no other site may show us in a frame and have clicks land here
@@ -37,7 +39,10 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        scope.setdefault("state", {})["request_id"] = request_id = secrets.token_hex(8)
+        request_id = headers.get("x-request-id", "")
+        if not ID.fullmatch(request_id):  # the page's process has given it one already, or it is not ours
+            request_id = secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
         problem = self._problem(scope, headers)
         if problem is None:
             await self.app(scope, receive, _with_headers(send, request_id))

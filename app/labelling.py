@@ -174,7 +174,8 @@ def predict(
     found: list[dict[str, Any]] = []
     for name, data in pictures:
         try:
-            preview = make_preview(data, name)
+            with engine.decoding.place():
+                preview = make_preview(data, name)
         except CannotDecode as error:
             found.append({"name": name, "error": error.reason})
             continue

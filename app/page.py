@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.middleware import Middleware
@@ -17,20 +16,25 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from app.guard import Guard
+from app.guard import INERT, Guard, request_id
 from app.key import sign_in_route
+from app.listening import listen
+from app.pressure import Pressure
 from app.settings import Settings, load_settings
 
 SCRIPT = Path(__file__).parent.parent / "ui" / "main.py"
 METHODS = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]
 # Of this connection only, or already checked here: the API behind us sees a plain local caller.
-DROPPED = {"host", "origin", "connection", "keep-alive", "te", "upgrade", "proxy-authorization"}
-DROPPED_BACK = {"connection", "keep-alive", "transfer-encoding", "server", "date"}
+DROPPED = {"host", "origin", "connection", "keep-alive", "te", "upgrade", "proxy-authorization", "x-request-id"}
+OWN = {name.decode() for name, _ in INERT}
+DROPPED_BACK = {"connection", "keep-alive", "transfer-encoding", "server", "date", "x-request-id", *OWN}  # said anew
 
 
 def proxy_to(api: str) -> Starlette:
     """An app that passes every request on to `api` and streams both bodies, so that nothing is held in memory."""
-    client = httpx.AsyncClient(base_url=api, timeout=httpx.Timeout(None, connect=5), trust_env=False)
+    # No limit of its own: a hundred uploads and listeners must not keep health waiting. `Pressure` bounds them.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+    client = httpx.AsyncClient(base_url=api, timeout=httpx.Timeout(None, connect=5), limits=limits, trust_env=False)
 
     async def forward(request: Request) -> Response:
         headers = [
@@ -38,6 +42,7 @@ def proxy_to(api: str) -> Starlette:
             for name, value in request.headers.items()
             if name not in DROPPED and not name.startswith("sec-fetch-")
         ]
+        headers.append(("x-request-id", request_id(request.scope)))  # one number for both logs
         query = request.scope["query_string"]
         # The path as it came, still encoded: a collection may be called "What?".
         target = httpx.URL(raw_path=request.scope["raw_path"] + (b"?" + query if query else b""))
@@ -51,7 +56,7 @@ def proxy_to(api: str) -> Starlette:
             body = {
                 "error": "ApiDown",
                 "detail": "The API does not answer; it is being restarted. Try again in a moment.",
-                "request_id": request.scope.get("state", {}).get("request_id", ""),
+                "request_id": request_id(request.scope),
             }
             return JSONResponse(body, status_code=503, headers={"Retry-After": "2"})
         return StreamingResponse(
@@ -78,14 +83,12 @@ def create_page(settings: Settings | None = None) -> ASGIApp:
     if settings.api_key is not None:
         routes.append(sign_in_route(settings.api_key))
     guard = Middleware(Guard, hosts=settings.hosts, key=settings.api_key)
-    return App(SCRIPT, routes=routes, middleware=[guard])
+    return App(SCRIPT, routes=routes, middleware=[guard, Middleware(Pressure)])
 
 
 def main() -> None:
     settings = load_settings()
-    uvicorn.run(
-        create_page(settings), host=settings.host, port=settings.port, log_level="warning", ws="websockets-sansio"
-    )
+    listen(create_page(settings), settings.host, settings.port)
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from indexer.images import Filter
 from indexer.search import Wish
@@ -15,10 +16,31 @@ ImageNumber = Annotated[int, Field(ge=1, le=MAX_ID)]
 Example = ImageNumber | Annotated[str, Field(max_length=64)]  # an image's id or a query's
 
 
+def _texts(given: Any) -> Iterator[str]:
+    """Every text in a JSON document, names of fields included."""
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, dict):
+        for name, value in given.items():
+            yield name
+            yield from _texts(value)
+    elif isinstance(given, list):
+        for value in given:
+            yield from _texts(value)
+
+
 class Strict(BaseModel):
     """A misspelt field is an error, not silence."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_letters(cls, given: Any) -> Any:
+        """JSON can spell half a letter ("\\ud800"), which no database keeps and no answer can repeat."""
+        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for text in _texts(given) for letter in text):
+            raise ValueError("a text holds half a letter or a zero byte")
+        return given
 
 
 class FilterBody(Strict):

@@ -40,8 +40,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     _require_free(settings.api_host, settings.api_port)
     environment = {**os.environ, **_environment(settings), "PYTHONUNBUFFERED": "1"}
     commands = {
-        "api": [sys.executable, "-m", "uvicorn", "app.api:create_api", "--factory", "--log-level", "warning",
-                "--host", settings.api_host, "--port", str(settings.api_port), "--timeout-graceful-shutdown", "5"],
+        "api": [sys.executable, "-m", "app.api"],
         "page": [sys.executable, "-m", "app.page"],
         **{f"worker {lane}": [sys.executable, "-m", "app.cli", "worker", "--lane", lane]
            for lane in sorted(set(LANES.values()))},

@@ -86,6 +86,8 @@ def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE) -> Preview:
             width, height = height, width
         facts = str(image.format), exif.taken_at(said), exif.camera(said), exif.position(said)
         scale = side / min(image.size)
+        if max(image.size) * min(scale, 1) > LONGEST_JPEG:  # before decoding: 9x4,000,000 px fit in 500 bytes
+            raise CannotDecode(source, f"{width}x{height} is too long and narrow for a preview")
         if scale < 1 and image.format == "JPEG":
             image.draft("RGB", (round(image.width * scale + 0.5), round(image.height * scale + 0.5)))
         return preview_of(upright_of(image), source, side, (width, height), facts)
@@ -183,11 +185,12 @@ def upright_of(image: Image.Image) -> Image.Image:
 
 def _stretched(image: Image.Image) -> Image.Image:
     """16-bit and float pictures: the 0.5th to 99.5th percentile onto 0..255, so that a microscope's can be seen."""
-    values = np.asarray(image, dtype=np.float32)
-    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    values = np.array(image, dtype=np.float32)
+    np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
     low, high = np.percentile(values, (0.5, 99.5))
-    scaled = (values - low) * (255.0 / max(high - low, 1e-6))
-    return Image.fromarray(scaled.clip(0, 255).astype(np.uint8), "L").convert("RGB")
+    values -= np.float32(low)  # in place: it may be half a gigabyte
+    values *= np.float32(255.0 / max(high - low, 1e-6))
+    return Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8), "L").convert("RGB")
 
 
 def _jpeg(image: Image.Image, quality: int) -> bytes:

@@ -1,10 +1,61 @@
-"""For every test: one thread per numerical library.
+"""For every test: one thread per numerical library; what the tests of promises count (tests/promises.py).
 
 The networks here are tiny. Several threads of several processes on a few cores only wait for each other: a training of
 forty steps took 110 s instead of 10 s beside another busy process.
 """
 
+import json
 import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # before torch and numpy are imported; child processes inherit it
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--figures", help="write what the tests of promises counted to this file (JSON)")
+    parser.addoption("--deep", type=int, default=1, help="so many times the examples where tests draw them at random")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "promise(number, ...): the test keeps these promises of docs/promises.md")
+    if config.getoption("--figures"):
+        config.pluginmanager.register(_Figures(Path(config.getoption("--figures"))))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("promise"):
+            item.user_properties += [("promise", number) for number in marker.args]
+
+
+class _Figures:
+    """Adds up, for every promise, what its tests counted by `record_property`; also over several processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.sums: dict[int, dict[str, int]] = {}
+        self.failed = 0
+        self.passed: set[str] = set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Iterator[None]:
+        self.failed += report.failed
+        if report.when == "call" and report.passed:
+            self.passed.add(report.nodeid)
+        if report.when == "teardown" and report.nodeid in self.passed:  # fixtures have said theirs by now, too
+            said = report.user_properties
+            for number in [value for name, value in said if name == "promise"]:
+                sums = self.sums.setdefault(number, {"cases passed": 0})
+                sums["cases passed"] += 1
+                for name, value in said:
+                    if name != "promise":
+                        sums[name] = sums.get(name, 0) + value
+        return (yield)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not hasattr(session.config, "workerinput") and not self.failed:
+            self.path.write_text(json.dumps({str(n): self.sums[n] for n in sorted(self.sums)}, indent=1))

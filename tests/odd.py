@@ -45,7 +45,7 @@ def write_odd_files(folder: Path, count: int, seed: int) -> list[Odd]:
     """Write `count` odd files below `folder`; the same seed gives the same files."""
     folder.mkdir(parents=True)
     made = []
-    for odd in _endless(seed):
+    for odd in odd_files(seed):
         made.append(odd)
         with open(bytes(folder) + b"/" + odd.name, "wb") as file:
             file.write(odd.data)
@@ -54,7 +54,7 @@ def write_odd_files(folder: Path, count: int, seed: int) -> list[Odd]:
     raise AssertionError
 
 
-def _endless(seed: int) -> Iterator[Odd]:
+def odd_files(seed: int) -> Iterator[Odd]:
     """Every fixed kind once, then mutations for ever. No two names are alike."""
     chance = random.Random(seed)
     for number, odd in enumerate(_fixed(chance)):

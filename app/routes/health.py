@@ -15,8 +15,8 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/health")
-def health() -> dict[str, str]:
-    """Up. Says nothing about the data."""
+async def health() -> dict[str, str]:
+    """Up. Says nothing about the data, and waits for nobody: it is answered under any load."""
     return {"status": "ok", "version": version("likeness")}
 
 

@@ -103,14 +103,15 @@ def preview(image_id: ImageId, workspace: WorkspaceDep) -> Response:
 
 
 @router.get("/images/{image_id}/rendition")
-def rendition(image_id: ImageId, workspace: WorkspaceDep) -> Response:
+def rendition(image_id: ImageId, workspace: WorkspaceDep, engine: EngineDep) -> Response:
     """A JPEG for the eye, longest side 1440 px, without EXIF; made when first asked for."""
     image = get_image(workspace.engine, image_id)
     path = workspace.home.rendition(image.sha256)
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        data = read_rendition(workspace.engine, workspace.home, image)
+        with engine.decoding.place():
+            data = read_rendition(workspace.engine, workspace.home, image)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)
     return Response(data, media_type="image/jpeg", headers=FOREVER)

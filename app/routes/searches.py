@@ -140,4 +140,5 @@ def _boxed(engine: EngineDep, collection: Collection, body: BoxQuery) -> tuple[b
     if collection_of(engine, image).id != collection.id:
         raise BadInput(f"Image {body.image_id} is not in {collection.name!r}.")
     data = read_original(engine.workspace.engine, engine.workspace.home, image)
-    return crop(data, image.name, body.box), image.name
+    with engine.decoding.place():
+        return crop(data, image.name, body.box), image.name

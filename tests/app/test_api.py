@@ -288,6 +288,7 @@ def test_suggestions_are_unlabelled_and_give_a_reason(indexed):
     assert all(item["image"]["class"] is None and item["reason"] for item in found["items"])
 
 
+@pytest.mark.promise(15)
 def test_the_active_model_changes_only_to_one_with_an_index(indexed, workspace, model_folder):
     from model.checkpoint import save_model
     from model.network import starting_point
@@ -347,6 +348,7 @@ def test_saved_searches_come_back_and_go(indexed):
     assert (gone.status_code, indexed.get(path).json()["total"]) == (204, 0)
 
 
+@pytest.mark.promise(31)
 def test_pictures_are_served_inert(indexed):
     (cat,) = of_subject(indexed, "cat", 1)
 
@@ -360,6 +362,7 @@ def test_pictures_are_served_inert(indexed):
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.promise(22)
 @pytest.mark.parametrize("data", [b"", b"<svg/>", pictures.jpeg()[:400]], ids=["empty", "svg", "truncated"])
 def test_an_undecodable_query_is_422_and_says_why(indexed, data):
     answer = indexed.post("/v1/collections/photos/queries", files={"file": ("cat.jpg", data)})
@@ -447,6 +450,7 @@ def test_lists_go_on_while_the_index_is_damaged(indexed, workspace):
     assert search.status_code == 503
 
 
+@pytest.mark.promise(8, 33)
 def test_readiness_is_honest_about_a_damaged_index(indexed, workspace):
     (file,) = (workspace.home.root / "indexes").rglob("*.faiss")
     data = bytearray(file.read_bytes())

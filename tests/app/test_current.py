@@ -83,6 +83,7 @@ def test_what_came_in_later_can_be_searched_with_labelled_and_predicted(large, w
     assert large.get("/v1/collections/photos/predictions").json()["total"] == 28
 
 
+@pytest.mark.promise(28)
 def test_searches_while_the_index_is_replaced_answer_the_old_or_the_new_list(large, settings):
     workspace = Workspace.open(settings)
     collection = collection_named(workspace.engine, "photos")

@@ -25,6 +25,7 @@ def guarded(base_url="http://localhost:8000"):
     return TestClient(Guard(inner, frozenset({"localhost", "[::1]"})), base_url=base_url)
 
 
+@pytest.mark.promise(29)
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "evil.example:8000", ""])
 def test_an_unknown_host_is_400(host):
     answer = guarded().get("/", headers={"Host": host})
@@ -39,6 +40,7 @@ def test_our_own_names_are_served(host):
     assert answer.text == "hello"
 
 
+@pytest.mark.promise(29)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -65,6 +67,7 @@ def test_our_page_and_programs_can_write(headers):
     assert answer.status_code == 200
 
 
+@pytest.mark.promise(29)
 def test_no_answer_allows_other_origins():
     answer = guarded().get("/", headers={"Origin": "http://evil.example"})
 
@@ -72,6 +75,7 @@ def test_no_answer_allows_other_origins():
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+@pytest.mark.promise(29)
 def test_a_foreign_page_cannot_open_a_websocket():
     with (
         pytest.raises(WebSocketDisconnect),
@@ -87,6 +91,7 @@ def test_our_page_can_open_a_websocket():
         assert it.receive_text() == "hello"
 
 
+@pytest.mark.promise(21)
 def test_a_body_over_the_limit_is_413_in_json(settings):
     from app.api import create_api
 

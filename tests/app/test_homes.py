@@ -14,10 +14,12 @@ from indexer.errors import NewerCatalog
 HOMES = sorted(path for path in (Path(__file__).parent.parent / "homes").iterdir() if (path / "catalog.db").exists())
 
 
+@pytest.mark.promise(34)
 def test_there_is_a_home_of_a_released_version():
     assert HOMES[0].name == "0.1.0"
 
 
+@pytest.mark.promise(34)
 @pytest.mark.parametrize("released", HOMES, ids=lambda home: home.name)
 def test_the_home_of_a_released_version_opens_with_its_labels_vectors_and_model(released, tmp_path):
     home = tmp_path / "home"
@@ -40,6 +42,7 @@ def test_the_home_of_a_released_version_opens_with_its_labels_vectors_and_model(
     assert redone["changed"] == 1
 
 
+@pytest.mark.promise(34)
 def test_a_home_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path):
     home = tmp_path / "home"
     shutil.copytree(HOMES[0], home)

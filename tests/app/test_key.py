@@ -39,6 +39,7 @@ def client(monkeypatch):
     return TestClient(guard, base_url="http://localhost:8000", follow_redirects=False)
 
 
+@pytest.mark.promise(30)
 @pytest.mark.parametrize(
     "headers",
     [
@@ -60,6 +61,7 @@ def test_without_the_key_every_path_but_health_is_401(client, headers):
     assert client.get("/v1/health", headers=headers).text == "hello"
 
 
+@pytest.mark.promise(30)
 @pytest.mark.parametrize(
     "headers", [{"Authorization": f"Bearer {KEY}"}, {"authorization": f"bearer  {KEY} "}, {"X-API-Key": KEY}]
 )
@@ -68,6 +70,7 @@ def test_a_program_that_sends_the_key_is_let_in(client, headers):
     assert client.post("/", headers=headers).text == "hello"
 
 
+@pytest.mark.promise(30)
 def test_a_person_types_the_key_once_and_comes_back_to_where_they_were(client):
     sent_away = client.get("/?c=photos&like=1", headers={"Accept": "text/html"})
     asked = client.get(sent_away.headers["location"])
@@ -83,6 +86,7 @@ def test_a_person_types_the_key_once_and_comes_back_to_where_they_were(client):
     assert client.get("/").text == "hello"  # the client keeps cookies, as a browser does
 
 
+@pytest.mark.promise(30)
 def test_a_wrong_key_is_said_so_and_brings_no_cookie(client):
     answer = client.post("/sign-in", data={"key": "wrong"})
 
@@ -91,12 +95,14 @@ def test_a_wrong_key_is_said_so_and_brings_no_cookie(client):
     assert "set-cookie" not in answer.headers
 
 
+@pytest.mark.promise(30)
 def test_a_form_too_long_to_be_a_key_is_not_read_to_its_end(client):
     answer = client.post("/sign-in", content=b"key=" + b"x" * 10_000_000)
 
     assert answer.status_code == 401
 
 
+@pytest.mark.promise(30)
 @pytest.mark.parametrize("elsewhere", ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nb"])
 def test_signing_in_never_leads_to_another_site(client, elsewhere):
     answer = client.post("/sign-in", params={"next": elsewhere}, data={"key": KEY})
@@ -104,12 +110,14 @@ def test_signing_in_never_leads_to_another_site(client, elsewhere):
     assert answer.headers["location"] == "/"
 
 
+@pytest.mark.promise(30)
 def test_another_site_cannot_sign_a_browser_in(client):
     answer = client.post("/sign-in", data={"key": KEY}, headers={"Origin": "http://evil.example"})
 
     assert answer.status_code == 403
 
 
+@pytest.mark.promise(30)
 def test_a_websocket_needs_the_cookie(client):
     host = {"Host": "localhost:8000"}
     cookie = {"Cookie": f"a=b; {COOKIE}={session_of(KEY)}"}
@@ -120,10 +128,12 @@ def test_a_websocket_needs_the_cookie(client):
         assert talking.receive_text() == "hello"
 
 
+@pytest.mark.promise(30)
 def test_a_new_key_ends_every_session():
     assert session_of(KEY) != session_of(KEY + "!")
 
 
+@pytest.mark.promise(30)
 def test_the_api_asks_for_the_key_of_its_settings(settings):
     guarded = settings.model_copy(update={"api_key": KEY})
     with TestClient(create_api(guarded), base_url="http://localhost") as client:
@@ -135,6 +145,7 @@ def test_the_api_asks_for_the_key_of_its_settings(settings):
     assert KEY not in refused.text
 
 
+@pytest.mark.promise(30)
 @pytest.mark.parametrize("address", [{"host": "0.0.0.0"}, {"host": "192.0.2.1"}, {"api_host": "::"}])
 def test_other_machines_are_not_served_without_a_key_unless_told_so(tmp_path, address):
     with pytest.raises(BadInput, match="set LIKENESS_API_KEY to 16 characters or more"):
@@ -144,6 +155,7 @@ def test_other_machines_are_not_served_without_a_key_unless_told_so(tmp_path, ad
     Settings(home=tmp_path, **address, open=True).require_key()
 
 
+@pytest.mark.promise(30)
 def test_a_short_key_stops_the_start_and_names_the_setting():
     with pytest.raises(BadInput, match="LIKENESS_API_KEY"):
         load_settings(api_key="short")

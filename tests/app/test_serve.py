@@ -71,11 +71,12 @@ def served(settings, tmp_path):
         log.close()
 
 
+@pytest.mark.promise(33)
 def test_page_and_api_share_one_origin_survive_a_crash_and_stop_together(served, settings):
     process, port, api_port = served
     page = f"http://localhost:{port}"
     children = children_of(process.pid)
-    (api,) = [pid for pid, line in children.items() if "uvicorn" in line]
+    (api,) = [pid for pid, line in children.items() if "app.api" in line]
 
     html = httpx.get(page).text
     through_page = httpx.get(f"{page}/v1/health").json()
@@ -110,6 +111,7 @@ def test_a_collection_may_be_called_anything(served):
     assert found.json()["name"] == "What? 100%#1"
 
 
+@pytest.mark.promise(33)
 def test_a_killed_serve_leaves_nothing_running(served):
     process, _port, _api_port = served
     children = children_of(process.pid)

@@ -94,6 +94,7 @@ def test_a_file_that_broke_off_goes_on_from_where_it_was_also_after_a_restart(cl
     assert client.get(f"/v1/jobs/{job['id']}").json()["result"]["added_total"] == 2
 
 
+@pytest.mark.promise(27)
 def test_a_connection_that_breaks_keeps_what_had_arrived(client, begun, put):
     async def broken():
         yield b"x" * 5000
@@ -108,6 +109,7 @@ def test_a_connection_that_breaks_keeps_what_had_arrived(client, begun, put):
     assert rest.json()["complete"]
 
 
+@pytest.mark.promise(21)
 def test_files_are_bounded_singly_and_in_all_and_by_the_disk(settings, tmp_path, monkeypatch):
     small = Settings(home=tmp_path / "home", max_upload_mb=1, max_batch_mb=2)
     with TestClient(create_api(small), base_url="http://localhost") as client:

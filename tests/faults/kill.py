@@ -14,6 +14,8 @@ _MARK = "LIKENESS_TEST_CHILD"
 class Child:
     """`python -m tests.faults.child TASK ARGUMENTS`, a process that prints a line for everything it has finished."""
 
+    kills = 0  # of all children so far, by us or by themselves
+
     def __init__(self, task: str, *arguments: object) -> None:
         self.mark = uuid.uuid4().hex
         command = [sys.executable, "-m", "tests.faults.child", task, *map(str, arguments)]
@@ -42,6 +44,7 @@ class Child:
     def end(self) -> list[str]:
         """Wait for its end; returns all it has said."""
         rest, _ = self.process.communicate(timeout=120)
+        Child.kills += self.process.returncode == -signal.SIGKILL
         self.said += rest.splitlines()
         return self.said
 

@@ -18,6 +18,7 @@ def written(home, bring, engine, folder) -> Home:
     return home
 
 
+@pytest.mark.promise(9)
 @pytest.mark.parametrize("how", ["cut in half", "empty", "garbage"])
 def test_a_damaged_catalog_is_reported_with_its_path_and_left_as_it_is(written, how):
     damaged = damage(written.catalog, how)
@@ -28,6 +29,7 @@ def test_a_damaged_catalog_is_reported_with_its_path_and_left_as_it_is(written, 
     assert written.catalog.read_bytes() == damaged
 
 
+@pytest.mark.promise(9)
 @pytest.mark.parametrize("at", ["the header", "a table", "an index"])
 def test_a_page_overwritten_in_the_catalog_is_reported_and_left_as_it_is(written, at):
     data = bytearray(written.catalog.read_bytes())
@@ -42,6 +44,7 @@ def test_a_page_overwritten_in_the_catalog_is_reported_and_left_as_it_is(written
     assert written.catalog.read_bytes() == bytes(data)
 
 
+@pytest.mark.promise(9)
 def test_the_same_home_opens_again_once_the_backup_is_back(written):
     sound = written.catalog.read_bytes()
     damage(written.catalog, "garbage")

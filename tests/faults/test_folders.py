@@ -49,6 +49,7 @@ def _no_decoder(bundle, home, cutting):
     return [digest_file(work, home, cutting) for work in bundle]
 
 
+@pytest.mark.promise(1)
 def test_promise_1_a_users_folder_is_the_same_after_everything_that_import_can_do(
     engine, home, photos, bring, folder, encoder, tmp_path
 ):
@@ -67,6 +68,7 @@ def test_promise_1_a_users_folder_is_the_same_after_everything_that_import_can_d
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
 
 
+@pytest.mark.promise(11)
 def test_promise_11_two_imports_cannot_interleave_and_labelling_goes_on(engine, home, photos, ids):
     holder = Child("hold", home.root, "import")
     [pid] = holder.wait_for_lines(1)
@@ -80,6 +82,7 @@ def test_promise_11_two_imports_cannot_interleave_and_labelling_goes_on(engine, 
         assert [item.image_id for item in current_labels(engine, photos)] == ids[:1]
 
 
+@pytest.mark.promise(12)
 @pytest.mark.parametrize("how", ["emptied", "gone"])
 def test_promise_12_a_lost_mount_changes_nothing_until_it_is_said_to_be_meant(
     engine, home, photos, bring, folder, labelled, shown, classes, encoder, how, tmp_path
@@ -97,6 +100,7 @@ def test_promise_12_a_lost_mount_changes_nothing_until_it_is_said_to_be_meant(
     assert classes() == labelled
 
 
+@pytest.mark.promise(12)
 def test_promise_12_what_is_meant_to_be_gone_is_marked_and_when_it_is_back_nothing_is_encoded_again(
     engine, home, photos, folder, bring, bring_empty, labelled, shown, classes, encoder, tmp_path, no_decoding
 ):
@@ -127,6 +131,7 @@ def bring_empty(bring, engine, home, photos):
     return lambda *paths: import_sources(engine, home, photos, scan(paths, (), True), allow_empty=True, workers=1)
 
 
+@pytest.mark.promise(12)
 def test_promise_12_a_folder_emptied_only_in_part_marks_what_is_gone(bring, folder, labelled, shown, classes):
     shutil.rmtree(folder / "cat")
 
@@ -137,6 +142,7 @@ def test_promise_12_a_folder_emptied_only_in_part_marks_what_is_gone(bring, fold
     assert classes() == labelled
 
 
+@pytest.mark.promise(12)
 def test_promise_12_an_excluded_or_unreadable_file_is_not_missing(engine, home, photos, bring, folder, labelled, shown):
     from indexer.importer import import_sources
     from indexer.sources import scan
@@ -147,6 +153,7 @@ def test_promise_12_an_excluded_or_unreadable_file_is_not_missing(engine, home, 
     assert not is_gone(os.fsencode(folder))
 
 
+@pytest.mark.promise(13)
 def test_promise_13_a_folder_that_moved_keeps_labels_and_vectors_and_nothing_is_decoded(
     engine, home, photos, bring, folder, labelled, shown, classes, encoder, tmp_path, no_decoding
 ):
@@ -165,6 +172,7 @@ def test_promise_13_a_folder_that_moved_keeps_labels_and_vectors_and_nothing_is_
     assert all(read_original(engine, home, image) for image in found)
 
 
+@pytest.mark.promise(14)
 def test_promise_14_a_tag_keeps_the_image_and_other_pixels_are_a_new_one(
     engine, home, photos, bring, folder, labelled, shown, classes, encoder
 ):

@@ -44,6 +44,7 @@ def limited(home, folder, most: int) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.promise(7)
 def test_promise_7_no_space_for_a_preview_names_the_file_and_the_free_space_and_keeps_what_is_done(home, large):
     before = tree(large)
 
@@ -63,6 +64,7 @@ def test_promise_7_no_space_for_a_preview_names_the_file_and_the_free_space_and_
     assert tree(large) == before
 
 
+@pytest.mark.promise(7)
 def test_promise_7_no_space_for_the_catalog_is_said_and_the_next_import_is_whole(home, tmp_path):
     write_folders(tmp_path / "many", ("cat", "coffee", "rocket"), 60, size=32)
     engine = open_catalog(home)

@@ -37,6 +37,7 @@ def acknowledged(line: str) -> int:
     return int(line.split(" of ")[0])
 
 
+@pytest.mark.promise(2)
 @pytest.mark.parametrize("batches", [1, 3, 5])
 def test_a_killed_import_loses_no_committed_batch_and_the_next_has_every_image_once(home, many, batches):
     before = tree(many)
@@ -59,6 +60,7 @@ def test_a_killed_import_loses_no_committed_batch_and_the_next_has_every_image_o
     engine.dispose()
 
 
+@pytest.mark.promise(2)
 def test_a_killed_import_leaves_no_process_behind(home, many):
     child = Child("import_folder", home.root, many)
     child.wait_for_lines(1)
@@ -73,6 +75,7 @@ def test_a_killed_import_leaves_no_process_behind(home, many):
     assert child.left_behind() == []
 
 
+@pytest.mark.promise(2)
 def test_an_import_killed_at_random_moments_again_and_again_still_ends_with_every_image_once(home, many):
     seed = random.randrange(2**32)
     print("seed", seed)
@@ -91,6 +94,7 @@ def test_an_import_killed_at_random_moments_again_and_again_still_ends_with_ever
     engine.dispose()
 
 
+@pytest.mark.promise(2)
 @pytest.mark.parametrize("batches", [1, 4])
 def test_embedding_that_was_killed_encodes_again_only_what_was_not_finished(
     engine, home, photos, bring, many, model_folder, encoder, batches
@@ -113,6 +117,7 @@ def test_embedding_that_was_killed_encodes_again_only_what_was_not_finished(
     assert np.array_equal(vectors[before[0]], before[1])
 
 
+@pytest.mark.promise(3)
 def test_publishing_killed_before_any_step_to_the_disk_leaves_the_old_index_or_the_new_one(tmp_path):
     seen = []
     for nth in range(1, 20):
@@ -138,6 +143,7 @@ def test_publishing_killed_before_any_step_to_the_disk_leaves_the_old_index_or_t
     assert said == ["published"]
 
 
+@pytest.mark.promise(6)
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_label_that_was_acknowledged_survives_a_kill(engine, home, photos, bring, many, count):
     ids = [item["id"] for item in bring(many).added]

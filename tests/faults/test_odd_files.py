@@ -5,31 +5,38 @@ import os
 import resource
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import threading
 import time
 import zipfile
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from indexer.catalog import collection_named, count_images, open_catalog
 from indexer.images import Filter, get_images, read_preview, select_ids
 from indexer.plan import make_plan
 from indexer.sources import readable, scan
+from model.errors import CannotDecode
+from model.images import make_preview
 from tests.faults.kill import ROOT, Child
 from tests.indexer.helpers import tree
 from tests.odd import STRANGE, write_odd_files
-from tests.pictures import jpeg, write_folders
+from tests.pictures import encoded, jpeg, write_folders
 
 SEED = 20240531
 
 
+@pytest.mark.promise(16)
 def test_promise_16_of_a_thousand_odd_files_every_good_one_comes_in_and_every_bad_one_is_listed_once(
-    engine, home, photos, bring, tmp_path
+    engine, home, photos, bring, tmp_path, record_property
 ):
     folder = tmp_path / "odd"
     made = write_odd_files(folder, 1000, SEED)
+    record_property("files tried", len(made))
     before = tree(folder)
 
     first = bring(folder)
@@ -52,6 +59,7 @@ def test_promise_16_of_a_thousand_odd_files_every_good_one_comes_in_and_every_ba
     assert tree(folder) == before
 
 
+@pytest.mark.promise(17)
 def test_promise_17_what_is_too_large_is_refused_before_decoding_and_memory_is_bounded(home, tmp_path):
     folder = tmp_path / "odd"
     made = {odd.name[4:]: odd for odd in write_odd_files(folder, 60, SEED)}
@@ -71,6 +79,7 @@ def test_promise_17_what_is_too_large_is_refused_before_decoding_and_memory_is_b
     assert int(megabytes) < 700  # 80 million pixels are 240 MB of RGB
 
 
+@pytest.mark.promise(18)
 def test_promise_18_names_cannot_hurt(engine, photos, bring, tmp_path):
     folder = tmp_path / "names"
     folder.mkdir()
@@ -88,6 +97,7 @@ def test_promise_18_names_cannot_hurt(engine, photos, bring, tmp_path):
     assert sorted(os.listdir(bytes(folder))) == sorted(STRANGE)
 
 
+@pytest.mark.promise(19)
 @pytest.mark.timeout(120)
 def test_promise_19_what_is_no_plain_file_is_skipped_with_a_reason_and_never_blocks(engine, photos, bring, tmp_path):
     folder = tmp_path / "in"
@@ -105,6 +115,7 @@ def test_promise_19_what_is_no_plain_file_is_skipped_with_a_reason_and_never_blo
     ]  # fmt: skip
 
 
+@pytest.mark.promise(19)
 @pytest.mark.timeout(120)
 def test_promise_19_a_file_that_grows_while_it_is_read_comes_in_once_it_is_whole(engine, photos, bring, tmp_path):
     folder, data = tmp_path / "in", jpeg("cat", 300)
@@ -128,6 +139,7 @@ def test_promise_19_a_file_that_grows_while_it_is_read_comes_in_once_it_is_whole
     assert count_images(engine, photos) == 3
 
 
+@pytest.mark.promise(20)
 def test_promise_20_a_process_of_the_pool_that_dies_costs_no_file(home, tmp_path):
     folder = tmp_path / "many"
     write_folders(folder, ("cat", "coffee", "rocket"), 40, size=200)
@@ -143,6 +155,7 @@ def test_promise_20_a_process_of_the_pool_that_dies_costs_no_file(home, tmp_path
     engine.dispose()
 
 
+@pytest.mark.promise(25)
 def test_promise_25_a_hostile_zip_costs_only_its_bad_members(engine, home, photos, bring, tmp_path):
     inner = tmp_path / "inner.zip"
     with zipfile.ZipFile(inner, "w") as archive:
@@ -170,3 +183,15 @@ def test_promise_25_a_hostile_zip_costs_only_its_bad_members(engine, home, photo
     assert tree(tmp_path / "zips") == outside
     stray = [path for path in tmp_path.rglob("*.jpg") if home.root not in path.parents]
     assert stray == []
+
+
+@pytest.mark.promise(17)
+def test_promise_17_a_picture_of_half_a_kilobyte_that_is_four_million_high_is_refused_before_decoding(monkeypatch):
+    data = bytearray(encoded(Image.fromarray(np.zeros((9, 9), np.float32)), "TIFF"))
+    kinds = [struct.pack("<HHI", 257, kind, 1) for kind in (3, 4)]  # ImageLength, as a short or a long
+    height = next(data.index(kind) for kind in kinds if kind in data)
+    data[height : height + 12] = struct.pack("<HHII", 257, 4, 1, 4_194_313)
+    monkeypatch.setattr("model.images.upright_of", lambda image: pytest.fail("it was decoded"))
+
+    with pytest.raises(CannotDecode, match="too long and narrow"):
+        make_preview(bytes(data), "tall.tif")

@@ -2,10 +2,13 @@
 
 import time
 
+import pytest
+
 from indexer.labels import current_labels
 from tests.faults.kill import Child
 
 
+@pytest.mark.promise(11)
 def test_processes_that_open_a_fresh_home_together_all_get_a_whole_catalog(home):
     for _ in range(2):
         children = [Child("open_home", home.root) for _ in range(3)]
@@ -21,6 +24,7 @@ def test_processes_that_open_a_fresh_home_together_all_get_a_whole_catalog(home)
             path.unlink()
 
 
+@pytest.mark.promise(11)
 def test_processes_that_label_together_lose_nothing(engine, home, photos, bring, folder):
     ids = [item["id"] for item in bring(folder).added]
     children = [Child("label", home.root, name, *part) for name, part in (("cat", ids[:3]), ("dog", ids[3:]))]
@@ -36,6 +40,7 @@ def test_processes_that_label_together_lose_nothing(engine, home, photos, bring,
     assert found == dict.fromkeys(ids[:3], "cat") | dict.fromkeys(ids[3:], "dog")
 
 
+@pytest.mark.promise(11)
 def test_labels_are_given_while_an_import_runs(engine, home, photos, bring, folder, tmp_path):
     ids = [item["id"] for item in bring(folder).added]
     for number in range(40):

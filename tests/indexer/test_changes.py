@@ -40,6 +40,7 @@ def classes(engine, photos) -> Callable[[], dict[int, str]]:
     return lambda: {item.image_id: item.class_name for item in current_labels(engine, photos)}
 
 
+@pytest.mark.promise(13)
 @pytest.mark.parametrize("to", ["tabby.jpg", "deep/er/cat.jpg"], ids=["renamed", "moved"])
 def test_a_file_with_a_new_path_keeps_image_label_and_vector(
     engine, home, photos, bring, one, shown, classes, encoder, to
@@ -79,6 +80,7 @@ def test_a_copied_file_is_listed_where_it_was(engine, bring, one):
     assert image.name == "cat.jpg"
 
 
+@pytest.mark.promise(14)
 def test_changed_content_is_a_new_image_and_the_old_one_leaves_the_lists(bring, one, shown, classes):
     path, old = one
     path.write_bytes(jpeg("coffee"))
@@ -163,6 +165,7 @@ def test_a_file_that_is_gone_from_the_folder_stays_in_the_collection(bring, one,
     assert (shown(), classes()) == ([image_id, result.added[0]["id"]], {image_id: "cat"})
 
 
+@pytest.mark.promise(14)
 @pytest.mark.parametrize("side", [160, 500], ids=["small", "large"])
 def test_a_tag_written_into_the_file_keeps_image_label_and_vector(engine, home, photos, bring, tmp_path, encoder, side):
     original, exif = picture("cat", side), Image.Exif()

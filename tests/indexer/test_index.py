@@ -101,6 +101,7 @@ def test_no_index_is_said_with_what_to_do(tmp_path):
         open_index(tmp_path)
 
 
+@pytest.mark.promise(8)
 @pytest.mark.parametrize("how", [*DAMAGES, "missing"])
 def test_a_damaged_index_is_never_served_and_rebuilt_it_gives_identical_results(folder, how):
     queries = unit_vectors(10, seed=1)
@@ -150,6 +151,7 @@ def test_a_current_json_that_says_otherwise_than_the_index_is_a_damaged_index(fo
         open_index(folder)
 
 
+@pytest.mark.promise(28)
 def test_a_search_while_the_index_is_replaced_answers_from_the_old_or_the_new_one(folder):
     query = unit_vectors(1, seed=9)[0]
     sets = [(IDS, unit_vectors(100)), (IDS[:50], unit_vectors(50, seed=2))]

@@ -114,6 +114,7 @@ def test_when_and_how_a_model_was_trained_does_not_change_the_fingerprint(folder
     assert fingerprint(weights, dataclasses.asdict(changed)) == info.fingerprint
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("at", [0, 9, 1000, -1], ids=["length", "header", "tensors", "end"])
 def test_one_flipped_byte_of_the_weights_is_refused(folder, at):
     data = bytearray((folder / WEIGHTS).read_bytes())
@@ -124,6 +125,7 @@ def test_one_flipped_byte_of_the_weights_is_refused(folder, at):
         load_model(folder)
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("name", [WEIGHTS, INFO])
 @pytest.mark.parametrize("damage", ["missing", "empty", "half"])
 def test_a_missing_or_cut_file_is_refused(folder, name, damage):
@@ -168,6 +170,7 @@ class _Hostile:
         return os.mkdir, (str(self.mark),)
 
 
+@pytest.mark.promise(10)
 @pytest.mark.parametrize("signed", [False, True], ids=["fingerprint of another", "fingerprint of the pickle"])
 def test_a_pickle_named_as_weights_is_refused_and_leaves_no_mark(folder, tmp_path, signed):
     mark = tmp_path / "mark"
@@ -178,6 +181,7 @@ def test_a_pickle_named_as_weights_is_refused_and_leaves_no_mark(folder, tmp_pat
     assert not mark.exists()
 
 
+@pytest.mark.promise(10)
 def test_the_hostile_pickle_above_would_have_left_its_mark(tmp_path):
     pickle.loads(pickle.dumps(_Hostile(tmp_path / "mark")))
 
@@ -191,6 +195,7 @@ def test_weights_of_another_network_are_refused(folder):
         load_model(folder)
 
 
+@pytest.mark.promise(5)
 @pytest.mark.parametrize("step", ["write", "fsync", "replace"])
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path, monkeypatch, step):
     path = tmp_path / "state"

@@ -24,6 +24,7 @@ from tests.model.runs import ROOT, TINY, after, assert_same_run, contents, lines
 MB = 1_000_000
 
 
+@pytest.mark.promise(4)
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("stops", [(4,), (2, 3, 5)], ids=["between epochs", "three times, within epochs"])
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(pixels, start, tmp_path, optimizer, stops):
@@ -81,6 +82,7 @@ KILLED_WHILE_SAVING = """
 """
 
 
+@pytest.mark.promise(4)
 def test_a_run_killed_while_it_saves_goes_on_from_the_state_before(pixels, start, finished, tmp_path):
     program = textwrap.dedent(KILLED_WHILE_SAVING)
 
@@ -125,6 +127,7 @@ KILLED_AT_EVERY_CALL = """
 """
 
 
+@pytest.mark.promise(5)
 def test_kill_9_at_any_moment_of_a_save_leaves_the_old_state_or_the_new(tmp_path):
     """Before each of its calls to the operating system in turn, until a save lives through them all."""
     program = textwrap.dedent(KILLED_AT_EVERY_CALL)
@@ -145,6 +148,7 @@ def test_kill_9_at_any_moment_of_a_save_leaves_the_old_state_or_the_new(tmp_path
     assert set(steps) == {1, 2}
 
 
+@pytest.mark.promise(7)
 def test_a_full_disk_fails_the_save_and_leaves_the_old_state_alone_in_the_folder(tmp_path, monkeypatch):
     run = RunFolder(tmp_path, {})
     run.save({"a": torch.ones(1000)}, {"step": 1})

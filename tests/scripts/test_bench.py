@@ -29,7 +29,7 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    names = "adapt cifar10 encoder import labelling loop probe search steer train"
+    names = "adapt cifar10 encoder import labelling load loop probe search steer train"
     assert done.stderr.strip().endswith(f"NAME is one of: {names}")
 
 
@@ -186,3 +186,13 @@ def test_bench_labelling_asks_for_labels_and_says_what_random_ones_bring(labelle
         assert 0 < right["value"] <= 100
         assert points["value"] == pytest.approx(right["value"] - right["baseline"], abs=1e-3)
         assert (points["met"], points["status"]) == (None, "quick")
+
+
+def test_bench_load_says_who_was_served_and_how_long_health_took():
+    done = bench("load", "--quick", "--json", OMP_NUM_THREADS="1")
+
+    assert done.returncode == 0, done.stderr
+    rows = {each["metric"].split(",")[0]: each for each in json.loads(done.stdout)["rows"]}
+    assert rows["pictures served"]["value"] == rows["pictures served"]["baseline"] == 8
+    assert rows["other answers"]["value"] == rows["health not answered"]["value"] == 0
+    assert (rows["health"]["status"], rows["health"]["met"]) == ("quick", None)

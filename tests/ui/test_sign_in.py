@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.ui.conftest import free_port, started, stopped
@@ -11,6 +12,7 @@ from tests.ui.conftest import free_port, started, stopped
 KEY = "correct horse battery"
 
 
+@pytest.mark.promise(30)
 def test_a_person_signs_in_once_and_the_page_works(browser: Browser, tmp_path: Path):
     port, api_port = free_port(), free_port()
     address = f"http://127.0.0.1:{port}"
