@@ -101,7 +101,20 @@ def create_api(settings: Settings | None = None) -> FastAPI:
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
     )
-    for module in (health, collections, images, searches, classes, labels, models, jobs, exports, uploads, duplicates, demo):
+    for module in (
+        health,
+        collections,
+        images,
+        searches,
+        classes,
+        labels,
+        models,
+        jobs,
+        exports,
+        uploads,
+        duplicates,
+        demo,
+    ):
         api.include_router(module.router, prefix="/v1")
     api.add_exception_handler(errors.LikenessError, _on_likeness_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)
