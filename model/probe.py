@@ -46,7 +46,7 @@ class Choice:
 
 def usual(labels: int, classes: int) -> Choice:
     """What serves most encoders, for as long as nothing can be chosen, or has been."""
-    return Choice(max(USUAL, (labels / classes) ** -FALL), 0.0)
+    return Choice(max(USUAL, (max(labels, 1) / max(classes, 1)) ** -FALL), 0.0)
 
 
 @dataclass(frozen=True)

@@ -234,6 +234,7 @@ def test_few_labels_are_trusted_less_and_many_as_far_as_serves_most_encoders():
     assert strengths[-2:] == [USUAL, USUAL]
     vectors, labels = clusters({"a": 1, "b": 1})
     assert fit_probe(vectors, labels).strength == 1.0
+    assert usual(0, 0).strength == 1.0  # before the first label it is asked for all the same
 
 
 def test_the_choice_made_last_serves_new_labels_at_once():
