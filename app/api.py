@@ -64,6 +64,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,
     on_disk.DamagedCatalog: 503,
+    on_disk.UnusableDatabase: 503,
     Overloaded: 503,
     errors.LikenessError: 422,
 }
