@@ -30,6 +30,7 @@ from app.pressure import COME_BACK, Overloaded, Pressure
 from app.routes import (
     classes,
     collections,
+    demo,
     duplicates,
     exports,
     health,
@@ -107,7 +108,20 @@ def create_api(settings: Settings | None = None) -> FastAPI:
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
     )
-    for module in (health, collections, images, searches, classes, labels, models, jobs, exports, uploads, duplicates):
+    for module in (
+        health,
+        collections,
+        images,
+        searches,
+        classes,
+        labels,
+        models,
+        jobs,
+        exports,
+        uploads,
+        duplicates,
+        demo,
+    ):
         api.include_router(module.router, prefix="/v1")
     api.add_exception_handler(errors.LikenessError, _on_likeness_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)

@@ -34,6 +34,7 @@ app.add_typer(export_app, name="export")
 # In the order of `likeness --help`.
 app.command("import")(importing.import_)
 app.command("pretrain")(models.pretrain)
+app.command("finetune")(models.finetune)
 app.command("index")(models.index)
 app.command("search")(pictures.search)
 app.command("duplicates")(duplicates.duplicates)

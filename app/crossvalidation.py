@@ -31,25 +31,27 @@ class Checked:
 
     probe: Probe  # with strength and temperature chosen for them
     quality: Quality | TooFewLabels
-    more: dict[str, Any]  # JSON: kept_together, pretended, curve
+    more: dict[str, Any]  # JSON: kept_together, pretended, pretended_interval, curve
 
 
 def cross_validate(vectors: np.ndarray, labels: Sequence[str], groups: np.ndarray) -> Checked:
     """Here and now. `groups` (n,), and pictures that show the same, are kept together where every class has two."""
     probe = fit_probe(vectors, labels)
     together = near_duplicates(vectors, groups)
-    more: dict[str, Any] = {"kept_together": False, "pretended": None, "curve": None}
+    more: dict[str, Any] = {"kept_together": False, "pretended": None, "pretended_interval": None, "curve": None}
+    apart = None
     try:
         quality = assess(vectors, labels)
         if len(set(together.tolist())) < len(labels):
             try:
-                pretended, quality = quality.accuracy, assess(vectors, labels, groups=together)
-                more |= {"kept_together": True, "pretended": pretended}
+                random, quality = quality, assess(vectors, labels, groups=together)
+                more |= {"kept_together": True, "pretended": random.accuracy, "pretended_interval": random.interval}
+                apart = together
             except TooFewLabels:  # a class is one burst: all that can be said is what a random split says
                 pass
     except TooFewLabels as error:
         return Checked(probe, error, more)
-    return Checked(probe, quality, more | {"curve": learning_curve(vectors, labels, probe.choice)})
+    return Checked(probe, quality, more | {"curve": learning_curve(vectors, labels, probe.choice, apart)})
 
 
 def cross_validate_apart(vectors: np.ndarray, labels: Sequence[str], groups: np.ndarray) -> Checked:

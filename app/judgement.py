@@ -9,6 +9,7 @@ import numpy as np
 from app.audit import audited
 from app.crossvalidation import Checked
 from app.engine import Engine
+from app.finetuning import learnt_labels
 from app.probes import Fitted
 from indexer.catalog import Collection
 from indexer.images import Filter
@@ -17,6 +18,7 @@ from model.errors import TooFewLabels
 from model.quality import figures, still_to_find
 
 UNDER_WAY = "Cross-validation is under way."
+LEARNT_FROM = "The encoder was fine-tuned with {:,} of these labels: the figures are of the {:,} others."
 
 
 def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: Checked | None) -> dict[str, Any]:
@@ -25,17 +27,25 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
         "classes": list(fitted.probe.classes), "labels": fitted.labels, "strength": fitted.probe.strength,
         "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None,
         "settled": fitted.settled, "model": collection.active_model, "per_class": None, "reliability": None,
-        "kept_together": None, "pretended": None, "curve": None, "audit": audit(engine, collection),
+        "kept_together": None, "pretended": None, "pretended_interval": None, "curve": None, "learnt_from": 0,
+        "audit": audit(engine, collection),
     }  # fmt: skip
     if checked is None:
         return {**found, "note": UNDER_WAY}
-    quality = checked.quality
+    quality, more = checked.quality, checked.more
     if isinstance(quality, TooFewLabels):
         return {**found, "note": str(quality)}
     place = {name: number for number, name in enumerate(quality.classes)}
     y = np.array([place[name] for name in fitted.names])
+    learnt = learnt_labels(engine.workspace, collection)
+    fresh = ~np.isin(fitted.ids, list(learnt))
+    if not fresh.all():  # the encoder knows these labels: to be judged on them would flatter it
+        found |= {"learnt_from": int((~fresh).sum()), "note": LEARNT_FROM.format((~fresh).sum(), fresh.sum())}
+        if not fresh.any():
+            return found
+        quality, y, more = quality.only(y, fresh), y[fresh], {}
     return {
-        **found, **figures(quality, y), **checked.more, "accuracy": round(quality.accuracy, 4),
+        **found, **figures(quality, y), **more, "accuracy": round(quality.accuracy, 4),
         "interval": [round(x, 4) for x in quality.interval], "confusion": quality.confusion.tolist(),
         "folds": quality.folds,
     }  # fmt: skip
@@ -63,7 +73,11 @@ def sentences(said: dict[str, Any]) -> list[str]:
         low, high = said["interval"]
         lines.append(f"{said['accuracy']:.1%} right on labels it has not seen (95 % interval {low:.1%} to {high:.1%})")
         if said["kept_together"] and said["pretended"] - said["accuracy"] >= 0.005:
-            lines.append(f"A split that tears bursts and copies apart would have pretended {said['pretended']:.1%}.")
+            low, high = said["pretended_interval"]
+            lines.append(
+                f"A split that tears bursts and copies apart would have pretended {said['pretended']:.1%} "
+                f"({low:.1%} to {high:.1%})."
+            )
         for each in said["per_class"]:
             parts = [
                 f"{what} {each[what]:.0%} ({each[f'{what}_interval'][0]:.0%} to {each[f'{what}_interval'][1]:.0%})"

@@ -30,10 +30,9 @@ from indexer.labelbook import LabelBook
 from indexer.schema import images, now, probes
 from model.errors import BadInput, TooFewLabels
 from model.novelty import Novelty, novelty_of
-from model.probe import USUAL, Choice, Probe, Quality, fit_probe
+from model.probe import Probe, Quality, fit_probe, usual
 
 log = logging.getLogger("likeness.probes")
-AT_FIRST = Choice(USUAL, 0.0)  # until the first cross-validation is done
 KEPT = 8  # collections whose labels and quality are remembered
 
 
@@ -137,7 +136,8 @@ class Probes:
         names = [book.classes[int(i)] for i in ids]
         known = last.probe if last is not None else self._stored(collection)
         if self.behind:
-            choice = known.choice if known is not None else AT_FIRST
+            # What was chosen last; until the first cross-validation is done, what serves most.
+            choice = known.choice if known is not None else usual(len(names), len(set(names)))
             probe = fit_probe(vectors, names, choice=choice, start=known)
         else:
             probe = fit_probe(vectors, names)

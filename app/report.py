@@ -22,7 +22,7 @@ from model.errors import Cancelled, CannotDecode
 from model.files import write_atomically
 from model.images import decode
 from model.info import ModelInfo
-from model.measure import measure
+from model.measure import Measured, measure
 
 GALLERY = 2000  # pictures that both models see; a model's vectors of more would say the same and take longer
 JSON, HTML = "report.json", "report.html"
@@ -37,10 +37,12 @@ def write_report(
     metrics: bytes,
     progress: Callable[[float, str], None],
     stop: Callable[[], bool],
+    decide: Callable[[Measured, Measured, Sequence[int]], tuple[dict[str, Any], str]] | None = None,
 ) -> dict[str, Any]:
     """Compare `after` with `before`, write both files beside its weights, and return what the JSON holds.
 
     `held_out` are the ids of images that the training never saw; `metrics` are its lines, for the curves.
+    `decide`, where given, measures what the verdict rests on, from both models' vectors of images, and says it.
     """
     home, settings = workspace.home, workspace.settings
     labels = {x.image_id: x.class_name for x in current_labels(workspace.engine, collection) if x.answer == "yes"}
@@ -72,6 +74,12 @@ def write_report(
         [labels.get(row.id) for row in rows],
         np.array([row.id in kept_out for row in rows]),
     )
+    if decide is not None:
+        deciding, sentence = decide(old, new, [row.id for row in rows])
+        compared |= {
+            "verdict": deciding["verdict"], "sentence": sentence, "decided_by": deciding["name"],
+            "measures": [deciding, *compared["measures"]],
+        }  # fmt: skip
     queries = [
         {"image": rows[q["query"]].id, **{side: [rows[i].id for i in q[side]] for side in ("before", "after")}}
         for q in side_by_side(old, new)

@@ -25,6 +25,7 @@ CSP = (
 )
 
 MEASURES = {
+    "probe_on_labels_kept_out": "Probe from the labels learnt from, on labels kept out",
     "found_again": "How near the top a changed picture finds itself (1: first, 0: last)",
     "recall_at_1": "A changed picture finds itself first",
     "recall_at_10": "A changed picture finds itself among the first 10",

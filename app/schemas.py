@@ -127,6 +127,20 @@ class TrainingRequest(Strict):
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
 
 
+class FinetuningRequest(Strict):
+    """What is left out is chosen from the number of labels and the hardware."""
+
+    adopt: Literal["better", "always", "never"] | None = None
+    loss: Literal["supervised", "cross-entropy"] | None = None
+    epochs: int | None = Field(None, ge=1, le=1000)
+    batch_size: int | None = Field(None, ge=4, le=65_536)
+    image_size: int | None = Field(None, ge=16, le=1024)
+    preset: str | None = Field(None, max_length=200)
+    learning_rate: float | None = Field(None, gt=0, le=10)
+    temperature: float | None = Field(None, ge=0.01, le=10)
+    seed: int | None = Field(None, ge=0, le=2**31 - 1)
+
+
 class PairsRequest(Strict):
     """What a training would be given, and which pictures to show: others for another seed."""
 

@@ -236,7 +236,7 @@ def train(
     adopted = adopt == "always" or (adopt == "better" and report["verdict"] == "better")
     if adopted:
         progress(0.98, "indexing with the new model")
-        _index_when_free(workspace, collection, after.fingerprint, stop)
+        index_when_free(workspace, collection, after.fingerprint, stop)
     # Only now: interrupted while adopting, the finished training is found here and not begun again.
     shutil.rmtree(run, ignore_errors=True)
     return {
@@ -252,7 +252,7 @@ def train(
     }
 
 
-def _index_when_free(workspace: Workspace, collection: Collection, fingerprint: str, stop: Stop) -> None:
+def index_when_free(workspace: Workspace, collection: Collection, fingerprint: str, stop: Stop) -> None:
     """Index with a new model; wait while another process indexes, for a finished training must not fail by that."""
     while True:
         try:

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from app import jobs, logs, work
+from app.finetuning import finetune
 from app.jobs import Job
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
@@ -147,10 +148,15 @@ def _train(workspace: Workspace, collection: Collection, job: Job, watch: _Watch
     return work.train(workspace, collection, job.params, watch.progress, watch.stop)
 
 
+def _finetune(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    return finetune(workspace, collection, job.params, watch.progress, watch.stop)
+
+
 _KINDS: dict[str, Callable[[Workspace, Collection, Job, _Watch], dict[str, Any]]] = {
     "import": _import,
     "index": _index,
     "training": _train,
+    "finetuning": _finetune,
 }
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from indexer.index import HEAD, VectorIndex
-from indexer.steer import background_of, direction
+from indexer.steer import direction
 
 LOOKED_AT = 200  # hits that a more varied list is chosen from
 RARE = 3.5  # robust standard deviations above the collection's median: one in some thousand ordinary pictures
-SAMPLE = 30  # vectors that say what is ordinary; with fewer there is no telling
+SAMPLE, FEWEST = 1000, 30  # random vectors that say what is ordinary; with fewer than so many there is no telling
+
+_ordinary: WeakKeyDictionary[VectorIndex, np.ndarray] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -61,18 +64,18 @@ def search(
 ) -> Hits:
     """Rank by likeness to `positive` (P, D) and unlikeness to `negative` (M, D), all unit vectors.
 
-    One positive alone ranks by cosine; several examples rank by a classifier made of them (`indexer.steer`). `among`
+    One positive alone ranks by cosine; several examples rank by the direction between them (`indexer.steer`). `among`
     are the only ids to list (None: all), `exclude` ids never to list (the examples themselves).
     """
     steered = len(positive) > 1 or len(negative) > 0
-    query = direction(background_of(index), positive, negative) if steered else positive[0].astype(np.float32)
+    query = direction(positive, negative) if steered else positive[0].astype(np.float32)
     exclude = np.zeros(0, np.int64) if exclude is None else np.unique(exclude)
     keep = None if among is None else index.kept(among, exclude)
     total = len(index.ids) - int(index.rows_of(exclude)[1].sum()) if keep is None else int(np.count_nonzero(keep))
     if total == 0:
         return Hits(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32), 0)
     looked_at = offset + limit if wish.plain else HEAD
-    # A classifier's direction is no picture's: inverted lists were measured with pictures, so it looks everywhere.
+    # Such a direction is no picture's: inverted lists were measured with pictures, so it looks everywhere.
     ids, scores = index.search(query, looked_at, among, exclude, keep, everywhere=steered)
     end = _end(index, query, scores, complete=len(ids) == total)
     alike: dict[int, list[int]] = {}
@@ -91,8 +94,8 @@ def _end(index: VectorIndex, query: np.ndarray, scores: np.ndarray, complete: bo
 
     By median and median deviation: a tenth of the collection may be alike without moving them.
     """
-    ordinary = background_of(index).vectors @ query
-    if len(ordinary) < SAMPLE:
+    ordinary = ordinary_of(index) @ query
+    if len(ordinary) < FEWEST:
         return None
     middle = float(np.median(ordinary))
     spread = 1.4826 * float(np.median(np.abs(ordinary - middle)))
@@ -103,6 +106,16 @@ def _end(index: VectorIndex, query: np.ndarray, scores: np.ndarray, complete: bo
         f"below {score:.2f} likeness may be chance."
     )
     return End(round(score, 6), before if complete or before < len(scores) else None, reason)
+
+
+def ordinary_of(index: VectorIndex) -> np.ndarray:
+    """(S, D) a random sample of the index; the same for the same index, and kept as long as it is."""
+    known = _ordinary.get(index)
+    if known is None:
+        count = len(index.ids)
+        rows = np.sort(np.random.default_rng(0).choice(count, min(SAMPLE, count), replace=False))
+        known = _ordinary[index] = np.array(index.vectors[rows])
+    return known
 
 
 def _arranged(

@@ -24,10 +24,10 @@ from model.settings import TrainSettings
 class Learner(nn.Module):
     """Backbone and head: the loss sees the head's output, search will see the backbone's."""
 
-    def __init__(self, backbone: Backbone, settings: TrainSettings) -> None:
+    def __init__(self, backbone: Backbone, settings: TrainSettings, head: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = ProjectionHead(backbone.dim, settings.head_hidden, settings.head_out)
+        self.head = head or ProjectionHead(backbone.dim, settings.head_hidden, settings.head_out)
 
     def forward(self, views: Tensor, parts: int = 1) -> Tensor:
         """Normalised views (M, 3, S, S) to (M, P).

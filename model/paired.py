@@ -17,9 +17,11 @@ LEAST = 0.005  # half a point: less is "the same", however sure
 LEAST_GROUP = 5  # pictures; a folder or class of fewer says nothing
 
 
-def paired(name: str, before: np.ndarray, after: np.ndarray, seed: int = 0) -> dict[str, Any]:
+def paired(
+    name: str, before: np.ndarray, after: np.ndarray, seed: int = 0, groups: np.ndarray | None = None
+) -> dict[str, Any]:
     """One measure, JSON-able; more is better. Same: less than half a point apart, or the interval holds 0."""
-    low, high = interval(after - before, seed)
+    low, high = interval(after - before, seed, groups)
     difference = float(np.nanmean(after) - np.nanmean(before))
     verdict = "same"
     if difference >= LEAST and low > 0:
@@ -37,12 +39,18 @@ def paired(name: str, before: np.ndarray, after: np.ndarray, seed: int = 0) -> d
     }
 
 
-def interval(difference: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean of paired differences (rounds, N): a bootstrap over pictures and over rounds."""
+def interval(difference: np.ndarray, seed: int = 0, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """95 % interval of the mean of paired differences (rounds, N): a bootstrap over pictures and over rounds.
+
+    Pictures of one of `groups` (N,), numbers from 0, are drawn together: ten of one burst say little more than one.
+    """
     rng = np.random.default_rng(seed)
-    rounds, count = difference.shape
     asked = ~np.isnan(difference)
     values = np.nan_to_num(difference)
+    if groups is not None:
+        together = np.eye(int(groups.max()) + 1)[groups]  # (N, G)
+        asked, values = asked @ together, values @ together
+    rounds, count = values.shape
     pictures = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES)  # (R, N) how often each picture is drawn
     drawn = rng.multinomial(rounds, np.full(rounds, 1 / rounds), RESAMPLES)  # (R, rounds)
     total = ((drawn @ values) * pictures).sum(axis=1)

@@ -25,9 +25,10 @@ from model.errors import BadInput, TooFewLabels
 from model.softmax import coordinates, one_thread_each, solve, split_evenly, unseen_logits
 
 STRENGTHS = np.geomspace(1e5, 1e-6, 45)  # λ, strong to weak, of vectors brought to mean 0 and mean square length 1
-USUAL = 3e-3  # the λ that is within a point of the best under every encoder tried, from one label per class to twenty
-DISTANCE = 0.02  # log loss that a decade away from it must bring among 50 labels; less among more
-FEW_SPREAD = 0.8  # of the logits with one label per class, where nothing can be chosen: far from certain
+USUAL = 3e-3  # the λ that is within a point of the best under every encoder tried, from ten labels per class on ...
+FALL = 2.0  # ... and with m < 10 of them m to the power of minus this: one or five labels want to be trusted less
+DISTANCE = 0.02  # log loss that a decade away from the usual λ must bring among 50 labels; less among more
+FEW_SPREAD = 1.0  # of the logits with one label per class, where nothing can be chosen: far from certain
 DOUBT = 1.0  # labels
 TEMPERATURES = np.geomspace(0.02, 50.0, 60)  # of logits brought to deviation 1
 SELECTION = 600  # labels are enough to choose by; more would only take longer
@@ -40,7 +41,12 @@ class Choice:
     """What is chosen on labels that a fit did not see."""
 
     strength: float  # λ
-    temperature: float  # what the logits are multiplied by
+    temperature: float  # what the logits are multiplied by; 0: for a fixed spread, far from certain
+
+
+def usual(labels: int, classes: int) -> Choice:
+    """What serves most encoders, for as long as nothing can be chosen, or has been."""
+    return Choice(max(USUAL, (labels / classes) ** -FALL), 0.0)
 
 
 @dataclass(frozen=True)
@@ -114,11 +120,20 @@ class Quality:
 
     labels: int
     accuracy: float
-    interval: tuple[float, float]  # Wilson, 95 %
+    interval: tuple[float, float]  # 95 %, see interval_of
     classes: tuple[str, ...]
     confusion: np.ndarray  # (C, C) ints: row the label, column what the probe said
     folds: int
     unseen: np.ndarray  # (n, C) float32: the probabilities of each label by a probe that had not seen it
+
+    def only(self, y: np.ndarray, rows: np.ndarray) -> Quality:
+        """The same of some of the labels: `rows` (n,) bools, `y` (n,) the places of all labels in the classes."""
+        unseen, y = self.unseen[rows], y[rows]
+        confusion = np.zeros_like(self.confusion)
+        np.add.at(confusion, (y, unseen.argmax(axis=1)), 1)
+        right = int(np.trace(confusion))
+        within = wilson(right, len(y))
+        return Quality(len(y), right / len(y), within, self.classes, confusion, self.folds, unseen)
 
 
 def fit_probe(
@@ -184,15 +199,33 @@ def assess(
     confusion = np.zeros((len(classes), len(classes)), int)
     np.add.at(confusion, (y, unseen.argmax(axis=1)), 1)
     right = int(np.trace(confusion))
-    return Quality(len(y), right / len(y), wilson(right, len(y)), classes, confusion, folds, unseen)
+    within = interval_of(unseen.argmax(axis=1) == y, groups)
+    return Quality(len(y), right / len(y), within, classes, confusion, folds, unseen)
 
 
-def wilson(right: float, total: int) -> tuple[float, float]:
+def wilson(right: float, total: float) -> tuple[float, float]:
     """The 95 % interval of a proportion (Wilson 1927): stays inside 0..1 and honest for small numbers."""
     z, p = 1.959964, right / total
     middle = (p + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def interval_of(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """The 95 % interval of the mean of `right` (n,) bools: Wilson's, for as many labels as those of `groups` (n,) are
+    worth. Ten of one burst are right or wrong together, and worth little more than one.
+
+    How many that is follows from the variance between groups (the design effect; Kish 1965, section 8.2).
+    """
+    n, p = len(right), float(right.mean())
+    worth = float(n)
+    if groups is not None:
+        number = np.unique(groups, return_inverse=True)[1]
+        off = np.bincount(number, weights=right - p)  # (G,) how far each group as a whole lies from the mean
+        variance = float((off**2).sum()) / n**2
+        # All right, or all wrong: nothing shows how they vary, so a group counts once.
+        worth = min(n, p * (1 - p) / variance) if variance > 0 else float(len(off))
+    return wilson(p * worth, worth)
 
 
 def _as_numbers(vectors: np.ndarray, labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
@@ -234,8 +267,9 @@ def _as_start(
 
 def _choose(x: np.ndarray, y: np.ndarray, strength: float | None, seed: int) -> Choice:
     """On folds of standard `x` (n, r): the λ with the least log loss at its best temperature, and that temperature."""
+    most_often = usual(len(y), int(y.max()) + 1).strength
     if np.bincount(y).min() < 2:
-        return Choice(strength or USUAL, 0.0)
+        return Choice(strength or most_often, 0.0)
     if len(y) > SELECTION:
         kept = _stratified_sample(y, SELECTION, seed)
         x, y = x[kept], y[kept]
@@ -246,7 +280,7 @@ def _choose(x: np.ndarray, y: np.ndarray, strength: float | None, seed: int) -> 
         for each, logits in zip(strengths, unseen_logits(x, y, strengths.tolist(), splits), strict=True):
             deviation = max(float(logits.std()), 1e-12)
             losses = [_loss(logits * (t / deviation), y) for t in TEMPERATURES]
-            far = 0.0 if strength else DISTANCE * abs(math.log10(each / USUAL)) * math.sqrt(50 / len(y))
+            far = 0.0 if strength else DISTANCE * abs(math.log10(each / most_often)) * math.sqrt(50 / len(y))
             found.append((min(losses) + far, float(each), float(TEMPERATURES[int(np.argmin(losses))] / deviation)))
         return found
 

@@ -50,20 +50,30 @@ def reliability(unseen: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
 
 
 def learning_curve(
-    vectors: np.ndarray, labels: Sequence[str], choice: Choice, folds: int = 5, seed: int = 0
+    vectors: np.ndarray,
+    labels: Sequence[str],
+    choice: Choice,
+    groups: np.ndarray | None = None,
+    folds: int = 5,
+    seed: int = 0,
 ) -> dict[str, Any] | None:
-    """Accuracy with a part of the labels, and what `MORE` would bring: {points: [{labels, accuracy}], worth, interval}.
+    """Accuracy with a part of the labels, and what `MORE` would bring.
 
-    Error falls as a power of the number of labels (Cortes et al. 1993); the power is fitted to the parts, its interval
-    by resampling labels. None while there are too few labels for parts that hold every class.
+    {points: [{labels, accuracy, interval}], more, worth, interval}. `groups` (n,) are kept together.
+
+    Error falls as a power of the number of labels (Cortes et al. 1993); the power is fitted to the parts. Intervals:
+    95 %, by a bootstrap over the groups, which are drawn whole. None while there are too few labels for parts that hold
+    every class.
     """
     names = np.asarray(labels)
     classes, y = np.unique(names, return_inverse=True)
-    if np.bincount(y).min() < 4:
+    groups = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    apart = min(len(set(groups[y == number].tolist())) for number in range(len(classes)))
+    if apart < 4:
         return None
     right = np.zeros((len(PARTS), len(y)))
     sizes = np.zeros(len(PARTS))
-    splits = list(split_evenly(y, min(folds, int(np.bincount(y).min())), seed))
+    splits = list(split_evenly(y, min(folds, apart), seed, groups))
     rng = np.random.default_rng(seed)
     for known, hidden in splits:
         order = np.concatenate([_spread(np.flatnonzero(y[known] == number), rng) for number in range(len(classes))])
@@ -74,10 +84,16 @@ def learning_curve(
             said = np.array(probe.classes)[probe.probabilities(vectors[hidden]).argmax(axis=1)]
             right[number, hidden] = said == names[hidden]
             sizes[number] += len(some) / len(splits)
-    drawn = rng.integers(len(y), size=(RESAMPLES, len(y)))
-    worths = [_worth(sizes, right[:, rows].mean(axis=1), len(y)) for rows in drawn]
-    low, high = np.quantile(worths, (0.025, 0.975))
-    points = [{"labels": round(n), "accuracy": float(a)} for n, a in zip(sizes, right.mean(axis=1), strict=True)]
+    sums, each = (np.array([np.bincount(groups, weights=w) for w in rows]) for rows in (right, np.ones((1, len(y)))))
+    count = sums.shape[1]
+    drawn = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES)  # (R, G) how often each group is drawn
+    means = (drawn @ sums.T) / (drawn @ each.T)  # (R, parts)
+    low, high = np.quantile([_worth(sizes, row, len(y)) for row in means], (0.025, 0.975))
+    bounds = np.quantile(means, (0.025, 0.975), axis=0).T.tolist()  # (parts, 2)
+    points = [
+        {"labels": round(n), "accuracy": float(a), "interval": within}
+        for n, a, within in zip(sizes, right.mean(axis=1), bounds, strict=True)
+    ]
     worth = _worth(sizes, right.mean(axis=1), len(y))
     return {"points": points, "more": MORE, "worth": worth, "interval": [float(low), float(high)]}
 

@@ -15,6 +15,7 @@ from model.presets import preset_named
 FEWEST = 8  # pictures; below this there is nothing to tell a picture apart from
 OPTIMIZERS = ("sgd", "lars", "adamw")
 LOSSES = ("nt-xent", "decoupled")
+SUPERVISED = ("supervised", "cross-entropy")  # losses that need labels; see model.taught
 SCALINGS = ("linear", "sqrt")
 PRECISIONS = ("auto", "float32", "bfloat16")
 SMALL_SIDE = 64  # pictures up to this many pixels have no detail that a stem of stride 4 could afford to lose
@@ -31,7 +32,7 @@ class TrainSettings:
     preset: str = "photo"  # of model.presets, with changes if any: "photo,grey=0.1"
     views: int = 2  # of each picture in a batch
     grow_from: int | None = None  # px, of the first epochs' views; None: image_size from the start
-    loss: str = "nt-xent"  # or decoupled
+    loss: str = "nt-xent"  # or decoupled; with labels supervised or cross-entropy
     temperature: float = 0.2
     learning_rate: float = 2e-3  # at its peak, for this optimiser and batch size
     weight_decay: float = 0.01  # on matrices and kernels only, not on biases and batch norm
@@ -56,7 +57,12 @@ class TrainSettings:
                 raise BadInput(f"{name.replace('_', ' ')} must be from {least:g} to {most:g}, not {value!r}")
             if name in _WHOLE and not isinstance(value, int):
                 raise BadInput(f"{name.replace('_', ' ')} must be a whole number, not {value!r}")
-        choices = {"loss": LOSSES, "optimizer": OPTIMIZERS, "device": ("auto", "cpu", "cuda"), "precision": PRECISIONS}
+        choices = {
+            "loss": LOSSES + SUPERVISED,
+            "optimizer": OPTIMIZERS,
+            "device": ("auto", "cpu", "cuda"),
+            "precision": PRECISIONS,
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise BadInput(f"the {name} is one of {', '.join(known)}; {getattr(self, name)!r} is none of them")

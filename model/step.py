@@ -16,6 +16,7 @@ from model.memory import bytes_per_view, free_memory, parts_that_fit
 from model.network import Start
 from model.presets import preset_named
 from model.settings import TrainSettings
+from model.taught import Taught, head_for, supervised_loss
 from model.world import ALONE, World, data_parallel, least
 
 EVALUATED = 128  # views at once, where no gradient is needed
@@ -24,13 +25,20 @@ EVALUATED = 128  # views at once, where no gradient is needed
 class Step:
     """Holds what learns: a copy of `start`'s backbone with a projection head, on `device`, and its optimiser."""
 
-    def __init__(self, start: Start, settings: TrainSettings, device: torch.device, world: World = ALONE) -> None:
+    def __init__(
+        self,
+        start: Start,
+        settings: TrainSettings,
+        device: torch.device,
+        world: World = ALONE,
+        taught: Taught | None = None,
+    ) -> None:
         self.settings, self.device, self.world = settings, device, world
         self.bfloat16 = in_bfloat16(settings.precision, device)
         self.preset = preset_named(settings.preset)
         self.mean = torch.tensor(start.preparation.mean, device=device).view(3, 1, 1)
         self.std = torch.tensor(start.preparation.std, device=device).view(3, 1, 1)
-        learner = Learner(copy.deepcopy(start.backbone), settings)
+        learner = Learner(copy.deepcopy(start.backbone), settings, head_for(settings, taught))
         # Channels last is what tensor cores read, and on a CPU makes the step a third faster.
         learner = learner.to(device).to(memory_format=torch.channels_last).train()
         self.learner = learner
@@ -80,18 +88,23 @@ class Step:
         with self._autocast():
             return self._project(views, self.parts)
 
-    def loss(self, z: Tensor) -> Tensor:
+    def loss(self, z: Tensor, classes: Tensor | None = None) -> Tensor:
         settings = self.settings
+        if classes is not None:
+            return supervised_loss(z, classes, settings)
         return nt_xent(z, settings.temperature, settings.views, settings.loss == "decoupled", self.world)
 
-    def learn(self, views: Tensor) -> tuple[Tensor, Tensor]:
-        """One step of the optimiser. Returns the loss and the embeddings (V N, P), both detached, without waiting."""
+    def learn(self, views: Tensor, classes: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """One step of the optimiser; `classes` (N,) of the pictures where labels teach.
+
+        Returns the loss and the embeddings (V N, P), both detached, without waiting.
+        """
         while True:
             z = loss = None  # of an attempt that failed: its graph must be gone before the next
             try:
                 self.optimizer.zero_grad(set_to_none=True)
                 z = self.embed(views)
-                loss = self.loss(z)
+                loss = self.loss(z, classes)
                 loss.backward()
                 break
             except torch.OutOfMemoryError:

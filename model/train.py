@@ -36,6 +36,7 @@ from model.progress import duration
 from model.resume import RunFolder, identity_of, pack, unpack
 from model.settings import TrainSettings, held_out, sensible
 from model.step import Step
+from model.taught import Taught
 from model.world import ALONE, World, any_of, from_first, least, total
 
 __all__ = ["Progress", "TrainSettings", "Trained", "pretrain", "sensible"]
@@ -72,6 +73,7 @@ def pretrain(
     progress: Callable[[Progress], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     world: World = ALONE,
+    taught: Taught | None = None,
 ) -> Trained:
     """Train a copy of `start`'s backbone on `pixels` (N, 3, side, side) uint8; keep state and metrics in `run`.
 
@@ -80,18 +82,21 @@ def pretrain(
     leaves the last good state where it is.
 
     In a `world` of several processes each brings pictures of its own; the first one writes, and hears of progress.
+    Pictures are `taught` with labels by one process only, and by the losses that need them.
     """
     if settings.batch_size % world.size:
         raise BadInput(f"a batch of {settings.batch_size} cannot be shared evenly by {world.size} processes")
-    settings.require_enough(least(len(pixels), world) * world.size)
+    if taught is None:
+        settings.require_enough(least(len(pixels), world) * world.size)
     device = pick_device(settings.device, world.local_rank)
-    folder = RunFolder(run, identity_of(pixels, start, settings) if world.rank == 0 else {})
+    identity = identity_of(pixels, start, settings) if world.rank == 0 else {}
+    folder = RunFolder(run, identity | (taught.identity if taught else {}))
     devices = [device] if device.type == "cuda" else []
     state: _Run | None = None
     try:
         with torch.random.fork_rng(devices), tuned(device):
             torch.manual_seed(settings.seed)
-            state = _Run(pixels, start, settings, folder, device, world)
+            state = _Run(pixels, start, settings, folder, device, world, taught)
             return state.train(progress, stop)
     except torch.OutOfMemoryError as error:
         raise TrainingFailed(
@@ -117,13 +122,17 @@ class _Run:
         folder: RunFolder,
         device: torch.device,
         world: World,
+        taught: Taught | None,
     ) -> None:
         self.settings, self.folder, self.device, self.world = settings, folder, device, world
         shuffled = torch.randperm(len(pixels), generator=self._random(SHUFFLE, 0, "cpu"))
         self.watched, self.trained = shuffled.split([held_out(len(pixels)), len(pixels) - held_out(len(pixels))])
+        self.classes = taught.classes if taught else None  # (N,)
+        if taught:
+            self.watched, self.trained = taught.rows
         self.pictures = total(len(pixels), world)
         self.feed = Feed(pixels, device)
-        self.stepper = Step(start, settings, device, world)
+        self.stepper = Step(start, settings, device, world, taught)
         self.epoch_steps = least(len(self.trained) // self.stepper.batch, world)
         if not self.epoch_steps:
             raise BadInput(f"a batch of {settings.batch_size} is more than {world.size} processes have pictures for")
@@ -138,8 +147,8 @@ class _Run:
         self._resume()
         self.began = self.since_line = saved = told = time.monotonic()
         self.began_at, self.line_at = self.step, self.step
-        for pixels in self._batches():
-            z = self._learn(pixels)
+        for pixels, classes in self._batches():
+            z = self._learn(pixels, classes)
             position = self.step % self.epoch_steps  # 0 when the epoch is complete
             if position % LINE_STEPS == 0:
                 self._add_line(z)
@@ -169,14 +178,20 @@ class _Run:
         self.loss_steps, self.line = counters["loss_steps"], counters["line"]
         unpack(tensors, self.stepper.learner, self.stepper.optimizer)
 
-    def _batches(self) -> Iterator[Tensor]:
-        """The pictures of every step that is left; the last, incomplete batch of an epoch is left out."""
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The pictures of every step that is left, and their classes (N,) if taught.
+
+        The last, incomplete batch of an epoch is left out.
+        """
         for epoch in range(self.step // self.epoch_steps, self.settings.epochs):
             order = self.trained[torch.randperm(len(self.trained), generator=self._random(SHUFFLE, 1 + epoch, "cpu"))]
             order = order[: self.epoch_steps * self.stepper.batch]
-            yield from self.feed.batches(order, self.stepper.batch, self.step % self.epoch_steps)
+            first, size = self.step % self.epoch_steps, self.stepper.batch
+            for number, pixels in enumerate(self.feed.batches(order, size, first), first):
+                rows = order[number * size : (number + 1) * size]
+                yield pixels, None if self.classes is None else self.classes[rows].to(self.device)
 
-    def _learn(self, pixels: Tensor) -> Tensor:
+    def _learn(self, pixels: Tensor, classes: Tensor | None) -> Tensor:
         """One step. Returns the batch's embeddings (V N, P)."""
         size = view_size(self.step // self.epoch_steps, self.settings)
         views = self.stepper.views(pixels, self._random(AUGMENT, self.step), size)
@@ -184,7 +199,7 @@ class _Run:
         for group in self.stepper.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.steps, warmup, self.settings.learning_rate)
         torch.manual_seed(seed_of(self.settings.seed, DROPOUT, self.step, self.world.rank))  # for networks that drop
-        loss, z = self.stepper.learn(views)
+        loss, z = self.stepper.learn(views, classes)
         self.loss_sum += loss
         self.loss_steps += 1
         self.step += 1

@@ -7,32 +7,51 @@ what was told is not lost when another rerun interrupts this one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
 import streamlit as st
 
+from ui import words
 from ui.faults import in_one_sentence
 
 HERE = Path(__file__).parent / "grid"
+BASE = ("words", "talk", "common")  # of every component, in this order
 
 
-def _component(name: str, scripts: Sequence[str], styles: Sequence[str]) -> Any:
-    """Join the files into one module; only the last script exports."""
-    js = "\n".join((HERE / f"{script}.js").read_text("utf-8") for script in scripts)
-    css = "\n".join((HERE / f"{style}.css").read_text("utf-8") for style in styles)
-    return st.components.v2.component(f"likeness.{name}", js=js, css=css)
+def _component(name: str, scripts: Sequence[str], styles: Sequence[str]) -> Callable[..., Any]:
+    """Join the files into one module; only the last script exports. `data` tells each which language to speak."""
+    texts = f"const WORDS = {json.dumps(words.tables(), ensure_ascii=False)};"
+    js = "\n".join([texts, *((HERE / f"{script}.js").read_text("utf-8") for script in (*BASE, *scripts))])
+    css = "\n".join((HERE / f"{style}.css").read_text("utf-8") for style in ("common", *styles))
+    mounted = st.components.v2.component(f"likeness.{name}", js=js, css=css)
+    return lambda *, data, **how: mounted(data={**data, "language": words.language()}, **how)
 
 
-_BOARD = ("common", "labels", "grid", "viewer", "board")
-_gallery = _component("gallery", (*_BOARD, "gallery"), ("common", "grid"))
-_search = _component("search", (*_BOARD, "search"), ("common", "grid"))
-_queue = _component("queue", ("common", "labels", "learned", "queue"), ("common", "queue"))
-_probe = _component("probe", ("common", "learned", "probe"), ("common", "queue"))
-_upload = _component("upload", ("common", "upload"), ("common", "upload"))
-_pairs = _component("pairs", ("common", "pairs"), ("common", "pairs"))
-_jobs = _component("jobs", ("common", "jobs"), ("common", "jobs"))
+_BOARD = (
+    "menu",
+    "filters",
+    "labels",
+    "layout",
+    "tile",
+    "selection",
+    "grid",
+    "export",
+    "chosen",
+    "drawbox",
+    "viewer",
+    "board",
+)
+_gallery = _component("gallery", (*_BOARD, "gallery"), ("grid", "menu", "viewer"))
+_search = _component("search", (*_BOARD, "strip", "remembered", "why", "search"), ("grid", "menu", "viewer", "search"))
+_queue = _component("queue", ("labels", "learned", "queue"), ("queue",))
+_probe = _component("probe", ("learned", "probe"), ("queue",))
+_upload = _component("upload", ("sending", "upload"), ("upload",))
+_pairs = _component("pairs", ("pairs",), ("pairs",))
+_jobs = _component("jobs", ("curve", "jobcards", "jobs"), ("jobs",))
+_tray = _component("tray", ("curve", "jobcards", "tray"), ("jobs",))
 
 
 def _nothing() -> None:
@@ -44,7 +63,8 @@ class Query(TypedDict):
 
     positive: list[int | str]
     negative: list[int | str]
-    text: str
+    filter: dict[str, Any]  # as the API's, or as an address holds it
+    wish: dict[str, Any]  # min_score, group, variety
 
 
 def _told(key: str, name: str, then: Callable[[Any], None]) -> Callable[[], None]:
@@ -63,7 +83,7 @@ def gallery(
     collection: str,
     view: dict[str, Any],
     mode: str,
-    on_similar: Callable[[list[int]], None],
+    on_similar: Callable[[list[int | str]], None],
     on_view: Callable[[dict[str, Any]], None],
 ) -> None:
     """The grid of a collection, or (mode "predictions") of what the classifier makes of it.
@@ -101,20 +121,27 @@ def pairs(collection: str, preset: str) -> None:
     _pairs(data={"collection": collection, "preset": preset}, key=f"pairs-{collection}")
 
 
-def drop_zone(collection: str, exists: bool, job: int | None, on_show: Callable[[str], None]) -> None:
-    """Files, folders and zips into a collection, made when it does not exist yet; also follows import `job` to its end.
+def drop_zone(collection: str, exists: bool, on_show: Callable[[str], None]) -> None:
+    """Three ways in: files, folders and zips; a path that the server can see; the demo. The collection is made when it
+    does not exist yet.
 
     `on_show` gets the collection whose pictures the person wants to see.
     """
-    data = {"collection": collection, "exists": exists, "job": job}
-    _upload(data=data, key="upload", on_show_change=_told("upload", "show", on_show))
+    data = {"collection": collection, "exists": exists}
+    _upload(data=data, key="upload", on_show_change=_told("upload", "show", on_show), on_finished_change=_nothing)
 
 
 def job_list(mode: str, collection: str | None = None, job: int | None = None) -> None:
-    """Jobs as they run: mode "list", "tray" (small, unfinished only) or "training" (with its curve).
+    """Jobs as they run: mode "list", or "training" (with its curve).
 
     When one finishes the page runs again, so that what Python has drawn is new.
     """
-    key = f"jobs-{mode}"
     data = {"mode": mode, "collection": collection, "job": job}
-    _jobs(data=data, key=key, on_finished_change=_nothing)
+    _jobs(data=data, key=f"jobs-{mode}", on_finished_change=_nothing)
+
+
+def tray() -> None:
+    """The foot of the sidebar: what runs now, whether all is saved, and the language."""
+    chosen = st.context.cookies.get(words.COOKIE)
+    data = {"mode": "tray", "languages": words.NAMES, "cookie": words.COOKIE, "chosen": chosen}
+    _tray(data=data, key="tray", on_finished_change=_nothing)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from ui.client import ApiError
+from ui.words import say
 
 log = logging.getLogger("likeness.page")
 
@@ -25,4 +26,4 @@ def in_one_sentence() -> Iterator[None]:
         st.error(error.detail)
     except Exception:
         log.exception("The page failed")
-        st.error("Something went wrong on this page. The log of `likeness serve` says what; reloading may help.")
+        st.error(say("common.page_failed"))

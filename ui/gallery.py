@@ -5,9 +5,9 @@ from typing import Any
 import streamlit as st
 
 from ui import components
-from ui.state import collection_or_stop, go_to_similar, keep_in_address
+from ui.state import FILTER_KEYS, collection_or_stop, go_to_similar, keep_in_address
 
-NAMES = ("text", "sort", "labelled", "class", "predicted")  # of a view, here and in the address
+NAMES = ("sort", *FILTER_KEYS)  # of a view, here and in the address
 
 collection = collection_or_stop()
 

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from ui import components
+from ui.words import say
 
-st.title("Jobs")
+st.title(say("pages.jobs"))
 components.job_list("list")

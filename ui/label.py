@@ -4,15 +4,21 @@ import streamlit as st
 
 from ui import components
 from ui.state import collection_or_stop, go, go_to_similar, keep_in_address
+from ui.words import say
 
-VIEWS = {"one": "One at a time", "predictions": "Predictions", "accuracy": "Accuracy"}
+VIEWS = ("one", "predictions", "accuracy")
 
 collection = collection_or_stop()
 given = st.query_params.get("view", "one")
 if given in VIEWS and st.session_state.get("view") is None:
     st.session_state["view"] = given
 view = st.segmented_control(
-    "View", list(VIEWS), format_func=lambda v: VIEWS[v], key="view", label_visibility="collapsed", required=True
+    say("label.view"),
+    VIEWS,
+    format_func=lambda v: say(f"label.view_{v}"),
+    key="view",
+    label_visibility="collapsed",
+    required=True,
 )
 keep_in_address(view=view if view and view != "one" else "")
 

@@ -14,6 +14,7 @@ import streamlit as st
 from ui import components
 from ui.faults import in_one_sentence
 from ui.state import api, choose, chosen
+from ui.words import say
 
 ICON = str(Path(__file__).parent / "icon.png")
 SIDEBAR = 232  # pixels
@@ -44,13 +45,13 @@ def sidebar() -> None:
         choose(wanted if wanted in names else names[0])
         if st.session_state.get("box") != chosen():
             st.session_state["box"] = chosen()
-        place.selectbox("Collection", names, key="box", on_change=change_collection)
+        place.selectbox(say("common.collection"), names, key="box", on_change=change_collection)
         if wanted is not None and wanted not in names:
-            st.toast(f"There is no collection called “{wanted}” here.")
+            st.toast(say("common.no_such_collection", name=wanted))
     else:
         choose(None)
     with st.sidebar:
-        components.job_list("tray")
+        components.tray()
 
 
 def change_collection() -> None:
@@ -66,12 +67,12 @@ st.html(STYLE)
 st.logo(ICON, size="small")
 page = st.navigation(
     [
-        st.Page("home.py", title="Collections", icon=":material/photo_library:", default=True),
-        st.Page("gallery.py", title="Gallery", icon=":material/grid_view:"),
-        st.Page("search.py", title="Search", icon=":material/image_search:"),
-        st.Page("label.py", title="Label", icon=":material/label:"),
-        st.Page("train.py", title="Train", icon=":material/model_training:"),
-        st.Page("jobs.py", title="Jobs", icon=":material/checklist:"),
+        st.Page("home.py", title=say("pages.home"), icon=":material/photo_library:", default=True),
+        st.Page("gallery.py", title=say("pages.gallery"), icon=":material/grid_view:"),
+        st.Page("search.py", title=say("pages.search"), icon=":material/image_search:"),
+        st.Page("label.py", title=say("pages.label"), icon=":material/label:"),
+        st.Page("train.py", title=say("pages.train"), icon=":material/model_training:"),
+        st.Page("jobs.py", title=say("pages.jobs"), icon=":material/checklist:"),
     ]
 )
 if "go" in st.session_state:

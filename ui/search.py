@@ -3,7 +3,9 @@
 import streamlit as st
 
 from ui import components
-from ui.state import collection_or_stop, ids_in, ids_out, keep_in_address
+from ui.state import FILTER_KEYS, collection_or_stop, ids_in, ids_out, in_text, keep_in_address
+
+WISHES = ("min_score", "group", "variety")
 
 collection = collection_or_stop()
 
@@ -11,7 +13,9 @@ collection = collection_or_stop()
 def remember(query: components.Query) -> None:
     """Keep the search in the address, so that a link reopens it."""
     like, unlike = ids_out(query["positive"]), ids_out(query["negative"])
-    keep_in_address(**{"like": like, "not": unlike, "text": query["text"], "query": ""})
+    narrowed = {name: in_text(query["filter"].get(name)) for name in FILTER_KEYS}
+    wished = {name: in_text(query["wish"].get(name)) for name in WISHES}
+    keep_in_address(**{"like": like, "not": unlike, "query": "", **narrowed, **wished})
 
 
 address = st.query_params
@@ -20,7 +24,8 @@ components.search(
     {
         "positive": ids_in(address.get("like", "")) + ids_in(address.get("query", "")),
         "negative": ids_in(address.get("not", "")),
-        "text": address.get("text", ""),
+        "filter": {name: address[name] for name in FILTER_KEYS if name in address},
+        "wish": {name: address[name] for name in WISHES if name in address},
     },
     on_query=remember,
 )

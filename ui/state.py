@@ -12,8 +12,14 @@ import time
 import streamlit as st
 
 from ui.client import DEFAULT_URL, Likeness
+from ui.words import say
 
 LEAVING = 5.0  # seconds after which we stop trying to reach a page
+# The API's filter, in the address as in its URLs.
+FILTER_KEYS = (
+    *("text", "class", "predicted", "min_probability", "labelled", "folder", "camera", "taken_from", "taken_to"),
+    *("imported_since", "orientation", "min_side", "missing", "within", "cluster"),
+)
 FIRST_NAME = "photos"  # what the first collection is called when nobody says otherwise
 
 
@@ -32,8 +38,8 @@ def collection_or_stop() -> str:
     """The chosen collection. Where there is none, one sentence and the way to make one, and the page ends here."""
     name = chosen()
     if name is None:
-        st.info("There are no pictures yet. Add some first.")
-        st.page_link("home.py", label="Add pictures", icon=":material/add_photo_alternate:")
+        st.info(say("common.no_pictures"))
+        st.page_link("home.py", label=say("common.add_pictures"), icon=":material/add_photo_alternate:")
         st.stop()
     return name
 
@@ -53,7 +59,7 @@ def go(page: str, **address: str) -> None:
     st.session_state["go"] = (page, address, time.monotonic() + LEAVING)
 
 
-def go_to_similar(collection: str, ids: list[int]) -> None:
+def go_to_similar(collection: str, ids: list[int | str]) -> None:
     """Leave for the pictures like these."""
     go("search", c=collection, like=",".join(str(one) for one in ids))
 
@@ -75,3 +81,8 @@ def ids_in(text: str) -> list[int | str]:
 def ids_out(ids: list[int | str]) -> str:
     """The other way round."""
     return ",".join(str(one) for one in ids)
+
+
+def in_text(value: str | float | bool | None) -> str:
+    """A value as an address holds it: true and false in lower case, nothing as nothing."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else f"{value}"

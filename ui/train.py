@@ -8,16 +8,10 @@ from ui import components
 from ui.answers import Model
 from ui.client import FINISHED, ApiError
 from ui.state import api, collection_or_stop
+from ui.words import say
 
 # What the person's pictures are of decides which changes to a picture keep it "the same".
-PRESETS = {
-    "photo": "Photographs",
-    "fine-grained": "Kinds that differ in small things: breeds, species, car models",
-    "microscopy": "From a microscope or from above: no way is up",
-    "texture": "Surfaces and materials",
-    "product": "Things on a plain ground",
-    "drawing": "Drawings, maps, diagrams",
-}
+PRESETS = ("photo", "fine-grained", "microscopy", "texture", "product", "drawing")
 
 
 def kind(collection: str, preset: str) -> str:
@@ -25,12 +19,12 @@ def kind(collection: str, preset: str) -> str:
     left, right = st.columns(2)
     presets = list(PRESETS) if preset in PRESETS else [preset, *PRESETS]
     chosen = left.selectbox(
-        "What the pictures are",
+        say("train.kind"),
         presets,
         index=presets.index(preset),
-        format_func=lambda p: f"{PRESETS[p]} ({p})" if p in PRESETS else p,
+        format_func=lambda p: f"{say(f'train.kind_{p}')} ({p})" if p in PRESETS else p,
     )
-    changes = right.text_input("Changes to that, if any", placeholder="mirror=0,blur=0.1")
+    changes = right.text_input(say("train.changes"), placeholder="mirror=0,blur=0.1")
     full = ",".join(part for part in (chosen, changes.replace(" ", "")) if part)
     components.pairs(collection, full)
     return full
@@ -38,22 +32,25 @@ def kind(collection: str, preset: str) -> str:
 
 def settings(models: list[Model], active: str | None, preset: str) -> dict[str, Any] | None:
     """Ask what else to train with; None until the person says go."""
-    starts = {"default": "The encoder that comes with Likeness", "random": "From nothing"}
-    starts |= {one["fingerprint"]: f"Model {one['fingerprint'][:8]} ({one['backbone']})" for one in models}
+    starts = {"default": say("train.start_default"), "random": say("train.start_random")}
+    starts |= {
+        one["fingerprint"]: say("train.start_model", model=one["fingerprint"][:8], backbone=one["backbone"])
+        for one in models
+    }
     options = list(starts)
     with st.form("training"):
         start = st.selectbox(
-            "Start from",
+            say("train.start_from"),
             options,
             index=options.index(active) if active in options else 0,
             format_func=lambda s: starts[s],
         )
-        with st.expander("More"):
+        with st.expander(say("home.more")):
             one, two, three = st.columns(3)
-            epochs = one.number_input("Epochs (0: as many as suit)", 0, 2000, 0, help="How often each picture is seen.")
-            size = two.number_input("Pixels a side (0: as suits)", 0, 320, 0, step=16)
-            backbone = three.selectbox("Backbone, when starting from nothing", ["resnet18", "resnet50", "resnet101"])
-        go = st.form_submit_button("Start training", type="primary")
+            epochs = one.number_input(say("train.epochs"), 0, 2000, 0, help=say("train.epochs_help"))
+            size = two.number_input(say("train.size"), 0, 320, 0, step=16)
+            backbone = three.selectbox(say("train.backbone"), ["resnet18", "resnet50", "resnet101"])
+        go = st.form_submit_button(say("train.start"), type="primary")
     if not go:
         return None
     given: dict[str, Any] = {"init": start, "preset": preset, "adopt": "never"}
@@ -69,13 +66,13 @@ def model_row(collection: str, model: Model, active: str | None) -> None:
     epochs = model["training"].get("epochs")
     words.markdown(
         f"`{fingerprint[:8]}` {model['backbone']}, {model['image_size']} px"
-        + (f", {epochs} epochs" if epochs else "")
-        + f" · {model['created_at'][:10]} · from {model['started_from'][:20]}"
-        + (f" · [report](/v1/models/{fingerprint}/report?format=html)" if model["has_report"] else "")
+        + (f", {say('train.n_epochs', n=epochs)}" if epochs else "")
+        + f" · {model['created_at'][:10]} · {say('train.from', start=model['started_from'][:20])}"
+        + (f" · [{say('train.report')}](/v1/models/{fingerprint}/report?format=html)" if model["has_report"] else "")
     )
     if fingerprint == active:
-        button.markdown(":green[**active**]")
-    elif button.button("Use this one", key=f"use-{fingerprint}"):
+        button.markdown(f":green[**{say('train.active')}**]")
+    elif button.button(say("train.use_this"), key=f"use-{fingerprint}"):
         adopt(collection, fingerprint)
 
 
@@ -87,18 +84,15 @@ def adopt(collection: str, fingerprint: str) -> None:
         if error.status != 409:
             raise
         api().index(collection, fingerprint)
-        st.toast("Its index is being made; it becomes the active model when that is done.")
+        st.toast(say("train.index_first"))
         return
     st.rerun()
 
 
 collection = collection_or_stop()
 now = api().collection(collection)
-st.title("Train")
-st.markdown(
-    "Likeness looks at each picture twice, cropped and coloured differently, and learns that the two belong together. "
-    "No labels are needed; afterwards it says whether search has become better on your own pictures."
-)
+st.title(say("pages.train"))
+st.markdown(say("train.about"))
 models = api().models()
 training = next((job for job in api().jobs(collection) if job["kind"] == "training"), None)
 if training is None or training["state"] in FINISHED:
@@ -112,10 +106,10 @@ if training is None or training["state"] in FINISHED:
 if training is not None:
     components.job_list("training", job=training["id"])
     made = (training["result"] or {}).get("model")
-    if made and made != now["active_model"] and st.button(f"Use the new model {made[:8]}", type="primary"):
+    if made and made != now["active_model"] and st.button(say("train.use_new", model=made[:8]), type="primary"):
         adopt(collection, made)
 if models:
-    st.subheader("Models")
-    st.caption("The active one decides what search and predictions see. Going back is one click.")
+    st.subheader(say("train.models"))
+    st.caption(say("train.models_about"))
     for model in models:
         model_row(collection, model, now["active_model"])

@@ -72,6 +72,38 @@ def pretrain(
 
 
 @in_workspace
+def finetune(
+    terminal: Terminal,
+    workspace: Workspace,
+    collection: CollectionOption = "photos",
+    loss: Annotated[str | None, typer.Option(help="supervised (contrastive) or cross-entropy.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the labelled pictures.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Side of a view, px.")] = None,
+    preset: Annotated[str | None, typer.Option(help="What counts as the same: photo, texture, ...")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At its peak.")] = None,
+    temperature: Annotated[float | None, typer.Option(help="Of the supervised loss.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides all randomness.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    adopt: Annotated[str, typer.Option(help="Make it the active model: better, always or never.")] = "better",
+) -> None:
+    """Learn from the labels, when there are many: a better encoder than the active one, or the active one stays."""
+    from app.finetuning import finetune as run
+    from app.report import HTML
+
+    chosen = {
+        "loss": loss, "epochs": epochs, "batch_size": batch_size, "image_size": image_size, "preset": preset,
+        "learning_rate": learning_rate, "temperature": temperature, "seed": seed, "device": device, "adopt": adopt,
+    }  # fmt: skip
+    target = collection_named(workspace.engine, collection)
+    result = run(workspace, target, chosen, terminal.progress, terminal.stop)
+    page = workspace.home.model(result["model"]) / HTML
+    after = "It is the active model now." if result["adopted"] else "The active model stays."
+    text = f"model {result['model']}\n{result['sentence']}\nThe report, to read in a browser: {page}\n{after}"
+    terminal.result({**result, "report_file": str(page)}, text)
+
+
+@in_workspace
 def index(
     terminal: Terminal,
     workspace: Workspace,

@@ -14,9 +14,11 @@ from uuid import uuid4
 from fastapi import APIRouter, File, Response, UploadFile
 
 from app import jobs
+from app.finetuning import lesson_of
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
 from app.schemas import (
     CollectionChanges,
+    FinetuningRequest,
     ImportRequest,
     IndexRequest,
     NewCollection,
@@ -143,6 +145,17 @@ def start_training(
             "A file of weights can be named on the command line only: likeness pretrain --init timm:NAME=FILE."
         )
     return jobs.create(workspace.engine, collection, "training", body.model_dump(exclude_none=True)).public()
+
+
+@router.post("/{collection}/finetunings", status_code=202)
+def start_finetuning(
+    collection: CollectionDep, workspace: WorkspaceDep, body: FinetuningRequest | None = None
+) -> dict[str, Any]:
+    """Fine-tune the active encoder with the labels, and adopt it if its probe is better on labels kept out."""
+    body = body or FinetuningRequest()
+    _check_preset(body.preset)
+    lesson_of(workspace, collection)  # say now what is missing, and not when the job's turn comes
+    return jobs.create(workspace.engine, collection, "finetuning", body.model_dump(exclude_none=True)).public()
 
 
 @router.post("/{collection}/pairs")

@@ -58,7 +58,7 @@ def metrics(job_id: JobId, workspace: WorkspaceDep) -> dict[str, Any]:
     """The lines of a training's metrics so far: loss, learning rate, views a second, quality."""
     job = jobs.get(workspace.engine, job_id)
     home = workspace.home
-    if job.kind != "training" or job.state == "queued":
+    if job.kind not in ("training", "finetuning") or job.state == "queued":
         return {"rows": []}
     if job.result and job.result.get("model"):
         found = [home.model(job.result["model"]) / METRICS]

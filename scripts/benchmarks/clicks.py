@@ -1,4 +1,4 @@
-"""What a person waits for after a click: a server over a large made-up collection, asked over HTTP as the page asks."""
+"""What a person waits for after a click: a server over a large collection, asked over HTTP as the page asks."""
 
 from __future__ import annotations
 
@@ -19,33 +19,42 @@ from indexer.home import Home
 from indexer.labels import label_each
 from indexer.publish import publish
 from indexer.schema import contents, images, now
+from scripts.benchmarks.searched import enlarge
 
-DIM, CLASSES, LABELS = 512, 10, 100
+LABELS = 100
 MODEL = "0123456789abcdef"  # nothing encodes here, so there need be no model
 
 
 @dataclass(frozen=True)
 class Clicks:
-    """Milliseconds, medians but for `slowest_ms`; and the vectors, for others to be timed on."""
+    """Milliseconds, medians but for `slowest_ms`; and what was labelled, for others to be timed on."""
 
     click_ms: float
     label_ms: float
     slowest_ms: float
     settled_ms: float
-    vectors: np.ndarray  # (N, D)
     labelled: np.ndarray  # (n, D)
     names: list[str]  # (n,)
 
 
-def clicks(size: int, count: int) -> Clicks:
-    """Label a picture and ask for the first page of predictions, `count` times, after `LABELS` labels."""
-    rng = np.random.default_rng(0)
-    truth = rng.integers(CLASSES, size=size)
-    centres = rng.standard_normal((CLASSES, DIM)).astype(np.float32)
-    vectors = rng.standard_normal((size, DIM), dtype=np.float32)
-    vectors *= 2
-    vectors += centres[truth]
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+def enlarged(real: np.ndarray, classes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """`size` vectors like the `real` ones (R, D), each class as large a part as before, mixed; and their classes."""
+    names, counts = np.unique(classes, return_counts=True)
+    sizes = np.diff(np.round(np.concatenate([[0], np.cumsum(counts)]) / len(classes) * size).astype(int))
+    order = np.random.default_rng(0).permutation(size)
+    vectors, truth = np.empty((size, real.shape[1]), np.float32), np.empty(size, classes.dtype)
+    for seed, (name, at, of_it) in enumerate(zip(names, np.cumsum(sizes) - sizes, sizes, strict=True)):
+        rows = order[at : at + of_it]
+        vectors[rows], truth[rows] = enlarge(real[classes == name], int(of_it), seed), name
+    return vectors, truth
+
+
+def clicks(vectors: np.ndarray, truth: np.ndarray, count: int) -> Clicks:
+    """Label a picture and ask for the first page of predictions, `count` times, after `LABELS` labels.
+
+    Unit `vectors` (N, D) and their classes `truth` (N,): what lies in the index, and what a person would answer.
+    """
+    size = len(vectors)
     with tempfile.TemporaryDirectory() as folder:
         ids = fill(Home(Path(folder)), vectors, truth)
         places = dict(zip(ids.tolist(), range(size), strict=True))
@@ -55,7 +64,7 @@ def clicks(size: int, count: int) -> Clicks:
             client.get(f"{here}/probe").raise_for_status()  # warm, and everything chosen once
             labels, wholes = [], []
             for image_id in ids[LABELS : LABELS + count].tolist():
-                name = f"class {truth[places[image_id]]}"
+                name = str(truth[places[image_id]])
                 began = time.perf_counter()
                 client.post(f"{here}/labels", json={"image_ids": [image_id], "class": name}).raise_for_status()
                 labels.append(time.perf_counter() - began)
@@ -70,7 +79,7 @@ def clicks(size: int, count: int) -> Clicks:
     known = np.arange(LABELS + count)
     return Clicks(
         1000 * float(np.median(wholes)), 1000 * float(np.median(labels)), 1000 * max(wholes), 1000 * settled,
-        vectors, vectors[known], [f"class {truth[i]}" for i in known],
+        vectors[known], truth[known].tolist(),
     )  # fmt: skip
 
 
@@ -92,7 +101,7 @@ def fill(home: Home, vectors: np.ndarray, truth: np.ndarray) -> np.ndarray:
     ids = np.arange(1, size + 1)
     publish(home.index(collection.id, MODEL), ids, vectors)
     update_collection(engine, collection, {"active_model": MODEL})
-    label_each(engine, collection, {int(i): f"class {truth[i - 1]}" for i in ids[:LABELS]}, "hand")
+    label_each(engine, collection, {int(i): str(truth[i - 1]) for i in ids[:LABELS]}, "hand")
     engine.dispose()
     return ids
 

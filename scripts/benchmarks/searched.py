@@ -1,8 +1,9 @@
-"""What `scripts/bench search` searches: vectors of real pictures enlarged to any number, and the engines beside us."""
+"""The engines beside us in `scripts/bench search`, and how each is measured."""
 
 from __future__ import annotations
 
 import importlib
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,42 +12,9 @@ from typing import Any
 
 import numpy as np
 
-K, WANTED, CLIENTS = 10, 0.99, 8
-BLOCK = 20_000
-NEIGHBOURS = 10
+from scripts.benchmarks.bigger import K, Task
 
-
-def enlarge(real: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """(count, D) unit float32 like the `real` ones (R, D).
-
-    Each lies between the vector of a picture and one of its ten nearest neighbours', at a random place, with noise a
-    quarter of the two's distance long in a random direction: groups, densities and dimensions stay those of pictures.
-    """
-    near = np.argsort(-(real @ real.T), axis=1)[:, 1 : NEIGHBOURS + 1]
-    rng = np.random.default_rng(seed)
-    vectors = np.empty((count, real.shape[1]), np.float32)
-    for start in range(0, count, BLOCK):
-        size = min(BLOCK, count - start)
-        first = rng.integers(0, len(real), size)
-        a, b = real[first], real[near[first, rng.integers(0, NEIGHBOURS, size)]]
-        noise = rng.standard_normal(a.shape, np.float32)
-        noise *= 0.25 * np.linalg.norm(a - b, axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
-        made = a + rng.random((size, 1), np.float32) * (b - a) + noise
-        vectors[start : start + size] = made / np.linalg.norm(made, axis=1, keepdims=True)
-    return vectors
-
-
-def nearest(vectors: np.ndarray, queries: np.ndarray, k: int) -> np.ndarray:
-    """(Q, k) rows by comparing every query with every vector, in no order."""
-    best = np.full((len(queries), k), -np.inf, np.float32)
-    rows = np.zeros((len(queries), k), np.int64)
-    for start in range(0, len(vectors), BLOCK):
-        cosines = np.concatenate([best, queries @ vectors[start : start + BLOCK].T], axis=1)
-        here = np.arange(start, start + cosines.shape[1] - k)
-        at = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
-        names = np.concatenate([rows, np.broadcast_to(here, (len(queries), len(here)))], axis=1)
-        best, rows = (np.take_along_axis(x, at, axis=1) for x in (cosines, names))
-    return rows
+WANTED, CLIENTS = 0.99, 8
 
 
 def measure(find: Callable[[int], Any], truth: np.ndarray) -> dict[str, float]:
@@ -139,8 +107,9 @@ class MilvusLite:
 
     def __init__(self, dim: int) -> None:
         importlib.import_module("milvus_lite")
-        self.file = Path(f"milvus-{time.time_ns()}.db")
-        self.client = importlib.import_module("pymilvus").MilvusClient(str(self.file))
+        self.folder = tempfile.TemporaryDirectory()
+        file = Path(self.folder.name) / "milvus.db"
+        self.client = importlib.import_module("pymilvus").MilvusClient(str(file))
         self.client.create_collection("bench", dimension=dim, metric_type="IP")
 
     def add(self, ids: np.ndarray, vectors: np.ndarray) -> None:
@@ -167,21 +136,29 @@ def resident(pid: int | str = "self") -> float:
     return 0.0
 
 
-def measure_peer(name: str, vectors: np.ndarray, queries: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Build, search at the least effort that reaches the recall, add ten, delete ten. ImportError when it is absent."""
-    peer, ids = PEERS[name](vectors.shape[1]), np.arange(len(vectors))
-    before, started = resident(), time.perf_counter()
-    for at in range(0, len(ids), BLOCK):
-        peer.add(ids[at : at + BLOCK], np.ascontiguousarray(vectors[at : at + BLOCK]))
-    said = {"build": time.perf_counter() - started, "memory": (resident() - before) / len(ids) / 1024}
+def measure_peer(name: str, task: Task, limit: float = np.inf) -> dict[str, float]:
+    """Build, search at the least effort that reaches the recall, add ten, delete ten. ImportError when it is absent.
+
+    A build that takes longer than `limit` seconds is given up: then only `unfinished` comes back, how many vectors
+    were in by then.
+    """
+    (count, dim), queries, truth = task.opened().shape, task.queries(), task.truth()
+    peer, before, build = PEERS[name](dim), resident(), 0.0
+    for at, part in task.blocks():
+        if build > limit:
+            return {"unfinished": at}
+        started = time.perf_counter()
+        peer.add(np.arange(at, at + len(part)), part)
+        build += time.perf_counter() - started
+    said = {"build": build, "memory": (resident() - before) / count / 1024}
     for effort in peer.efforts:
         recall = np.mean([np.isin(t, peer.find(q, effort)).mean() for q, t in zip(queries, truth, strict=True)])
         if recall >= WANTED:
             break
     said |= measure(lambda number: peer.find(queries[number], effort), truth)
     for what, work in (
-        ("add", lambda: peer.add(ids[-1] + 1 + np.arange(10), queries[:10])),
-        ("delete", lambda: peer.delete(ids[:10])),
+        ("add", lambda: peer.add(count + np.arange(10), queries[:10])),
+        ("delete", lambda: peer.delete(np.arange(10))),
     ):
         started = time.perf_counter()
         work()

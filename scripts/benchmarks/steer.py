@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
-from indexer import steer
-from indexer.steer import Background, background, classifier, direction, rocchio
+from indexer.search import SAMPLE
+from indexer.steer import direction
 from scripts.benchmarks.table import Row, quick, report, row
 
 TICKS, LOOKED_AT = 3, 200
-Method = Callable[[Background, np.ndarray, np.ndarray], np.ndarray]
+RIDGE = 0.3  # of the mean variance: how much directions are told to be alike
+WEIGHT = 0.3  # of the ticked ones together, and of the crossed ones, beside the sample's 1
+Method = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # sample, ticked, crossed → direction
 
 
 def main() -> None:
@@ -54,7 +56,7 @@ def main() -> None:
 def compare(vectors: np.ndarray, classes: np.ndarray, queries: int) -> list[Row]:
     """Precision of every method, with the query alone as baseline."""
     rng = np.random.default_rng(0)
-    known = background(vectors[rng.choice(len(vectors), min(steer.SAMPLE, len(vectors)), replace=False)])
+    sample = vectors[rng.choice(len(vectors), min(SAMPLE, len(vectors)), replace=False)]
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
     for query in rng.choice(len(vectors), min(queries, len(vectors)), replace=False):
         order = np.argsort(-(vectors @ vectors[query]))
@@ -62,7 +64,7 @@ def compare(vectors: np.ndarray, classes: np.ndarray, queries: int) -> list[Row]
         same = classes[order] == classes[query]
         ticked, crossed = order[same][:TICKS], order[~same][:TICKS]
         for name, method in METHODS.items():
-            scores = vectors @ method(known, vectors[[query, *ticked]], vectors[crossed])
+            scores = vectors @ method(sample, vectors[[query, *ticked]], vectors[crossed])
             scores[[query, *ticked, *crossed]] = -np.inf
             right = classes[np.argsort(-scores)[:50]] == classes[query]
             found[name].append((right[:10].mean(), right.mean()))
@@ -75,24 +77,41 @@ def compare(vectors: np.ndarray, classes: np.ndarray, queries: int) -> list[Row]
     ]
 
 
-def logistic(known: Background, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+def ridge(sample: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """An exemplar classifier (Hariharan et al., ECCV 2012): 1 for the ticked ones, 0 for crosses and sample."""
+    mean = sample.mean(axis=0)
+    rows = np.concatenate([sample, positive, negative]) - mean
+    parts = ((sample, 1.0, 0.0), (positive, WEIGHT, 1.0), (negative, WEIGHT, 0.0))
+    weights = np.concatenate([np.full(len(x), weight / max(len(x), 1)) for x, weight, _ in parts])
+    wanted = np.concatenate([np.full(len(x), answer) for x, _, answer in parts])
+    alike = RIDGE * (sample - mean).var(axis=0).mean() * np.eye(rows.shape[1])
+    return np.linalg.solve(rows.T @ (weights[:, None] * rows) + alike, rows.T @ (weights * wanted))
+
+
+def both(sample: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """The ridge and the mean difference, each brought to the same spread over the sample."""
+    parts = np.stack([ridge(sample, positive, negative), direction(positive, negative)])
+    return (parts / (parts @ sample.T).std(axis=1, keepdims=True)).sum(axis=0)
+
+
+def logistic(sample: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
     """Logistic regression against crosses and a random sample, each side of the same weight."""
     from sklearn.linear_model import LogisticRegression
 
-    others = np.concatenate([negative, known.vectors])
-    examples = np.concatenate([positive, others]) - known.mean
-    examples /= np.sqrt((known.vectors - known.mean).var(axis=0).sum())
-    weights = np.concatenate([np.full(len(x), 50 / max(len(x), 1)) for x in (positive, negative, known.vectors)])
+    others = np.concatenate([negative, sample])
+    examples = np.concatenate([positive, others]) - sample.mean(axis=0)
+    examples /= np.sqrt(sample.var(axis=0).sum())
+    weights = np.concatenate([np.full(len(x), 50 / max(len(x), 1)) for x in (positive, negative, sample)])
     wanted = np.arange(len(examples)) < len(positive)
     return LogisticRegression(C=0.1, max_iter=100).fit(examples, wanted, weights).coef_[0]
 
 
 METHODS: dict[str, Method] = {
-    "the query alone": lambda known, positive, negative: positive[0],
-    "mean of the ticked ones": lambda known, positive, negative: positive.mean(axis=0),
-    "mean difference (Rocchio)": rocchio,
-    "exemplar ridge against a sample": classifier,
-    "ridge and Rocchio (ours)": direction,
+    "the query alone": lambda sample, positive, negative: positive[0],
+    "mean of the ticked ones": lambda sample, positive, negative: positive.mean(axis=0),
+    "mean difference (ours)": lambda sample, positive, negative: direction(positive, negative),
+    "exemplar ridge against a sample": ridge,
+    "ridge and mean difference": both,
     "logistic regression against a sample": logistic,
 }
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from model.probe import Choice, assess, wilson
+from model.probe import Choice, assess, interval_of, wilson
 from model.quality import by_class, learning_curve, near_duplicates, reliability, still_to_find
 from tests.model.test_probe import clusters
 
@@ -46,6 +46,44 @@ def test_the_curve_rises_where_more_labels_help():
     assert accuracies[0] < accuracies[-1]
     low, high = curve["interval"]
     assert 0 <= low <= curve["worth"] <= high < 0.1
+    assert all(p["interval"][0] < p["accuracy"] < p["interval"][1] for p in curve["points"])
+
+
+def test_the_curve_of_copies_is_no_surer_than_that_of_the_pictures_copied():
+    vectors, labels = clusters({"a": 20, "b": 20, "c": 20}, noise=0.5)
+    four, groups = np.tile(vectors, (4, 1)), np.tile(np.arange(60), 4)
+
+    once = learning_curve(vectors, labels, Choice(3e-3, 0.0))
+    copied = learning_curve(four, labels * 4, Choice(3e-3, 0.0), groups)
+
+    widths = [curve["points"][-1]["interval"][1] - curve["points"][-1]["interval"][0] for curve in (once, copied)]
+    assert widths[1] == pytest.approx(widths[0], rel=0.35)  # torn apart, half of it
+    torn = learning_curve(four, labels * 4, Choice(3e-3, 0.0))
+    assert torn["points"][-1]["accuracy"] > copied["points"][-1]["accuracy"]
+
+
+def test_labels_of_one_burst_are_worth_one_and_lone_ones_are_wilsons():
+    right = np.array([True] * 30 + [False] * 10)
+
+    assert interval_of(right) == wilson(30, 40)
+    alone = interval_of(right, np.arange(40))
+    assert alone == pytest.approx(wilson(30, 40), abs=1e-9)
+    assert interval_of(np.repeat(right, 10), np.repeat(np.arange(40), 10)) == pytest.approx(alone, abs=1e-9)
+    assert interval_of(np.ones(40, bool), np.arange(40) // 10) == wilson(4, 4)
+
+
+@pytest.mark.parametrize("size", [1, 5], ids=["alone", "bursts of five"])
+def test_the_interval_of_an_accuracy_holds_the_truth_nearly_as_often_as_it_says(size):
+    rng, held = np.random.default_rng(0), []
+    for _ in range(400):
+        each = np.clip(
+            rng.beta(2.4, 0.6, size=60 // size if size > 1 else 60), 0, 1
+        )  # how easy, a group; 0.8 on average
+        right = rng.random((len(each), size)) < each[:, np.newaxis]
+        low, high = interval_of(right.ravel(), np.repeat(np.arange(len(each)), size))
+        held.append(low <= 0.8 <= high)
+
+    assert np.mean(held) >= 0.91
 
 
 def test_there_is_no_curve_from_three_labels_a_class():
@@ -90,9 +128,10 @@ def test_a_sample_of_everything_leaves_no_doubt():
     assert still_to_find(sample=40, of_it=7, total=40, found=7) == {"estimate": 0, "interval": [0, 0]}
 
 
-def test_the_interval_holds_the_truth_as_often_as_it_says():
-    rng, total, whole = np.random.default_rng(0), 300, 40
-    drawn = rng.hypergeometric(whole, total - whole, 30, size=200)
+@pytest.mark.parametrize("whole", [0, 3, 40, 297])
+def test_the_interval_holds_the_truth_as_often_as_it_says(whole):
+    rng, total = np.random.default_rng(0), 300
+    drawn = rng.hypergeometric(whole, total - whole, 30, size=400)
 
     held = [low <= whole <= high for low, high in (still_to_find(30, int(k), total, 0)["interval"] for k in drawn)]
 

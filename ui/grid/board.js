@@ -3,6 +3,7 @@
 
 const ROOM = 380; // the least height in pixels
 const QUERY = 100; // the API searches with at most this many pictures
+const AGAIN = 3000; // ms between two looks whether the API is back
 
 /** What Python was told and will repeat in `data`: an echo, which must not undo what the person has done since. */
 class Told {
@@ -27,81 +28,84 @@ class Board {
     this.root = root;
     this.collection = data.collection;
     root.classList.add("board");
-    this.bar = el("div.bar", { role: "toolbar", "aria-label": "What is shown" });
+    this.bar = el("div.bar", { role: "toolbar", "aria-label": say("board.shown") });
     this.body = el("div.body");
-    this.chosen = el("div.chosen", { role: "toolbar", "aria-label": "Selected pictures", hidden: true });
-    root.append(this.bar, this.body, this.chosen);
     this.toast = new Toast(root);
     this.told = new Told();
     this.labels = new Labels(this.collection, this.toast);
     this.grid = new PictureGrid(this.body, this.actions());
     this.grid.size = Number(localStorage.getItem("likeness.size")) || 168;
-    this.viewer = new Viewer(root, this.grid);
+    this.chosen = new Chosen(this);
+    this.filters = new Filters((filter) => this.narrow(filter), (key) => [...new Set(this.grid.items.map((item) => item?.image[key]).filter(Boolean))].sort().slice(0, 200));
+    this.viewer = new Viewer(root, this);
     this.status = el("span.quiet.count", { role: "status" });
-    this.fit = () => this.fitWindow();
-    window.addEventListener("resize", this.fit);
+    root.append(this.bar, this.filters.chips, this.body, this.chosen.bar);
+    this.fitWindow = () => fitWindow(root, ROOM, (high) => (root.style.height = high));
+    window.addEventListener("resize", this.fitWindow);
     this.fresh = settled(() => this.reload({ keepPlace: true }), 700);
-    this.deaf = hear(({ what, collection }) => collection === this.collection && this.heard(what));
-    requestAnimationFrame(this.fit);
-    setTimeout(this.fit, 400); // once the page above has its final height
+    this.deaf = hear((said) => (said.collection === this.collection ? this.heard(said.what) : said.what === "slow" && this.slow()));
+    requestAnimationFrame(this.fitWindow);
+    setTimeout(this.fitWindow, 400); // once the page above has its final height
   }
 
   destroy() {
-    window.removeEventListener("resize", this.fit);
+    window.removeEventListener("resize", this.fitWindow);
+    clearTimeout(this.waiting);
     this.fresh.stop();
     this.deaf();
     this.grid.destroy();
   }
 
-  /** The board ends where the window ends, so that the grid scrolls and the tools stay. */
-  fitWindow() {
-    const scroller = this.root.getRootNode().host?.closest('[data-testid="stMain"]');
-    const top = this.root.getBoundingClientRect().top + (scroller?.scrollTop ?? 0);
-    this.root.style.height = `${Math.max(ROOM, window.innerHeight - top - 14)}px`;
+  /** Do something; what goes wrong is said. False when it went wrong. */
+  async safely(f) {
+    try {
+      await f();
+      return true;
+    } catch (error) {
+      this.toast.fail(error);
+      return false;
+    }
   }
 
   actions() {
-    const safely = (f) => async (...args) => {
-      try {
-        return await f(...args);
-      } catch (error) {
-        this.toast.fail(error);
-      }
-    };
     return {
       open: (position) => this.viewer.open(position),
       similar: (images) => images.length && this.similar(images.slice(0, QUERY).map((image) => image.id)),
-      label: safely((key, images) => this.giveKey(key, images)),
-      unlabel: safely((images) => this.unlabel(images)),
-      undo: safely(async () => (await this.labels.back("undo")) && this.fresh()),
-      redo: safely(async () => (await this.labels.back("redo")) && this.fresh()),
-      remove: safely((images) => this.remove(images)),
+      label: (key) => this.safely(() => this.giveKey(key)),
+      unlabel: () => this.safely(() => this.unlabel()),
+      undo: () => this.safely(async () => (await this.labels.back("undo")) && this.fresh()),
+      redo: () => this.safely(async () => (await this.labels.back("redo")) && this.fresh()),
+      remove: () => this.safely(() => this.chosen.remove()),
       help: () => shortcuts(this.root, this.keys()),
+      everything: () => this.everything?.(),
       changed: () => this.changed(),
       failed: (error) => this.toast.fail(error),
     };
   }
 
   keys() {
+    const line = (keys, key) => [keys, say(`keys.${key}`)];
     return [
-      ["← → ↑ ↓", "Move; with Shift, select a range"],
-      ["Space", "Select or deselect"],
-      ["Ctrl+A", "Select all"],
-      ["Esc", "Deselect all"],
-      ["Enter", "Open large"],
-      ["S", "Find similar"],
-      ["1 … 9", "Give the class with that key"],
-      ["0", "Take the class away"],
-      ["Ctrl+Z", "Undo labels"],
-      ["Ctrl+Shift+Z", "Redo labels"],
-      ["Delete", "Remove from the collection"],
-      ["?", "This list"],
+      line("← → ↑ ↓", "move"),
+      line("Click", "click"),
+      line("Space", "space"),
+      line("Ctrl+A", "all"),
+      line("Esc", "escape"),
+      line("Enter", "enter"),
+      line("S", "similar"),
+      line("1 … 9", "class"),
+      line("0", "unclass"),
+      line("Ctrl+Z", "undo"),
+      line("Ctrl+Shift+Z", "redo"),
+      line("Delete", "remove"),
+      line("?", "help"),
     ];
   }
 
   async refreshClasses() {
     await this.labels.refresh().catch((error) => this.toast.fail(error));
     this.grid.colours = this.labels.colours();
+    this.filters.classes = this.labels.classes;
     this.grid.repaint();
     this.classesChanged?.();
   }
@@ -111,95 +115,63 @@ class Board {
     if (what === "images") this.fresh();
   }
 
+  slow() {
+    if (this.grid.scroller.getAttribute("aria-busy") === "true") this.status.textContent = say("common.slow");
+  }
+
   /** Fetch what is shown again; says in place of the pictures when that cannot be done. */
   async reload(how = {}) {
+    clearTimeout(this.waiting);
     try {
       await this.grid.load((offset, limit, signal) => this.page(offset, limit, signal), { empty: this.emptyText(), ...how });
+      return true;
     } catch (error) {
-      if (error.name === "AbortError") return;
+      if (error.name === "AbortError") return false;
       if (!(error instanceof Sentence)) return this.toast.fail(error);
       this.grid.scroller.hidden = true;
       this.grid.nothing.hidden = false;
-      this.grid.nothing.replaceChildren(el("p", {}, error.message), el("button", { type: "button", onclick: () => this.reload() }, "Try again"));
-      this.grid.total = 0;
+      this.grid.nothing.replaceChildren(el("p", { role: "alert" }, error.message), el("button", { type: "button", onclick: () => this.reload() }, say("common.try_again")));
+      this.grid.layout.total = 0;
       this.status.textContent = "";
+      if (error.status === 0 || error.status === 503) this.waiting = setTimeout(() => this.reload(), AGAIN); // it may be back by itself
+      return false;
     }
   }
 
-  // --- what a selection can do
+  // --- labels
 
-  async giveKey(key, images) {
+  async giveKey(key) {
     const name = this.labels.withKey(key);
-    if (!name) return this.toast.say(`No class has the key ${key} yet: select pictures and add a class.`);
-    await this.give(images, name);
+    if (!name) return this.toast.say(say("board.no_such_key", { key }));
+    await this.chosen.label(name);
   }
 
   async give(images, name, answer = "yes") {
     if (!images.length || !name) return;
     await this.labels.give(images, name, answer);
     this.grid.repaint();
-    const what = answer === "none" ? "without a class now" : `labelled “${name}”`;
-    this.toast.say(`${count(images.length, "picture")} ${what}.`, { action: () => this.actions().undo() });
+    this.labelled(images.length, name, answer);
+  }
+
+  labelled(n, name, answer) {
+    this.toast.say(say(answer === "none" ? "board.unlabelled" : "board.labelled", { n, name }), { action: () => this.grid.does.undo() });
+    tellOthers("labels", this.collection);
+    this.grid.scroller.focus({ preventScroll: true });
   }
 
   /** Take the class away from each picture that has one: one action a class. */
-  async unlabel(images) {
-    const labelled = images.filter((image) => image.class);
-    for (const name of new Set(labelled.map((image) => image.class)))
-      await this.give(
-        labelled.filter((image) => image.class === name),
-        name,
-        "none",
-      );
-  }
-
-  async remove(images) {
-    if (!images.length) return;
-    const which = images.length === 1 ? `“${images[0].name}”` : count(images.length, "picture");
-    if (!(await ask(this.root, `Remove ${which} from “${this.collection}”? Later imports will not bring ${images.length === 1 ? "it" : "them"} back. Files in your own folders are not touched.`, "Remove"))) return;
-    const { removed } = await post(of(this.collection, "images/remove"), { image_ids: images.map((image) => image.id) });
-    this.grid.selected.clear();
-    this.toast.say(`${count(removed, "picture")} removed.`);
-    tellOthers("images", this.collection);
-    await this.reload({ keepPlace: true });
+  async unlabel() {
+    const { selection } = this.grid;
+    const labelled = this.grid.chosen().filter((image) => image.class);
+    for (const name of new Set(labelled.map((image) => image.class))) {
+      if (selection.everything) await this.chosen.label(name, "none");
+      else await this.give(labelled.filter((image) => image.class === name), name, "none");
+    }
   }
 
   changed() {
-    const images = [...this.grid.selected.values()];
     this.status.textContent = this.countText();
-    this.chosen.hidden = images.length === 0;
-    const state = `${images.length}|${this.labels.classes.map((c) => c.name + c.key + c.colour).join("|")}`;
-    if (this.chosen.hidden || this.chosen.dataset.state === state) return;
-    this.chosen.dataset.state = state;
-    const does = this.grid.does;
-    const chosen = () => this.grid.chosen();
-    const button = (text, onclick, kind = "") => el(`button${kind}`, { type: "button", onclick }, text);
-    this.chosen.replaceChildren(
-      el("strong", {}, `${images.length.toLocaleString("en")} selected`),
-      button(images.length > 1 ? `Find similar to these ${images.length > 99 ? "" : images.length}`.trim() : "Find similar", () => does.similar(chosen()), ".primary"),
-      el(
-        "span.row.classes",
-        { role: "group", "aria-label": "Label as" },
-        el("span.quiet", {}, "Label as"),
-        this.labels.classes.map(({ name, key, colour }) =>
-          el("button.chip", { type: "button", onclick: () => this.safelyGive(chosen(), name) }, el("span.dot", { style: `--colour:${colour}` }), name, key ? el("kbd", {}, key) : ""),
-        ),
-        classForm((name) => this.safelyGive(chosen(), name)),
-      ),
-      el("span.grow"),
-      button("Remove…", () => does.remove(chosen()), ".danger"),
-      button("Clear", () => this.grid.clear()),
-    );
-  }
-
-  async safelyGive(images, name) {
-    try {
-      await this.give(images, name);
-    } catch (error) {
-      this.toast.fail(error);
-      return false;
-    }
-    this.grid.scroller.focus({ preventScroll: true });
+    this.chosen.draw();
   }
 
   // --- tools that every board has
@@ -211,21 +183,21 @@ class Board {
       max: "360",
       step: "8",
       value: String(this.grid.size),
-      title: "Size of the pictures",
-      "aria-label": "Size of the pictures",
+      title: say("board.size"),
+      "aria-label": say("board.size"),
       oninput: (event) => {
         this.grid.size = Number(event.target.value);
         localStorage.setItem("likeness.size", event.target.value);
-        this.grid.layout();
+        this.grid.fit();
       },
     });
   }
 
   helpButton() {
-    return el("button.plain", { type: "button", title: "Shortcuts (?)", "aria-label": "Shortcuts", onclick: () => shortcuts(this.root, this.keys()) }, "?");
+    return el("button.plain", { type: "button", title: say("board.shortcuts_key"), "aria-label": say("board.shortcuts"), onclick: () => shortcuts(this.root, this.keys()) }, "?");
   }
 
   search(words, onchange) {
-    return el("input.text", { type: "search", placeholder: words, "aria-label": words, oninput: onchange, value: this.view?.text ?? "" });
+    return el("input.text", { type: "search", placeholder: words, "aria-label": words, oninput: onchange, value: "" });
   }
 }

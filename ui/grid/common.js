@@ -1,52 +1,4 @@
-// What every component of the page shares: talking to /v1, building elements, saying things to the person.
-
-/** An error whose message is one sentence for the person at the screen. */
-class Sentence extends Error {
-  constructor(text, status = 0, name = "Unreachable") {
-    super(text);
-    this.status = status;
-    this.kind = name;
-  }
-}
-
-/** One request to the API, from the page's own origin. Throws Sentence; never anything else. */
-async function call(method, path, body, signal) {
-  const options = { method, signal, headers: { Accept: "application/json" } };
-  if (body instanceof FormData) options.body = body;
-  else if (body !== undefined) {
-    options.body = JSON.stringify(body);
-    options.headers["Content-Type"] = "application/json";
-  }
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Sentence("Likeness does not answer. Is it still running?");
-  }
-  const said = await response.json().catch(() => null);
-  if (response.ok) return said;
-  throw sentenceOf(response.status, said);
-}
-
-/** The API's own sentence, or ours where something in between answered. */
-function sentenceOf(status, said) {
-  if (said && typeof said.detail === "string") return new Sentence(said.detail, status, said.error);
-  if (status === 413) return new Sentence("That is more than Likeness takes at once.", status, "TooLarge");
-  if (status === 429 || status === 503) return new Sentence("Likeness is busy. Try again in a moment.", status, "Busy");
-  return new Sentence(`Likeness could not do that (${status}).`, status, "UnexpectedAnswer");
-}
-
-const get = (path, signal) => call("GET", path, undefined, signal);
-const post = (path, body, signal) => call("POST", path, body ?? {}, signal);
-const of = (collection, rest = "") =>
-  `/v1/collections/${encodeURIComponent(collection)}${rest ? `/${rest}` : ""}`;
-
-/** An object as a query string, without the keys that are empty. */
-function inUrl(values) {
-  const given = Object.entries(values).filter(([, v]) => v !== undefined && v !== null && v !== "");
-  return new URLSearchParams(given).toString();
-}
+// What every component of the page shares: building elements, saying things to the person, being mounted.
 
 /** el("button.primary", {onclick, "aria-label": …}, "text", child): text is always text, never markup. */
 function el(what, attributes = {}, ...children) {
@@ -64,11 +16,9 @@ function el(what, attributes = {}, ...children) {
   return element;
 }
 
-const count = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
-const percent = (p) => `${Math.round(p * 100)} %`;
-const megabytes = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`);
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-const FINISHED = ["succeeded", "failed", "cancelled"];
+/** "3 pictures", in the person's language. */
+const pictureCount = (n) => say("common.pictures", { n });
+const fileCount = (n) => say("common.files", { n });
 
 /** Wait for a pause in the calls, then call once. */
 function settled(f, ms) {
@@ -81,14 +31,6 @@ function settled(f, ms) {
   return wait;
 }
 
-/** Components on one page are separate; they hear of each other's changes here: "labels", "images", "classes", "jobs". */
-const tellOthers = (what, collection) => window.dispatchEvent(new CustomEvent("likeness", { detail: { what, collection } }));
-function hear(f) {
-  const listener = (event) => f(event.detail);
-  window.addEventListener("likeness", listener);
-  return () => window.removeEventListener("likeness", listener);
-}
-
 /** One sentence at the foot of the component, for a few seconds, read out by screen readers. */
 class Toast {
   constructor(root) {
@@ -96,7 +38,7 @@ class Toast {
     root.append(this.box);
   }
 
-  say(text, { bad = false, action = null, label = "Undo" } = {}) {
+  say(text, { bad = false, action = null, label = say("common.undo") } = {}) {
     clearTimeout(this.timer);
     this.box.className = bad ? "toast shown bad" : "toast shown";
     this.box.replaceChildren(text);
@@ -107,7 +49,7 @@ class Toast {
   fail(error) {
     if (error.name === "AbortError") return;
     if (!(error instanceof Sentence)) console.error(error);
-    this.say(error instanceof Sentence ? error.message : "Something went wrong on this page. Reload it.", { bad: true });
+    this.say(error instanceof Sentence ? error.message : say("common.broken"), { bad: true });
   }
 
   hide() {
@@ -116,19 +58,27 @@ class Toast {
   }
 }
 
-/** Ask before something that cannot be undone; resolves to true or false. */
-function ask(root, question, yes) {
+/** Ask before something that touches many pictures or cannot be undone; resolves to true or false. */
+function ask(root, question, yes, { pictures = [], more = 0, harmless = false } = {}) {
   return new Promise((answer) => {
     const dialog = el(
       "dialog.ask",
       { "aria-label": question, onclose: () => (dialog.remove(), answer(dialog.returnValue === "yes")) },
       el("p", {}, question),
-      el("form.row", { method: "dialog" }, el("button", { value: "no" }, "Cancel"), el("button.danger", { value: "yes" }, yes)),
+      pictures.length ? el("div.faces", { "aria-hidden": "true" }, pictures.map((image) => el("img", { src: image.preview, alt: "" })), more > 0 ? el("span.quiet", {}, `+${number(more)}`) : "") : "",
+      el("form.row", { method: "dialog" }, el("button", { value: "no" }, say("common.cancel")), el(harmless ? "button.primary" : "button.danger", { value: "yes" }, yes)),
     );
     dialog.addEventListener("keydown", (event) => event.stopPropagation());
     root.append(dialog);
     dialog.showModal();
   });
+}
+
+/** A component that ends where the window ends, so that it scrolls inside and its tools stay. */
+function fitWindow(root, least, set) {
+  const scroller = root.getRootNode().host?.closest('[data-testid="stMain"]');
+  const top = root.getBoundingClientRect().top + (scroller?.scrollTop ?? 0);
+  set(`${Math.max(least, window.innerHeight - top - 14)}px`);
 }
 
 // A rerun that a component asks for names the page it is on. Asked for while the person is leaving that page, it would
@@ -144,6 +94,7 @@ if (!leaving.watched) {
 /** Streamlit calls a component again when its data or the theme changes: keep the one that is there and update it. */
 function mount(component, Part) {
   const { parentElement, data, setTriggerValue } = component;
+  speak(data.language);
   let part = parentElement.likeness;
   if (!part) {
     const root = el("div.likeness");

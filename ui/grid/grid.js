@@ -1,32 +1,32 @@
 // The picture grid: a scrolling listbox that holds only the rows in view, whatever the collection's size.
 
 const PAGE = 100; // pictures per request
-const GAP = 6; // pixels between tiles
-const ALL = 10_000; // Ctrl+A takes at most this many
+const ALL = 10_000; // of a list that no filter describes, Ctrl+A takes at most this many
 const SPARE = 2; // rows kept above and below the window
 
 class PictureGrid {
-  /** `does` says what a tile can do: {open, similar, refine, label, unlabel, undo, redo, remove, help, changed}. */
+  /** `does` says what can be done: {open, similar, why, refine, label, unlabel, undo, redo, remove, help, everything, changed}. */
   constructor(host, does) {
     this.does = does;
     this.items = []; // sparse: what has been fetched, by position
-    this.total = 0;
     this.tiles = new Map(); // position → element, only those near the window
-    this.selected = new Map(); // image id → image; survives paging
+    this.layout = new Layout();
+    this.selection = new Selection();
     this.marks = new Map(); // image id → "yes" | "no", in a search
     this.colours = new Map(); // class → colour
     this.focus = 0;
     this.anchor = 0;
     this.size = 168;
     this.fetching = new Map(); // page number → promise
-    this.canvas = el("div.canvas");
+    this.line = el("div.line", { hidden: true });
+    this.canvas = el("div.canvas", {}, this.line);
     this.scroller = el(
       "div.scroller",
       {
         tabindex: "0",
         role: "listbox",
         "aria-multiselectable": "true",
-        "aria-label": "Pictures",
+        "aria-label": say("grid.pictures"),
         onscroll: () => this.draw(),
         onkeydown: (event) => this.key(event),
         onclick: (event) => this.click(event),
@@ -36,7 +36,8 @@ class PictureGrid {
     );
     this.nothing = el("div.message", { hidden: true });
     host.append(this.scroller, this.nothing);
-    this.watch = new ResizeObserver(() => this.layout());
+    this.boxes = new BoxSelect(this);
+    this.watch = new ResizeObserver(() => this.fit());
     this.watch.observe(this.scroller);
     this.settle = settled(() => this.draw(true), 80);
   }
@@ -44,38 +45,52 @@ class PictureGrid {
   destroy() {
     this.watch.disconnect();
     this.settle.stop();
+    this.boxes.end();
     this.abort?.abort();
   }
 
+  get total() {
+    return this.layout.total;
+  }
+
+  // --- what is shown
+
   /** Show another list: `source(offset, limit, signal)` gives {items: [{image, score?, probability?}], total}. */
-  async load(source, { keepPlace = false, empty = "Nothing here." } = {}) {
+  async load(source, { keepPlace = false, empty = "" } = {}) {
     this.abort?.abort();
     this.abort = new AbortController();
-    this.source = source;
+    const { signal } = this.abort;
     this.fetching.clear();
     this.emptyText = empty;
     const top = keepPlace ? this.scroller.scrollTop : 0;
     if (!keepPlace) this.focus = this.anchor = 0;
-    const signal = this.abort.signal;
     this.scroller.setAttribute("aria-busy", "true"); // what is shown is of the last question until the answer is here
-    const first = keepPlace ? Math.floor((this.rows(top) * this.columns) / PAGE) || 0 : 0;
+    const first = keepPlace && this.layout.pitch ? Math.floor(this.layout.at(this.layout.rowAt(top), 0) / PAGE) : 0;
     const page = await source(first * PAGE, PAGE, signal);
     if (signal.aborted) return;
+    this.source = source;
     this.scroller.setAttribute("aria-busy", "false");
     this.items = [];
-    this.clearTiles();
+    this.layout.breakAt = null;
+    for (const tile of this.tiles.values()) tile.remove();
+    this.tiles.clear();
     this.take(first, page);
-    this.layout();
+    this.fit();
     this.scroller.scrollTop = top;
     this.draw();
   }
 
-  rows(pixels) {
-    return Math.max(0, Math.floor(pixels / (this.pitch || 1)));
+  /** Draw a line across before `position`, with something to say in it; null takes it away. */
+  breakBefore(position, ...content) {
+    const inside = position !== null && position > 0 && position < this.total;
+    this.layout.breakAt = inside ? position : null;
+    this.line.hidden = !inside;
+    this.line.replaceChildren(...(inside ? content : []));
+    this.fit();
   }
 
   take(number, page) {
-    this.total = page.total;
+    this.layout.total = page.total;
     page.items.forEach((item, k) => (this.items[number * PAGE + k] = item));
     this.nothing.hidden = this.total > 0;
     this.scroller.hidden = this.total === 0;
@@ -83,10 +98,10 @@ class PictureGrid {
     this.does.changed?.();
   }
 
-  /** Make sure the page holding `position` is here or on its way. */
+  /** Make sure a page of the list is here or on its way. */
   fetch(number) {
     if (this.fetching.has(number)) return this.fetching.get(number);
-    const signal = this.abort.signal;
+    const { signal } = this.abort;
     const promise = this.source(number * PAGE, PAGE, signal)
       .then((page) => {
         if (signal.aborted) return;
@@ -101,41 +116,35 @@ class PictureGrid {
     return promise;
   }
 
-  layout() {
-    const width = this.scroller.clientWidth - 2 * GAP;
-    if (width <= 0) return;
-    this.columns = Math.max(2, Math.floor((width + GAP) / (this.size + GAP)));
-    this.side = (width - GAP * (this.columns - 1)) / this.columns;
-    const keep = this.pitch ? (this.scroller.scrollTop / this.pitch) * this.columnsBefore : 0;
-    const changed = this.columnsBefore && this.columnsBefore !== this.columns;
-    this.pitch = this.side + GAP;
-    this.columnsBefore = this.columns;
-    this.canvas.style.height = `${Math.ceil(this.total / this.columns) * this.pitch + GAP}px`;
-    if (changed) this.scroller.scrollTop = (keep / this.columns) * this.pitch; // the picture at the top stays at the top
+  fit() {
+    const { layout, scroller } = this;
+    if (scroller.clientWidth <= 2 * GAP) return;
+    const first = layout.pitch ? layout.at(layout.rowAt(scroller.scrollTop), 0) : 0;
+    const columns = layout.columns;
+    layout.fit(scroller.clientWidth, this.size);
+    this.canvas.style.height = `${layout.height}px`;
+    if (columns !== layout.columns) scroller.scrollTop = layout.top(layout.cell(first)[0]); // the picture at the top stays at the top
+    if (!this.line.hidden) this.line.style.transform = `translateY(${layout.before * layout.pitch + GAP}px)`;
     for (const [position, tile] of this.tiles) this.place(tile, position);
     this.draw();
   }
 
   place(tile, position) {
-    const [row, column] = [Math.floor(position / this.columns), position % this.columns];
-    tile.style.width = tile.style.height = `${this.side}px`;
-    tile.style.transform = `translate(${GAP + column * this.pitch}px, ${GAP + row * this.pitch}px)`;
-  }
-
-  clearTiles() {
-    for (const tile of this.tiles.values()) tile.remove();
-    this.tiles.clear();
+    const [x, y] = this.layout.spot(position);
+    tile.style.width = tile.style.height = `${this.layout.side}px`;
+    tile.style.transform = `translate(${x}px, ${y}px)`;
   }
 
   /** Bring the elements in line with what the window shows. Pictures wait while the scrolling is fast. */
   draw(still = false) {
-    if (!this.pitch || !this.source) return;
-    const top = this.scroller.scrollTop;
-    const fast = !still && Math.abs(top - (this.lastTop ?? top)) > this.scroller.clientHeight;
+    const { layout, scroller } = this;
+    if (!layout.pitch || !this.source || !this.total) return;
+    const top = scroller.scrollTop;
+    const fast = !still && Math.abs(top - (this.lastTop ?? top)) > scroller.clientHeight;
     this.lastTop = top;
     if (fast) this.settle();
-    const from = Math.max(0, this.rows(top) - SPARE) * this.columns;
-    const to = Math.min(this.total, (this.rows(top + this.scroller.clientHeight) + 1 + SPARE) * this.columns);
+    const from = layout.at(Math.max(0, layout.rowAt(top) - SPARE), 0);
+    const to = layout.at(layout.rowAt(top + scroller.clientHeight) + SPARE, layout.columns - 1) + 1;
     for (const [position, tile] of this.tiles) {
       if (position < from || position >= to) {
         tile.remove();
@@ -143,62 +152,34 @@ class PictureGrid {
       }
     }
     const missing = new Set();
+    const made = document.createDocumentFragment();
     for (let position = from; position < to; position += 1) {
       if (!this.items[position]) missing.add(Math.floor(position / PAGE));
       if (this.tiles.has(position)) continue;
-      const tile = el("div.tile", { id: `tile-${position}`, role: "option" });
+      const tile = el("div.tile", { id: `tile-${position}`, role: "option", "aria-label": say("grid.loading") });
       this.tiles.set(position, tile);
       this.place(tile, position);
       this.fill(tile, position);
-      this.canvas.append(tile);
+      made.append(tile);
     }
+    this.canvas.append(made);
     if (!fast) for (const number of missing) this.fetch(number);
   }
 
   fill(tile, position) {
-    const item = this.items[position];
     tile.setAttribute("aria-setsize", this.total);
     tile.setAttribute("aria-posinset", position + 1);
+    const item = this.items[position];
     if (!item) return;
-    const { image } = item;
-    tile.dataset.id = image.id;
-    const act = (name, sign, title) => el(`span.act.${name}`, { "data-act": name, "aria-hidden": "true", title }, sign);
-    tile.replaceChildren(
-      el("img", { src: image.preview, alt: "", loading: "lazy", decoding: "async", draggable: true, title: image.folder ? `${image.folder}/${image.name}` : image.name }),
-      act("pick", "", "Select"),
-      this.does.refine ? el("span.refine", {}, act("yes", "✓", "More like this (+)"), act("no", "✗", "Less like this (−)")) : "",
-      this.does.similar ? act("similar", "≈ Similar", "Find similar pictures (S)") : "",
-      el("span.words", { "aria-hidden": "true" }),
-    );
+    fillTile(tile, item, this.does);
     this.mark(tile, position);
   }
 
-  /** Everything on a tile that changes while it is in view: words, colours, selection, focus. */
   mark(tile, position) {
     const item = this.items[position];
-    if (!item) return;
-    const { image, score, probability } = item;
-    const guess = image.class ? null : image.predicted;
-    const named = image.class ?? guess?.class;
-    const words = tile.querySelector(".words");
-    const sure = probability ?? guess?.probability;
-    words.replaceChildren(
-      score === undefined ? "" : el("span.score", {}, score.toFixed(2)),
-      named ? el("span.class", {}, el(guess ? "span.dot.guess" : "span.dot", { style: `--colour:${this.colours.get(named) ?? "#bbb"}` }), el("span.name", {}, named), guess || probability !== undefined ? el("span.sure", {}, percent(sure)) : "") : "",
-      image.answer === "unsure" ? el("span.class", {}, "unsure") : "",
-    );
-    const selected = this.selected.has(image.id);
-    tile.setAttribute("aria-selected", String(selected));
-    tile.setAttribute(
-      "aria-label",
-      [image.name, image.class && `labelled ${image.class}`, guess && `looks like ${guess.class}, ${percent(guess.probability)}`, score !== undefined && `score ${score.toFixed(2)}`]
-        .filter(Boolean)
-        .join(", "),
-    );
     tile.classList.toggle("focus", position === this.focus);
-    tile.classList.toggle("wanted", this.marks.get(image.id) === "yes");
-    tile.classList.toggle("unwanted", this.marks.get(image.id) === "no");
     if (position === this.focus) this.scroller.setAttribute("aria-activedescendant", tile.id);
+    if (item) markTile(tile, item, { selected: this.selection.has(item.image), mark: this.marks.get(item.image.id), colours: this.colours });
   }
 
   repaint() {
@@ -206,7 +187,7 @@ class PictureGrid {
     this.does.changed?.();
   }
 
-  // --- selection
+  // --- the pointer
 
   at(event) {
     const tile = event.target.closest?.(".tile");
@@ -215,97 +196,116 @@ class PictureGrid {
 
   click(event) {
     const position = this.at(event);
-    if (position === null) return;
+    if (this.justBoxed || event.target.closest(".line")) return;
     this.scroller.focus({ preventScroll: true });
+    if (position === null) return event.target.closest(".tile") || this.clear();
     const { image } = this.items[position];
     const act = event.target.closest(".act")?.dataset.act;
+    this.focus = position;
     if (act === "similar") return this.does.similar([image]);
-    if (act === "yes" || act === "no") return this.does.refine(image, act);
+    if (act === "open") return this.does.open(position);
+    if (act === "why") return this.does.why(image);
+    if (act === "yes" || act === "no") return this.does.refine([image], act);
     if (event.shiftKey) this.range(this.anchor, position, event.ctrlKey || event.metaKey);
     else {
-      if (act === "pick" || event.ctrlKey || event.metaKey) this.toggle(image);
-      else {
-        this.selected.clear();
-        this.selected.set(image.id, image);
-      }
+      if (act === "pick" || event.ctrlKey || event.metaKey) this.selection.toggle(image);
+      else if (event.altKey && this.does.refine) return this.does.refine([image], "no");
+      else this.selection.only([image]);
       this.anchor = position;
     }
-    this.focus = position;
     this.repaint();
   }
 
-  toggle(image) {
-    if (!this.selected.delete(image.id)) this.selected.set(image.id, image);
+  // --- selection
+
+  async range(a, b, add = false) {
+    const [from, to] = [Math.min(a, b), Math.max(a, b)];
+    const kept = add ? [...this.selection.images.values()] : [];
+    await this.have(from, to);
+    const range = this.items.slice(from, to + 1).filter(Boolean);
+    this.selection.only([...kept, ...range.map(({ image }) => image)]);
+    this.repaint();
   }
 
-  range(a, b, add = false) {
-    if (!add) this.selected.clear();
-    for (let k = Math.min(a, b); k <= Math.max(a, b); k += 1) {
-      const image = this.items[k]?.image;
-      if (image) this.selected.set(image.id, image);
-    }
+  /** Fetch what is not here yet of a range, at most ALL pictures. */
+  async have(from, to) {
+    for (let number = Math.floor(from / PAGE); number <= Math.floor(Math.min(to, from + ALL) / PAGE); number += 1)
+      if (!this.items[Math.max(from, number * PAGE)] || !this.items[Math.min(to, number * PAGE + PAGE - 1)]) await this.fetch(number);
   }
 
   async selectAll() {
-    const last = Math.ceil(Math.min(this.total, ALL) / PAGE);
-    for (let number = 0; number < last; number += 1) if (!this.items[number * PAGE]) await this.fetch(number);
-    this.range(0, Math.min(this.total, ALL) - 1);
+    const filter = this.does.everything?.();
+    if (filter) this.selection.all(filter, this.total);
+    else await this.range(0, Math.min(this.total, ALL) - 1);
     this.repaint();
   }
 
   clear() {
-    this.selected.clear();
+    this.selection.clear();
     this.repaint();
   }
 
-  /** The selected pictures, or the one in focus when none is. */
+  /** The selected pictures that are known one by one, or the one in focus when none is. */
   chosen() {
-    if (this.selected.size) return [...this.selected.values()];
+    if (this.selection.everything) return this.items.filter(Boolean).map(({ image }) => image);
+    if (this.selection.size) return [...this.selection.images.values()];
     const image = this.items[this.focus]?.image;
     return image ? [image] : [];
   }
 
-  // --- keyboard
+  // --- the keyboard
 
   move(to, extend) {
+    const { layout, scroller } = this;
     this.focus = Math.max(0, Math.min(this.total - 1, to));
-    const top = Math.floor(this.focus / this.columns) * this.pitch;
-    if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
-    else if (top + this.pitch + GAP > this.scroller.scrollTop + this.scroller.clientHeight)
-      this.scroller.scrollTop = top + this.pitch + GAP - this.scroller.clientHeight;
+    const top = layout.top(layout.cell(this.focus)[0]);
+    if (top < scroller.scrollTop) scroller.scrollTop = top;
+    else if (top + layout.pitch + GAP > scroller.scrollTop + scroller.clientHeight) scroller.scrollTop = top + layout.pitch + GAP - scroller.clientHeight;
     if (extend) this.range(this.anchor, this.focus);
     else this.anchor = this.focus;
     this.draw();
     this.repaint();
   }
 
+  /** Where an arrow leads from the focus. */
+  beside(key) {
+    const { layout } = this;
+    const [row, column] = layout.cell(this.focus);
+    const screen = Math.max(1, Math.floor(this.scroller.clientHeight / layout.pitch));
+    const by = { ArrowUp: -1, ArrowDown: 1, PageUp: -screen, PageDown: screen }[key];
+    if (by !== undefined) return row + by < 0 && Math.abs(by) === 1 ? this.focus : layout.at(Math.max(0, Math.min(layout.rows - 1, row + by)), column);
+    return { ArrowLeft: this.focus - 1, ArrowRight: this.focus + 1, Home: 0, End: this.total - 1 }[key];
+  }
+
   key(event) {
-    const does = this.does;
-    const command = event.ctrlKey || event.metaKey;
-    const screen = Math.max(1, this.rows(this.scroller.clientHeight)) * this.columns;
-    const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.columns, ArrowDown: this.columns, PageUp: -screen, PageDown: screen, Home: -Infinity, End: Infinity };
-    const pressed = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const handled = () => {
-      if (pressed in steps && !command) this.move(this.focus + steps[pressed], event.shiftKey);
-      else if (command && pressed === "a") this.selectAll();
-      else if (command && pressed === "z") (event.shiftKey ? does.redo : does.undo)?.();
-      else if (command && pressed === "y") does.redo?.();
-      else if (command) return false;
-      else if (pressed === "Enter") this.items[this.focus] && does.open?.(this.focus);
-      else if (pressed === " ") this.items[this.focus] && (this.toggle(this.items[this.focus].image), (this.anchor = this.focus), this.repaint());
-      else if (pressed === "Escape") this.clear();
-      else if (/^[1-9]$/.test(pressed)) does.label?.(pressed, this.chosen());
-      else if (pressed === "0") does.unlabel?.(this.chosen());
-      else if (pressed === "s") does.similar?.(this.chosen());
-      else if ((pressed === "+" || pressed === "=") && does.refine) this.chosen().forEach((image) => does.refine(image, "yes"));
-      else if ((pressed === "-" || pressed === "−") && does.refine) this.chosen().forEach((image) => does.refine(image, "no"));
-      else if (pressed === "Delete") does.remove?.(this.chosen());
-      else if (pressed === "?") does.help?.();
-      else return false;
-      return true;
-    };
-    if (handled() === false) return;
+    if (this.pressed(event) === false) return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  /** Do what a key means; false when it means nothing here. */
+  pressed(event) {
+    const { does } = this;
+    const command = event.ctrlKey || event.metaKey;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const item = this.items[this.focus];
+    const beside = command ? undefined : this.beside(key);
+    if (beside !== undefined) this.move(beside, event.shiftKey);
+    else if (command && key === "a") this.selectAll();
+    else if (command && key === "z") (event.shiftKey ? does.redo : does.undo)?.();
+    else if (command && key === "y") does.redo?.();
+    else if (command) return false;
+    else if (key === "Enter") item && does.open?.(this.focus);
+    else if (key === " ") item && (this.selection.toggle(item.image), (this.anchor = this.focus), this.repaint());
+    else if (key === "Escape") this.clear();
+    else if (/^[1-9]$/.test(key)) does.label?.(key);
+    else if (key === "0") does.unlabel?.();
+    else if (key === "s") does.similar?.(this.chosen());
+    else if (key === "w" && does.why) item && does.why(item.image);
+    else if ((key === "+" || key === "=") && does.refine) does.refine(this.chosen(), "yes");
+    else if ((key === "-" || key === "−") && does.refine) does.refine(this.chosen(), "no");
+    else if (key === "Delete") does.remove?.();
+    else if (key === "?") does.help?.();
+    else return false;
   }
 }

@@ -24,7 +24,7 @@ class Labels {
   async give(images, name, answer = "yes") {
     if (!images.length) return null;
     const ids = images.map((image) => image.id);
-    const said = await post(of(this.collection, "labels"), { image_ids: ids, class: name, answer });
+    const said = await save(of(this.collection, "labels"), { image_ids: ids, class: name, answer });
     for (const image of images) {
       image.answer = answer === "none" ? null : answer;
       image.class = answer === "yes" ? name : null;
@@ -36,20 +36,20 @@ class Labels {
 
   /** Undo or redo the last action; true when there was one. */
   async back(which = "undo") {
-    const said = await post(of(this.collection, `labels/${which}`));
+    const said = await save(of(this.collection, `labels/${which}`), {});
     if (said.undone === null && !said.changed) {
-      this.toast.say(which === "undo" ? "There is nothing to undo." : "There is nothing to redo.");
+      this.toast.say(say(which === "undo" ? "labels.nothing_to_undo" : "labels.nothing_to_redo"));
       return false;
     }
     tellOthers("labels", this.collection);
-    this.toast.say(`${which === "undo" ? "Undone" : "Done again"}: ${count(said.changed, "picture")}.`);
+    this.toast.say(say(which === "undo" ? "labels.undone" : "labels.redone", { n: said.changed }));
     return true;
   }
 }
 
 /** A form of one line that makes a class; Enter makes it. */
 function classForm(make) {
-  const input = el("input", { type: "text", placeholder: "New class", "aria-label": "Name of a new class", maxlength: "60", size: "12" });
+  const input = el("input", { type: "text", placeholder: say("labels.new_class"), "aria-label": say("labels.name_of_new"), maxlength: "60", size: "12" });
   return el(
     "form.row.newclass",
     {
@@ -60,6 +60,6 @@ function classForm(make) {
       },
     },
     input,
-    el("button", {}, "Add"),
+    el("button", {}, say("labels.add")),
   );
 }

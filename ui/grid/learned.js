@@ -6,7 +6,7 @@ async function learned(collection) {
     const probe = await get(of(collection, "probe"));
     return { probe, ...inWords(probe) };
   } catch (error) {
-    if (error.status === 409) return { probe: null, head: "Not enough labels yet", rest: capital(error.message.replace(/^not enough labels yet[:.,;]?\s*/i, "")) };
+    if (error.status === 409) return { probe: null, head: say("label.too_few"), rest: capital(error.message.replace(/^not enough labels yet[:.,;]?\s*/i, "")) };
     throw error;
   }
 }
@@ -14,10 +14,10 @@ async function learned(collection) {
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function inWords({ accuracy, interval, labels, note }) {
-  if (accuracy === null) return { head: "Accuracy unknown", rest: note ?? "Label more pictures to measure it." };
-  const between = interval ? `between ${percent(interval[0])} and ${percent(interval[1])}, ` : "";
-  const measured = capital(`${between}measured on ${count(labels, "label")} it had not seen.`);
-  return { head: `${percent(accuracy)} right`, rest: note ? `${measured} ${note}` : measured };
+  if (accuracy === null) return { head: say("label.accuracy_unknown"), rest: note ?? say("label.label_more") };
+  const [low, high] = interval ?? [0, 1];
+  const measured = say(interval ? "label.measured_between" : "label.measured", { low: percent(low), high: percent(high), n: labels });
+  return { head: say("label.right", { share: percent(accuracy) }), rest: note ? `${measured} ${note}` : measured };
 }
 
 /** Labelled (rows) against predicted (columns); a cell opens its pictures. */
@@ -27,11 +27,11 @@ function confusionTable({ classes, confusion }, open) {
     el(
       i === j ? "td.right" : "td",
       { style: `--much:${Math.round((n / largest) * 70)}%` },
-      n ? el("button.plain", { type: "button", title: `Labelled ${classes[i]}, predicted ${classes[j]}: show the pictures`, onclick: () => open(classes[i], classes[j]) }, String(n)) : "",
+      n ? el("button.plain", { type: "button", title: say("label.cell", { labelled: classes[i], predicted: classes[j] }), onclick: () => open(classes[i], classes[j]) }, String(n)) : "",
     );
   return el(
     "table.confusion",
-    { "aria-label": "Confusion table" },
+    { "aria-label": say("label.confusion") },
     el("thead", {}, el("tr", {}, el("th"), classes.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, confusion.map((row, i) => el("tr", {}, el("th", { scope: "row" }, classes[i]), row.map((n, j) => cell(n, i, j))))),
   );

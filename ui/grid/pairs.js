@@ -9,8 +9,8 @@ class Pairs {
     root.classList.add("pairs");
     this.notes = el("div", { role: "status" });
     this.list = el("div.list", { "aria-busy": "true" });
-    const others = el("button", { type: "button", onclick: () => ((this.seed += 1), this.look()) }, "Show others");
-    const said = "A picture, then two views of it. Training will call the two the same thing: if you would not, choose another kind.";
+    const others = el("button", { type: "button", onclick: () => ((this.seed += 1), this.look()) }, say("train.show_others"));
+    const said = say("train.pairs");
     root.append(el("div.row", {}, el("span.quiet", {}, said), el("span.grow"), others), this.notes, this.list);
   }
 
@@ -44,7 +44,7 @@ class Pairs {
 
   pair({ image_id, preview, views }) {
     const picture = (src, alt) => el("img", { src, alt, width: 96, height: 96, decoding: "async" });
-    return el("div.pair", { role: "group", "aria-label": `Picture ${image_id} and two views of it` }, picture(preview, `Picture ${image_id}`), views.map((src, k) => picture(src, `View ${k + 1}`)));
+    return el("div.pair", { role: "group", "aria-label": say("train.pair", { id: String(image_id) }) }, picture(preview, say("search.picture", { id: String(image_id) })), views.map((src, k) => picture(src, say("train.view", { n: k + 1 }))));
   }
 }
 

@@ -23,7 +23,7 @@ class Report {
     try {
       const { probe, head, rest } = await learned(this.collection);
       const open = (labelled, predicted) => this.tell("pictures", { class: labelled, predicted });
-      this.body.replaceChildren(el("p.figure", {}, head), el("p.quiet", {}, rest), probe?.confusion ? el("div.wide", {}, confusionTable(probe, open), el("p.quiet", {}, "Rows: your label. Columns: what the classifier said before it had seen that label.")) : "");
+      this.body.replaceChildren(el("p.figure", {}, head), el("p.quiet", {}, rest), probe?.confusion ? el("div.wide", {}, confusionTable(probe, open), el("p.quiet", {}, say("label.confusion_about"))) : "");
     } catch (error) {
       this.body.replaceChildren(el("p.bad", {}, error.message));
     }

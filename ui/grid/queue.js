@@ -20,7 +20,7 @@ class Queue {
     this.caption = el("p.caption");
     this.coming = el("div.coming", { "aria-hidden": "true" });
     this.message = el("div.message", { hidden: true });
-    this.stage = el("div.stage", { tabindex: "0", role: "group", "aria-label": "Picture to label", "aria-live": "polite" }, this.picture, this.message);
+    this.stage = el("div.stage", { tabindex: "0", role: "group", "aria-label": say("label.picture"), "aria-live": "polite" }, this.picture, this.message);
     this.list = el("ul.classlist");
     this.head = el("strong");
     this.rest = el("p.quiet.small");
@@ -29,17 +29,17 @@ class Queue {
       el("div.left", {}, this.stage, this.caption, this.coming),
       el(
         "aside",
-        { "aria-label": "Classes" },
-        el("h2", {}, "What is it?"),
+        { "aria-label": say("label.classes") },
+        el("h2", {}, say("label.what")),
         this.list,
         classForm((name) => this.addClass(name)),
         el(
           "div.row.keys",
           {},
-          (this.accept = button("Space", "It is what it looks like", () => this.acceptGuess())),
-          button("S", "Skip", () => this.skip()),
-          button("U", "Unsure", () => this.unsure()),
-          button("Ctrl+Z", "Undo", () => this.undo()),
+          (this.accept = button("Space", say("label.accept"), () => this.acceptGuess())),
+          button("S", say("label.skip"), () => this.skip()),
+          button("U", say("label.unsure"), () => this.unsure()),
+          button("Ctrl+Z", say("common.undo"), () => this.undo()),
         ),
         el("div.learned", { role: "status" }, this.head, this.rest),
       ),
@@ -87,23 +87,23 @@ class Queue {
           {},
           el(
             "button",
-            { type: "button", "aria-label": `${name}, ${count(labels, "label")}`, onclick: () => this.answer(name) },
+            { type: "button", "aria-label": say("label.class_labels", { name, n: labels }), onclick: () => this.answer(name) },
             el("kbd", {}, key ?? "·"),
             el("span.dot", { style: `--colour:${colour}` }),
             el("span.grow", {}, name),
-            guess?.class === name ? el("span.quiet.small", {}, `looks like it, ${percent(guess.probability)}`) : "",
-            el("span.quiet.number", {}, labels.toLocaleString("en")),
+            guess?.class === name ? el("span.quiet.small", {}, say("label.looks_like_it", { sure: percent(guess.probability) })) : "",
+            el("span.quiet.number", {}, number(labels)),
           ),
         ),
       ),
     );
-    if (!this.labels.classes.length) this.list.append(el("li.quiet", {}, "Add the first class: a word for what you see. Keys 1 to 9 follow."));
+    if (!this.labels.classes.length) this.list.append(el("li.quiet", {}, say("label.first_class")));
   }
 
   async refill(keep = 1) {
     if (!this.waiting.length) {
       this.message.hidden = false;
-      this.message.replaceChildren(el("p", {}, "Choosing pictures whose labels would teach most…"));
+      this.message.replaceChildren(el("p", {}, say("label.choosing")));
     }
     try {
       await this.sending;
@@ -126,7 +126,7 @@ class Queue {
     if (!item) {
       this.shown = null;
       this.picture.removeAttribute("src");
-      this.message.replaceChildren(el("p", {}, this.trouble ?? "No picture is waiting for a label."), el("button", { type: "button", onclick: () => (this.seen.clear(), this.refill()) }, "Look again"));
+      this.message.replaceChildren(el("p", {}, this.trouble ?? say("label.none_waiting")), el("button", { type: "button", onclick: () => (this.seen.clear(), this.refill()) }, say("label.look_again")));
       this.caption.textContent = "";
       this.coming.replaceChildren();
       return;
@@ -200,7 +200,7 @@ class Queue {
 
   async undo() {
     const last = this.past.pop();
-    if (!last) return this.toast.say("There is nothing to undo here.");
+    if (!last) return this.toast.say(say("labels.nothing_to_undo"));
     await this.sending;
     try {
       if (last.recorded && !(await this.labels.back("undo"))) return;
@@ -247,7 +247,7 @@ class Queue {
     else if (/^[1-9]$/.test(key)) {
       const name = this.labels.withKey(key);
       if (name) this.answer(name);
-      else this.toast.say(`No class has the key ${key} yet.`);
+      else this.toast.say(say("label.no_such_key", { key }));
     } else if (key === " " && !event.composedPath()[0].closest?.("button")) this.acceptGuess();
     else if (key === "s") this.skip();
     else if (key === "u") this.unsure();

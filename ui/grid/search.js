@@ -1,21 +1,33 @@
 // Search: pictures to look like, pictures not to look like, and what was found. Refining asks the API from here;
 // Python is told afterwards, so that the address in the browser is one that reopens this search.
 
+const WISHES = ["min_score", "group", "variety"]; // how the list is made, beside what is searched with
+const numbers = (given) => Object.fromEntries(WISHES.filter((name) => given[name] !== undefined && given[name] !== "").map((name) => [name, Number(given[name])]));
+const idsIn = (text) => (text ?? "").split(",").filter(Boolean).map((id) => (/^\d+$/.test(id) ? Number(id) : id));
+
 class Search extends Board {
   constructor(root, data) {
     super(root, data);
     this.positive = [];
     this.negative = [];
-    this.faces = new Map(); // picture or query id → preview address
-    this.view = { text: "" };
-    this.file = el("input", { type: "file", accept: "image/*", hidden: true, "aria-label": "Picture to search with", onchange: () => this.file.files[0] && this.ask(this.file.files[0]) });
-    this.strip = el("div.strip", { role: "group", "aria-label": "Searching with" });
-    this.find = this.search("Only file name, class or folder", settled(() => this.narrow(this.find.value.trim()), 250));
-    this.took = el("span.quiet.small");
+    this.filter = {};
+    this.wish = {};
+    this.remembered = new Remembered(data.collection, {
+      open: (search) => (this.take({ negative: [], filter: {}, wish: {}, ...search }), this.tellQuery()),
+      now: () => this.query(),
+      picture: (id) => this.picture(id),
+      say: (text) => this.toast.say(text),
+      fail: (error) => this.toast.fail(error),
+    });
+    this.strip = new Strip({ without: (id) => this.without(id), add: (files, adding) => this.bring(files, adding), startOver: () => this.startOver(), menus: [this.remembered.past.root, this.remembered.kept.root] });
+    this.find = this.search(say("search.find"), settled(() => this.filters.set("text", this.find.value.trim()), 250));
+    this.wishes = new Menu(say("search.wishes"), () => this.wishPanel());
+    this.took = null; // ms that the API searched
     this.hint = el("p.hint.quiet.small");
-    this.bar.replaceChildren(this.find, this.hint, this.took, this.status, this.sizeSlider(), this.helpButton());
-    root.prepend(this.strip, this.file);
+    this.bar.replaceChildren(this.find, this.filters.menu.root, this.wishes.root, this.hint, this.status, this.sizeSlider(), this.helpButton());
+    root.prepend(this.strip.root);
     this.tellQuery = settled(() => {
+      this.remembered.note(this.query());
       this.told.add(this.query());
       this.tell("query", this.query());
     }, 300);
@@ -23,7 +35,7 @@ class Search extends Board {
       event.preventDefault();
       root.classList.add("over");
     });
-    root.addEventListener("dragleave", (event) => event.target === root && root.classList.remove("over"));
+    root.addEventListener("dragleave", (event) => !root.contains(event.relatedTarget) && root.classList.remove("over"));
     root.addEventListener("drop", (event) => this.drop(event));
     this.paste = (event) => this.pasted(event);
     document.addEventListener("paste", this.paste);
@@ -39,16 +51,19 @@ class Search extends Board {
   }
 
   actions() {
-    const all = super.actions();
-    return { ...all, refine: (image, sign) => this.refine(image, sign) };
+    return { ...super.actions(), refine: (images, sign) => this.refine(images, sign), why: (image) => this.why(image) };
   }
 
   keys() {
-    return [["+", "More like this"], ["-", "Less like this"], ["Ctrl+V", "Search with a copied picture"], ...super.keys()];
+    return [["+", say("keys.more_like")], ["-", say("keys.less_like")], ["W", say("keys.why")], ["Ctrl+V", say("keys.paste")], ...super.keys()];
   }
 
   query() {
-    return { positive: this.positive, negative: this.negative, text: this.view.text };
+    return { positive: this.positive, negative: this.negative, filter: this.filter, wish: this.wish };
+  }
+
+  picture(id) {
+    return this.strip.faces.get(id) ?? (typeof id === "number" ? `/v1/images/${id}/preview` : `/v1/queries/${id}/preview`);
   }
 
   update(data) {
@@ -56,153 +71,205 @@ class Search extends Board {
     if (this.given === given) return;
     this.given = given;
     if (this.told.isEcho(data.query)) return;
-    this.collection = this.labels.collection = data.collection;
+    this.collection = this.labels.collection = this.remembered.collection = data.collection;
     this.refreshClasses();
     this.take(data.query);
   }
 
-  take({ positive, negative, text }) {
+  take({ positive, negative, filter, wish }) {
     this.positive = [...positive];
     this.negative = [...negative];
-    this.view.text = text;
-    this.find.value = text;
+    this.filter = readFilter(filter);
+    this.wish = numbers(wish);
+    this.find.value = this.filter.text ?? "";
     this.again();
   }
 
   fromAddress() {
-    const address = new URLSearchParams(location.search);
-    if (!location.pathname.endsWith("/search") || address.get("c") !== this.collection) return;
-    const ids = (name) => (address.get(name) ?? "").split(",").filter(Boolean).map((id) => (/^\d+$/.test(id) ? Number(id) : id));
+    const address = Object.fromEntries(new URLSearchParams(location.search));
+    if (!location.pathname.endsWith("/search") || address.c !== this.collection) return;
     this.tellQuery.stop();
-    this.take({ positive: [...ids("like"), ...ids("query")], negative: ids("not"), text: address.get("text") ?? "" });
+    this.take({ positive: [...idsIn(address.like), ...idsIn(address.query)], negative: idsIn(address.not), filter: address, wish: address });
     this.told.add(this.query()); // Python reads the same address when it runs next
   }
 
   /** Search with what is chosen now. */
   again() {
     this.grid.marks = new Map([...this.positive.map((id) => [id, "yes"]), ...this.negative.map((id) => [id, "no"])]);
-    this.grid.selected.clear();
-    this.drawStrip();
+    this.grid.selection.clear();
+    this.strip.draw(this.positive, this.negative);
+    this.filters.show(this.filter);
+    this.drawWishes();
+    this.hint.textContent = say(this.positive.length ? "search.refine" : "search.words_only");
     return this.reload();
   }
 
-  drawStrip() {
-    const face = (id, sign) =>
-      el(
-        `span.face.${sign}`,
-        { title: sign === "yes" ? "Like this" : "Not like this" },
-        el("img", { src: this.faces.get(id) ?? (typeof id === "number" ? `/v1/images/${id}/preview` : `/v1/queries/${id}/preview`), alt: typeof id === "number" ? `Picture ${id}` : "Your picture" }),
-        el("button", { type: "button", "aria-label": "Take it out of the search", onclick: () => this.without(id) }, "✕"),
-      );
-    const choose = el("button", { type: "button", onclick: () => this.file.click() }, "Choose a picture");
-    const searching = this.positive.length > 0;
-    this.strip.classList.toggle("empty", !searching);
-    this.strip.replaceChildren(
-      ...(searching
-        ? [
-            el("span.label", {}, "Like"),
-            ...this.positive.map((id) => face(id, "yes")),
-            ...(this.negative.length ? [el("span.label", {}, "not like"), ...this.negative.map((id) => face(id, "no"))] : []),
-            el("span.grow"),
-            choose,
-            el("button", { type: "button", onclick: () => this.startOver() }, "New search"),
-          ]
-        : [el("strong", {}, "Drop a picture here, paste one (Ctrl+V), or"), choose, el("span.quiet", {}, "or double-click any picture below.")]),
+  changed() {
+    super.changed();
+    this.wishes?.root.toggleAttribute("hidden", !this.positive.length);
+  }
+
+  /** The same, and the address follows. */
+  renew() {
+    this.tellQuery();
+    return this.again();
+  }
+
+  narrow(filter) {
+    this.filter = filter;
+    if (this.filters.menu.panel.matches(":popover-open")) queueMicrotask(() => this.filters.menu.refresh());
+    this.renew();
+  }
+
+  // --- how the list is made
+
+  drawWishes() {
+    for (const name of WISHES) {
+      if (this.wish[name] === undefined) continue;
+      const words = say(`search.${name}_is`, { value: this.wish[name].toFixed(2) });
+      this.filters.chips.hidden = false;
+      this.filters.chips.append(el("button.chip", { type: "button", "aria-label": say("filter.remove", { words }), onclick: () => this.want(name, null) }, words, el("span.quiet", { "aria-hidden": "true" }, "✕")));
+    }
+  }
+
+  want(name, value) {
+    const { [name]: _, ...others } = this.wish;
+    this.wish = value === null ? others : { ...others, [name]: value };
+    this.renew();
+  }
+
+  wishPanel() {
+    const slider = (name, min, max, none) => {
+      const input = el("input", { id: `wish-${name}`, type: "range", min, max, step: "0.01", value: String(this.wish[name] ?? none), onchange: () => this.want(name, Number(input.value) === none ? null : Number(input.value)), oninput: () => (shown.value = input.value) });
+      const shown = el("output", {}, input.value);
+      return [el("label", { for: `wish-${name}` }, say(`search.${name}`), el("span.quiet.small", {}, say(`search.${name}_help`))), el("span.row", {}, input, shown)];
+    };
+    return el("div.fields", {}, slider("min_score", "-1", "1", -1), slider("group", "0.5", "1", 1), slider("variety", "0", "1", 0));
+  }
+
+  /** The line where the alike ones seem to end. */
+  drawEnd(end) {
+    if (!end?.at || this.wish.min_score !== undefined) return this.grid.breakBefore(null);
+    const button = (words, onclick) => el("button", { type: "button", onclick }, words);
+    this.grid.breakBefore(
+      end.at,
+      el("span.grow", {}, say("search.end", { score: end.score.toFixed(2) }), " ", el("span.quiet.small", {}, end.reason)),
+      button(say("search.end_select", { n: end.at }), () => this.grid.range(0, end.at - 1)),
+      button(say("search.end_cut"), () => this.want("min_score", Math.floor(end.score * 1e4) / 1e4)),
     );
-    this.hint.textContent = searching
-      ? "✓ on a picture: more like it; ✗: less like it."
-      : "Words find file names, classes and folders. Likeness itself is visual: “red car” finds something only where a file, class or folder is called that.";
   }
 
   async page(offset, limit, signal) {
-    const { text } = this.view;
+    const { filter } = this;
     if (!this.positive.length) {
-      const list = await get(of(this.collection, `images?${inUrl({ offset, limit, text, sort: text ? "name" : "random" })}`), signal);
-      this.took.textContent = "";
+      const list = await get(of(this.collection, `images?${inUrl({ offset, limit, ...filter, sort: filter.text ? "name" : "random" })}`), signal);
       return { ...list, items: list.items.map((image) => ({ image })) };
     }
-    const body = { positive: this.positive, negative: this.negative, offset, limit, filter: text ? { text } : {} };
-    const found = await post(of(this.collection, "search"), body, signal);
-    this.took.textContent = `${found.took_ms < 10 ? found.took_ms.toFixed(1) : Math.round(found.took_ms)} ms`;
+    const found = await post(of(this.collection, "search"), { positive: this.positive, negative: this.negative, offset, limit, filter, ...this.wish }, signal);
+    if (offset === 0) [this.end, this.took] = [found.end, found.took_ms];
     return { items: found.hits, total: found.total };
   }
 
+  async reload(how) {
+    this.end = null;
+    if (await super.reload(how)) this.drawEnd(this.positive.length ? this.end : null);
+  }
+
+  everything() {
+    if (Object.keys(this.wish).length) return null; // no filter says which these are
+    return Object.keys(this.filter).length ? this.filter : { min_side: 0 };
+  }
+
   countText() {
-    return this.positive.length ? `${count(this.grid.total, "picture")}, most alike first` : count(this.grid.total, "picture");
+    if (!this.positive.length) return pictureCount(this.grid.total);
+    return say("search.count", { n: this.grid.total, ms: this.took < 10 ? (this.took ?? 0).toFixed(1) : String(Math.round(this.took)) });
   }
 
   emptyText() {
-    return this.view.text
-      ? `No file, class or folder is called “${this.view.text}”. Likeness is visual: start from a picture instead of words.`
-      : "There is nothing to search yet. Add pictures on the Collections page.";
+    if (this.filter.text) return say("search.none_called", { text: this.filter.text });
+    return say(Object.keys(this.filter).length || Object.keys(this.wish).length ? "gallery.none_match" : "search.none_yet");
   }
+
+  // --- what is searched with
 
   similar(ids) {
     this.positive = ids;
     this.negative = [];
-    this.again();
-    this.tellQuery();
+    this.renew();
   }
 
-  refine(image, sign) {
+  refine(images, sign) {
     const [to, from] = sign === "yes" ? ["positive", "negative"] : ["negative", "positive"];
-    if (!this.positive.length && sign === "no") return this.toast.say("Start with a picture to look like.");
-    if (sign === "no" && this.positive.length === 1 && this.positive[0] === image.id) return this.toast.say("The search needs one picture to look like.");
-    this[from] = this[from].filter((id) => id !== image.id);
-    this[to] = this[to].includes(image.id) ? this[to].filter((id) => id !== image.id) : [...this[to], image.id];
+    if (!this.positive.length && sign === "no") return this.toast.say(say("search.needs_positive"));
+    for (const { id } of images) {
+      if (sign === "no" && this.positive.length === 1 && this.positive[0] === id) return this.toast.say(say("search.needs_one"));
+      this[from] = this[from].filter((other) => other !== id);
+      this[to] = this[to].includes(id) ? this[to].filter((other) => other !== id) : [...this[to], id].slice(-QUERY);
+    }
     if (!this.positive.length) return this.startOver();
-    this.again();
-    this.tellQuery();
+    this.renew();
   }
 
   without(id) {
     this.positive = this.positive.filter((other) => other !== id);
     this.negative = this.positive.length ? this.negative.filter((other) => other !== id) : [];
-    this.again();
-    this.tellQuery();
+    this.renew();
   }
 
   startOver() {
     this.positive = [];
     this.negative = [];
-    this.again();
-    this.tellQuery();
+    this.wish = {};
+    this.renew();
   }
 
-  narrow(text) {
-    this.view.text = text;
-    this.reload();
-    this.tellQuery();
+  why(image) {
+    const [query] = this.positive;
+    if (query === undefined) return this.toast.say(say("search.needs_positive"));
+    this.safely(() => whyAlike(this.root, this.collection, query, image, (id) => this.picture(id)));
   }
 
-  // --- a picture from outside
+  // --- pictures from outside
 
-  async ask(file) {
-    try {
-      const body = new FormData();
-      body.append("file", file, file.name || "pasted.png");
-      const { query_id, preview } = await call("POST", of(this.collection, "queries"), body);
-      this.faces.set(query_id, preview);
-      this.similar([query_id]);
-    } catch (error) {
-      this.toast.fail(error);
-    } finally {
-      this.file.value = "";
-    }
+  /** Make queries of files and search with them, all at once; `adding` keeps what is searched with already. */
+  async bring(files, adding = false) {
+    const made = [];
+    await this.safely(async () => {
+      for (const file of files.slice(0, QUERY)) {
+        if (files.length > 1) this.toast.say(say("search.reading", { done: made.length + 1, total: files.length }));
+        const body = new FormData();
+        body.append("file", file, file.name || "pasted.png");
+        const { query_id, preview } = await call("POST", of(this.collection, "queries"), body);
+        this.strip.faces.set(query_id, preview);
+        made.push(query_id);
+      }
+    });
+    if (!made.length) return;
+    if (files.length > 1) this.toast.hide();
+    this.positive = adding ? [...this.positive, ...made].slice(-QUERY) : made;
+    if (!adding) this.negative = [];
+    this.renew();
   }
 
   drop(event) {
     event.preventDefault();
     this.root.classList.remove("over");
-    const [file] = event.dataTransfer.files;
-    if (file) return this.ask(file);
+    const adding = event.shiftKey || (this.positive.length > 0 && event.target.closest?.(".strip") !== null);
+    const files = [...event.dataTransfer.files].filter((file) => file.type.startsWith("image/") || /\.(heic|heif|avif|tiff?)$/i.test(file.name));
+    if (files.length) return this.bring(files, adding);
+    if (event.dataTransfer.files.length) return this.toast.say(say("search.no_picture"), { bad: true });
     const id = Number(/\/v1\/images\/(\d+)\/preview/.exec(event.dataTransfer.getData("text/uri-list"))?.[1]); // a tile of ours
-    if (id) this.similar([id]);
+    if (!id) return;
+    const ids = this.grid.selection.images.has(id) ? [...this.grid.selection.images.keys()].slice(0, QUERY) : [id];
+    if (!adding) return this.similar(ids);
+    this.positive = [...new Set([...this.positive, ...ids])].slice(-QUERY);
+    this.renew();
   }
 
   pasted(event) {
-    const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
-    if (file) this.ask(file);
+    if (typing(event)) return;
+    const files = [...(event.clipboardData?.files ?? [])].filter((one) => one.type.startsWith("image/"));
+    if (files.length) this.bring(files, false);
   }
 }
 

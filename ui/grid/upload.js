@@ -1,11 +1,10 @@
-// Pictures in: files, folders and zips, chosen or dropped, sent straight to the API in batches, however many there are.
+// Pictures in: files, folders and zips, chosen or dropped, a path that the server can see, or the demo.
 
-const BATCH_FILES = 50;
-const BATCH_BYTES = 64e6;
-const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|heic|heif|zip)$/i;
+const PICTURE = /\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|avif|hei[cf]|zip)$/i;
+const LISTED = 200; // refused files that are listed here; the Jobs page has all
 
 /** Every file behind a drop, folders opened to the bottom: [{file, path}]. */
-async function dropped(transfer) {
+async function dropped(transfer, progress) {
   const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...transfer.files].map((file) => ({ file, path: file.name }));
   const found = [];
@@ -14,6 +13,7 @@ async function dropped(transfer) {
     if (entry.isFile) {
       const file = await new Promise((yes, no) => entry.file(yes, no)).catch(() => null);
       if (file) found.push({ file, path });
+      if (found.length % 200 === 0) progress(found.length);
       return;
     }
     const reader = entry.createReader();
@@ -25,40 +25,6 @@ async function dropped(transfer) {
   };
   for (const entry of entries) await walk(entry, "");
   return found;
-}
-
-/** Split so that one request stays small enough to repeat and to show progress by. */
-function batches(files) {
-  const all = [];
-  let batch = [];
-  let bytes = 0;
-  for (const one of files) {
-    if (batch.length && (batch.length >= BATCH_FILES || bytes + one.file.size > BATCH_BYTES)) {
-      all.push(batch);
-      [batch, bytes] = [[], 0];
-    }
-    batch.push(one);
-    bytes += one.file.size;
-  }
-  if (batch.length) all.push(batch);
-  return all;
-}
-
-/** POST with progress of the sending, which fetch cannot tell. Resolves to the job. */
-function send(address, batch, progress, hold) {
-  return new Promise((done, failed) => {
-    const request = new XMLHttpRequest();
-    hold(request);
-    request.open("POST", address);
-    request.responseType = "json";
-    request.upload.onprogress = (event) => progress(event.loaded);
-    request.onload = () => (request.status < 300 ? done(request.response) : failed(sentenceOf(request.status, request.response)));
-    request.onerror = () => failed(new Sentence("The connection was lost while sending. What had arrived is kept; send the rest again."));
-    request.onabort = () => failed(new DOMException("stopped", "AbortError"));
-    const body = new FormData();
-    for (const { file, path } of batch) body.append("files", file, path);
-    request.send(body);
-  });
 }
 
 class Upload {
@@ -74,176 +40,135 @@ class Upload {
       };
       return [input, el("button", { type: "button", onclick: () => input.click() }, text)];
     };
-    const [files, chooseFiles] = picker({ accept: "image/*,.zip,.heic,.avif" }, "Choose files or a zip");
-    const [folder, chooseFolder] = picker({ webkitdirectory: true }, "Choose a folder");
+    const [chosen, chooseFiles] = picker({ accept: "image/*,.zip,.heic,.avif" }, say("arrive.choose_files"));
+    const [folder, chooseFolder] = picker({ webkitdirectory: true }, say("arrive.choose_folder"));
     this.into = el("span.quiet");
-    this.zone = el("div.zone", {}, el("p", {}, el("strong", {}, "Drop pictures, a folder or a zip here")), el("div.row", {}, chooseFiles, chooseFolder), this.into, files, folder);
-    this.bar = el("progress", { max: 1 });
+    this.zone = el("div.zone", {}, el("p", {}, el("strong", {}, say("arrive.drop"))), el("div.row", {}, chooseFiles, chooseFolder), this.into, chosen, folder);
+    this.path = el("input.grow", { type: "text", id: "path", placeholder: "/home/me/Pictures", autocomplete: "off", spellcheck: "false" });
+    this.byFolder = el("input", { type: "checkbox" });
+    const pathForm = el(
+      "form.way",
+      { onsubmit: (event) => (event.preventDefault(), this.importPath()) },
+      el("label", { for: "path" }, el("strong", {}, say("arrive.path"))),
+      el("div.row", {}, this.path, el("button", {}, say("arrive.import"))),
+      el("label.row.small", {}, this.byFolder, say("arrive.folders_are_classes")),
+      el("span.quiet.small", {}, say("arrive.stay")),
+    );
+    const demo = el("div.way", {}, el("strong", {}, say("arrive.demo")), el("span.quiet.small", {}, say("arrive.demo_about")), el("div.row", {}, el("button", { type: "button", onclick: () => this.openDemo() }, say("arrive.open_demo"))));
+    this.bar = el("progress", { max: 1, "aria-label": say("common.progress") });
     this.line = el("p.line", { role: "status" });
-    this.stop = el("button", { type: "button", onclick: () => this.halt() }, "Stop");
-    this.doing = el("div.doing", { hidden: true }, this.bar, el("div.row", {}, this.line, el("span.grow"), this.stop));
+    this.second = el("p.line.quiet");
+    this.searchNow = el("button", { type: "button", hidden: true, onclick: () => this.tell("show", this.sending.collection) }, say("arrive.search_now"));
+    const stop = el("button", { type: "button", onclick: () => this.sending?.halt() }, say("arrive.stop"));
+    this.doing = el("div.doing", { hidden: true }, this.bar, el("div.row", {}, el("div.grow", {}, this.line, this.second), this.searchNow, stop));
     this.done = el("div.done", { hidden: true });
-    root.append(this.zone, this.doing, this.done);
+    root.append(this.zone, el("div.ways", {}, pathForm, demo), this.doing, this.done);
     for (const name of ["dragover", "dragenter"]) root.addEventListener(name, (event) => (event.preventDefault(), root.classList.add("over")));
     root.addEventListener("dragleave", (event) => !root.contains(event.relatedTarget) && root.classList.remove("over"));
     root.addEventListener("drop", async (event) => {
       event.preventDefault();
       root.classList.remove("over");
-      this.say(null, "Looking through what was dropped…");
-      this.take(await dropped(event.dataTransfer));
+      this.say(null, say("arrive.looking", { n: 0 }));
+      this.take(await dropped(event.dataTransfer, (n) => this.say(null, say("arrive.looking", { n }))));
     });
-    this.leaving = (event) => this.sending && event.preventDefault();
-    window.addEventListener("beforeunload", this.leaving);
+    this.deaf = hear((said) => said.what === "sending" && this.show(said.sending));
+    if (window.likenessSending && window.likenessSending.phase !== "done") this.show(window.likenessSending);
   }
 
   destroy() {
-    this.gone = true;
-    window.removeEventListener("beforeunload", this.leaving);
+    this.deaf();
   }
 
   update(data) {
     this.collection = data.collection;
-    this.into.textContent = data.exists ? `They go into “${data.collection}”.` : `They go into a new collection, “${data.collection}”.`;
     this.exists = data.exists;
-    if (data.job && data.job !== this.following) this.follow([data.job], []); // an import of a path, started in Python
+    this.into.textContent = say(data.exists ? "arrive.into" : "arrive.into_new", { name: data.collection });
   }
 
-  say(part, text) {
+  say(part, text, second = "") {
     this.doing.hidden = false;
     this.done.hidden = true;
     if (part === null) this.bar.removeAttribute("value");
     else this.bar.value = part;
-    this.line.textContent = text;
+    if (this.line.textContent !== text) this.line.textContent = text;
+    this.second.textContent = second;
   }
 
-  halt() {
-    this.halted = true;
-    this.request?.abort();
-    this.jobs?.forEach((job) => post(`/v1/jobs/${job}/cancel`).catch(() => {}));
+  /** Make the collection where it is not there yet. */
+  async ensure() {
+    if (!this.exists) await post("/v1/collections", { name: this.collection }).catch((error) => error.status !== 409 && Promise.reject(error));
   }
 
-  async take(files) {
-    const good = files.filter(({ path }) => PICTURE.test(path));
-    const refused = files.filter(({ path }) => !PICTURE.test(path)).map(({ path }) => ({ name: path, reason: "not a picture or a zip, not sent" }));
-    if (!good.length) return this.finish({ added: 0, known: 0, refused }, files.length ? "There was no picture among these files." : "Nothing was chosen.");
-    const collection = this.collection;
-    const total = good.reduce((sum, { file }) => sum + file.size, 0);
-    const jobs = (this.jobs = []);
-    this.halted = false;
-    this.sending = true;
-    let [sent, number] = [0, 0];
-    const started = performance.now();
+  async take(found) {
+    const good = found.filter(({ path }) => PICTURE.test(path));
+    const refused = found.filter(({ path }) => !PICTURE.test(path)).map(({ path }) => ({ name: path, reason: say("arrive.no_picture") }));
+    if (!good.length) return this.finish({ added: 0, known: 0, refused, trouble: say(found.length ? "arrive.no_pictures" : "arrive.nothing") });
     try {
-      if (!this.exists) await post("/v1/collections", { name: collection }).catch((error) => error.status !== 409 && Promise.reject(error));
-      for (const batch of batches(good)) {
-        const size = batch.reduce((sum, { file }) => sum + file.size, 0);
-        const progress = (loaded) => {
-          const now = sent + Math.min(loaded, size);
-          const rate = now / ((performance.now() - started) / 1000);
-          const left = rate > 0 ? Math.round((total - now) / rate) : null;
-          this.say(now / total, `Sending ${count(good.length, "file")}: ${megabytes(now)} of ${megabytes(total)}${left > 2 ? `, ${left} s left` : ""}`);
-        };
-        progress(0);
-        const job = await this.patiently(() => send(of(collection, "images"), batch, progress, (request) => (this.request = request)));
-        jobs.push(job.id);
-        tellOthers("jobs", collection);
-        sent += size;
-        number += batch.length;
-      }
+      await this.ensure();
     } catch (error) {
-      this.sending = false;
-      const came = number ? `${number.toLocaleString("en")} of ${count(good.length, "file")} had been sent.` : "";
-      if (!jobs.length) return this.finish(null, error.name === "AbortError" ? "Stopped." : `${error.message} ${came}`, error.name !== "AbortError");
-      this.trouble = error.name === "AbortError" ? `Stopped: ${came}` : `${error.message} ${came}`;
+      return this.finish({ refused, trouble: error.message, bad: true });
     }
-    this.sending = false;
-    await this.follow(jobs, refused);
+    if (!startSending(this.collection, good, refused)) this.toast.say(say("arrive.one_at_a_time"), { bad: true });
   }
 
-  /** Busy is not a failure: wait and try again, for a minute. */
-  async patiently(f) {
-    for (let wait = 1; ; wait *= 2) {
-      try {
-        return await f();
-      } catch (error) {
-        if (![429, 503].includes(error.status) || wait > 32 || this.halted) throw error;
-        await sleep(wait * 1000);
-      }
-    }
-  }
-
-  /** Show the import jobs to their end, then the indexing that follows by itself. */
-  async follow(jobs, refused) {
-    this.following = jobs[0];
-    this.jobs = jobs;
-    const collection = this.collection;
-    const result = { added: 0, known: 0, refused: [...refused] };
-    const wrong = [];
+  async importPath() {
+    const path = this.path.value.trim();
+    if (!path) return this.path.focus();
     try {
-      for (const [number, id] of jobs.entries()) {
-        const job = await this.watch(id, (now) => {
-          const which = jobs.length > 1 ? ` (${number + 1} of ${jobs.length})` : "";
-          this.say((number + now.progress) / jobs.length, `Reading pictures${which}: ${now.message}`);
-        });
-        const got = job.result ?? {};
-        result.added += got.added_total ?? got.added?.length ?? 0;
-        result.known += got.known ?? 0;
-        result.refused.push(...(got.refused ?? []));
-        if (job.state === "failed") wrong.push(job.error);
-        tellOthers("images", collection);
-      }
-      const index = await this.nextIndex(collection, Math.max(...jobs));
-      if (index) {
-        const job = await this.watch(index.id, (now) => this.say(now.progress, `Making them searchable: ${now.message}`));
-        if (job.state === "failed") wrong.push(job.error);
-      }
-      tellOthers("images", collection);
+      await this.ensure();
+      const job = await post(of(this.collection, "imports"), { path, labels_from_folders: this.byFolder.checked });
+      tellOthers("jobs", this.collection);
+      followImport(this.collection, job.id);
     } catch (error) {
-      wrong.push(error.message);
-    }
-    if (this.trouble) wrong.push(this.trouble);
-    this.trouble = null;
-    this.finish(result, wrong.join(" "), wrong.length > 0);
-  }
-
-  async watch(id, show) {
-    for (;;) {
-      const job = await get(`/v1/jobs/${id}`);
-      if (FINISHED.includes(job.state) || this.gone) return job;
-      show(job);
-      await sleep(300);
+      this.finish({ refused: [], trouble: error.message, bad: true });
     }
   }
 
-  /** The index job that the API queues after an import; none comes when nothing was added. */
-  async nextIndex(collection, after) {
-    for (let tries = 0; tries < 10; tries += 1) {
-      const { items } = await get(`/v1/jobs?${inUrl({ collection, limit: 20 })}`);
-      const job = items.find(({ id, kind }) => kind === "index" && id > after);
-      if (job) return job;
-      await sleep(300);
+  async openDemo() {
+    try {
+      this.say(null, say("arrive.demo_begins"));
+      const job = await post("/v1/demo");
+      followImport(job.collection, job.id);
+    } catch (error) {
+      this.finish({ refused: [], trouble: error.message, bad: true });
     }
-    return null;
   }
 
-  finish(result, text, bad = false) {
+  /** What the sending says of itself. */
+  show(sending) {
+    this.sending = sending;
+    const { phase, running, indexing } = sending;
+    this.searchNow.hidden = !(sending.searchable > 0) || phase === "done";
+    if (phase === "done") return this.finish({ ...sending, bad: Boolean(sending.trouble) });
+    const searchable = sending.searchable ? say("arrive.searchable", { n: sending.searchable }) : "";
+    if (phase === "sending" && sending.files.length) {
+      const { files, left } = sending.pace();
+      const text = sending.waitingFor ?? say("arrive.sending", { done: sending.sentFiles, n: sending.files.length, size: megabytes(sending.bytes), total: megabytes(sending.total), rate: files.toFixed(files < 10 ? 1 : 0), left: left === null ? "…" : lasting(left) });
+      const importing = running && !FINISHED.includes(running.state) ? say("arrive.reading", { message: running.message }) : "";
+      return this.say(sending.total ? sending.bytes / sending.total : 0, text, [importing, searchable].filter(Boolean).join(" "));
+    }
+    const job = running ?? (indexing && !FINISHED.includes(indexing.state) ? indexing : null);
+    const text = running ? say("arrive.reading", { message: running.message }) : say("arrive.indexing", { message: job?.message ?? "…" });
+    this.say(job?.progress ?? null, text, searchable);
+  }
+
+  finish({ added, known, refused, trouble, bad = false, collection }) {
     this.doing.hidden = true;
     this.done.hidden = false;
-    const added = result ? `${count(result.added, "picture")} added${result.known ? `, ${result.known.toLocaleString("en")} known already` : ""}.` : "";
-    const refused = result?.refused ?? [];
+    const told = added === undefined ? "" : `${say("arrive.added", { n: added })}${known ? ` ${say("arrive.known", { n: known })}` : ""}`;
     this.done.replaceChildren(
-      el("div.row", {}, el("strong", {}, added), result?.added || result?.known ? el("button.primary", { type: "button", onclick: () => this.tell("show", this.collection) }, "Show them") : ""),
-      text ? el(bad ? "p.bad" : "p", {}, text) : "",
+      el("div.row", {}, el("strong", { role: "status" }, told), added || known ? el("button.primary", { type: "button", onclick: () => this.tell("show", collection) }, say("arrive.show")) : ""),
+      trouble ? el(bad ? "p.bad" : "p", { role: bad ? "alert" : null }, trouble) : "",
       refused.length
         ? el(
             "details",
             {},
-            el("summary", {}, `${count(refused.length, "file")} refused`),
-            el("ul", {}, refused.slice(0, 200).map(({ name, path, reason }) => el("li", {}, el("strong", {}, name ?? path), ` ${reason}`)), refused.length > 200 ? el("li.quiet", {}, "and more; the Jobs page has all of them") : ""),
+            el("summary", {}, say("arrive.refused", { n: refused.length })),
+            el("ul", {}, refused.slice(0, LISTED).map(({ name, path, reason }) => el("li", {}, el("strong", {}, name ?? path), ` ${reason}`)), refused.length > LISTED ? el("li.quiet", {}, say("arrive.more_refused")) : ""),
           )
         : "",
     );
-    if (result) tellOthers("finished", this.collection); // there may be a collection that the sidebar does not know yet
+    if (added) tellOthers("finished", collection); // there may be a collection that the sidebar does not know yet
   }
 }
 

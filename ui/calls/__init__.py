@@ -1,0 +1,1 @@
+"""What a program can ask of the API: one file per noun, one method per request. `ui.client.Likeness` has them all."""

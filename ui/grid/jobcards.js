@@ -1,0 +1,148 @@
+// Jobs as they run: progress, pause, cancel, what came out; for a training also its curve.
+
+/** What kind of work it is; one that is not known here goes by the API's name for it. */
+const kindOf = ({ kind }) => (`jobs.kind_${kind}` in WORDS.en ? say(`jobs.kind_${kind}`) : kind);
+
+/** When, in as few words as will do. */
+function ago(iso) {
+  if (!iso) return "";
+  const minutes = Math.round((Date.now() - new Date(iso)) / 60000);
+  if (minutes < 1) return say("jobs.just_now");
+  if (minutes < 60) return say("jobs.minutes_ago", { n: minutes });
+  return when(iso);
+}
+
+/** What a finished job has to say for itself. */
+function outcome(job) {
+  const { result } = job;
+  if (job.state === "failed") return job.error ?? say("jobs.failed_so");
+  if (!result) return job.message;
+  if (job.kind === "training") return result.sentence ?? result.verdict ?? job.message;
+  if (job.kind === "import") return say("jobs.imported", { n: result.added_total ?? result.added?.length ?? 0, known: result.known ?? 0, refused: result.refused?.length ?? 0 });
+  if (job.kind === "index") {
+    const rate = result.images_per_second ? say("jobs.rate", { n: Math.round(result.images_per_second) }) : "";
+    return say("jobs.indexed", { n: result.indexed ?? 0, fresh: result.encoded ?? 0, rate });
+  }
+  return job.message;
+}
+
+class Jobs {
+  constructor(root, data) {
+    this.data = data;
+    root.classList.add("jobs", data.mode);
+    this.toast = new Toast(root);
+    this.list = el("div.list");
+    root.append(this.list);
+    this.running = new Set();
+    this.cards = new Map(); // job id → {card, state}
+    this.deaf = hear(({ what }) => {
+      if (what === "jobs") this.look();
+      if (what === "finished" && data.mode === "tray") this.tell("finished", Date.now());
+    });
+    this.look();
+  }
+
+  destroy() {
+    this.gone = true;
+    clearTimeout(this.timer);
+    this.deaf();
+  }
+
+  update(data) {
+    const changed = JSON.stringify(data) !== JSON.stringify(this.data);
+    this.data = data;
+    if (changed) this.look();
+  }
+
+  /** Ask, draw, ask again: soon while something runs, now and then otherwise, not at all in a hidden window. */
+  async look() {
+    clearTimeout(this.timer);
+    let busy = false;
+    if (!document.hidden) {
+      try {
+        const jobs = this.data.job ? [await get(`/v1/jobs/${this.data.job}`)] : (await get(`/v1/jobs?${inUrl({ collection: this.data.collection, limit: this.data.mode === "tray" ? 20 : 100 })}`)).items;
+        if (this.gone) return;
+        busy = jobs.some((job) => !FINISHED.includes(job.state));
+        this.notice(jobs);
+        await this.draw(this.data.mode === "tray" ? jobs.filter((job) => !FINISHED.includes(job.state)).slice(0, 4) : jobs);
+      } catch (error) {
+        if (this.gone) return;
+        this.list.replaceChildren(el("p.bad.small", {}, error.message));
+        this.cards.clear();
+      }
+    }
+    clearTimeout(this.timer);
+    if (!this.gone) this.timer = setTimeout(() => this.look(), busy ? 1000 : this.data.mode === "tray" ? 5000 : 3000);
+  }
+
+  /** Tell the grids, and Python, when a job has ended: one that was running, or one that came and went between two looks. */
+  notice(jobs) {
+    const newest = Math.max(0, ...jobs.map((job) => job.id));
+    const known = this.newest ?? newest;
+    this.newest = Math.max(known, newest);
+    for (const job of jobs) {
+      if (!FINISHED.includes(job.state)) this.running.add(job.id);
+      else if (this.running.delete(job.id) || job.id > known) {
+        tellOthers("images", job.collection);
+        this.tell?.("finished", job.id);
+      }
+    }
+  }
+
+  async draw(jobs) {
+    if (!jobs.length && this.data.mode === "list") {
+      this.cards.clear();
+      return this.list.replaceChildren(el("p.quiet", {}, say("jobs.none")));
+    }
+    const kept = new Map();
+    for (const job of jobs) {
+      const state = JSON.stringify(job);
+      const rows = this.data.mode === "training" && job.kind === "training" ? (await get(`/v1/jobs/${job.id}/metrics`).catch(() => ({ rows: [] }))).rows : null;
+      const before = this.cards.get(job.id);
+      if (before && before.state === state && before.rows === rows?.length) kept.set(job.id, before);
+      else {
+        const open = before?.card.querySelector("details")?.open;
+        const card = this.card(job, rows);
+        if (open) card.querySelector("details")?.setAttribute("open", "");
+        kept.set(job.id, { card, state, rows: rows?.length });
+      }
+    }
+    this.cards = kept;
+    const cards = [...kept.values()].map(({ card }) => card);
+    if (cards.length !== this.list.children.length || cards.some((card, k) => this.list.children[k] !== card)) this.list.replaceChildren(...cards);
+  }
+
+  card(job, rows) {
+    const { mode } = this.data;
+    const over = FINISHED.includes(job.state);
+    const act = (text, what) => el("button", { type: "button", onclick: () => this.act(job, what) }, text);
+    const refused = job.result?.refused ?? [];
+    const head = [el("strong", {}, kindOf(job)), el("span.quiet", {}, job.collection), el(`span.state.${job.state}`, {}, say(`jobs.${job.state}`)), el("span.grow")];
+    if (mode !== "tray") head.push(el("span.quiet.small", {}, ago(job.created_at)));
+    if (!over && mode !== "tray") {
+      if (job.state === "running" && job.kind === "training") head.push(act(say("jobs.pause"), "pause"));
+      if (job.state === "paused") head.push(act(say("jobs.resume"), "resume"));
+      head.push(act(say(job.kind === "training" ? "jobs.stop" : "common.cancel"), "cancel"));
+    }
+    return el(
+      "article.job",
+      { "aria-label": say("jobs.of", { kind: kindOf(job), collection: job.collection }) },
+      el("div.row", {}, head),
+      over ? "" : el("progress", { max: 1, value: job.progress, "aria-label": say("common.progress") }),
+      el(job.state === "failed" ? "p.bad" : "p", {}, over ? outcome(job) : job.message || say(`jobs.${job.state}`)),
+      rows ? curve(rows) : "",
+      refused.length && mode !== "tray"
+        ? el("details", {}, el("summary", {}, say("arrive.refused", { n: refused.length })), el("ul", {}, refused.slice(0, 500).map(({ name, path, reason }) => el("li", {}, el("strong", {}, name ?? path), ` ${reason}`))))
+        : "",
+    );
+  }
+
+  async act(job, what) {
+    try {
+      await post(`/v1/jobs/${job.id}/${what}`);
+      this.look();
+    } catch (error) {
+      this.toast.fail(error);
+    }
+  }
+}

@@ -1,0 +1,87 @@
+// Searches to come back to: those of this browser, newest first, and those saved in the collection under a name.
+
+const KEPT = 30; // searches of this browser, a collection
+
+class Remembered {
+  /** `does`: {open(search), now(): search, picture(id), say(text), fail(error)}. */
+  constructor(collection, does) {
+    this.collection = collection;
+    this.does = does;
+    this.saved = [];
+    this.past = new Menu(say("search.history"), () => this.pastPanel());
+    this.kept = new Menu(say("search.saved"), () => this.keptPanel());
+    this.kept.button.addEventListener("click", () => this.refresh());
+  }
+
+  get place() {
+    return `likeness.searches.${this.collection}`;
+  }
+
+  history() {
+    try {
+      return JSON.parse(localStorage.getItem(this.place) ?? "[]");
+    } catch {
+      return [];
+    }
+  }
+
+  /** Keep a search, once, at the front. */
+  note(search) {
+    if (!search.positive.length) return;
+    const key = JSON.stringify(search);
+    const others = this.history().filter((one) => JSON.stringify(one.search) !== key);
+    localStorage.setItem(this.place, JSON.stringify([{ at: new Date().toISOString(), search }, ...others].slice(0, KEPT)));
+  }
+
+  async refresh() {
+    try {
+      this.saved = (await get(of(this.collection, "searches"))).items;
+      if (this.kept.panel.matches(":popover-open")) this.kept.refresh();
+    } catch (error) {
+      this.does.fail(error);
+    }
+  }
+
+  line(search, name, extra) {
+    const faces = [...search.positive.slice(0, 4).map((id) => el("img.yes", { src: this.does.picture(id), alt: "" })), ...search.negative.slice(0, 2).map((id) => el("img.no", { src: this.does.picture(id), alt: "" }))];
+    const menu = extra ? this.kept : this.past;
+    return el("li", {}, el("button.plain.row", { type: "button", onclick: () => (menu.close(), this.does.open(search)) }, faces, el("span", {}, name)), extra ?? "");
+  }
+
+  pastPanel() {
+    const past = this.history();
+    if (!past.length) return el("p.quiet", {}, say("search.no_history"));
+    return [
+      el("ul", {}, past.map(({ at, search }) => this.line(search, when(at)))),
+      el("button.link", { type: "button", onclick: () => (localStorage.removeItem(this.place), this.past.close()) }, say("search.forget_history")),
+    ];
+  }
+
+  keptPanel() {
+    const name = el("input", { type: "text", "aria-label": say("search.name"), placeholder: say("search.name"), maxlength: "100", required: true });
+    const form = el("form.row", { onsubmit: (event) => (event.preventDefault(), this.keep(name.value.trim())) }, name, el("button.primary", {}, say("search.save")));
+    const list = this.saved.map((one) => this.line(one, one.name, el("button.plain", { type: "button", "aria-label": say("search.forget", { name: one.name }), onclick: () => this.forget(one.id) }, "✕")));
+    return [this.does.now().positive.length ? form : "", list.length ? el("ul", {}, list) : el("p.quiet", {}, say("search.none_saved"))];
+  }
+
+  async keep(name) {
+    if (!name) return;
+    const { positive, negative, filter } = this.does.now();
+    try {
+      await save(of(this.collection, "searches"), { name, positive, negative, filter });
+      this.does.say(say("search.was_saved", { name }));
+      await this.refresh();
+    } catch (error) {
+      this.does.fail(error);
+    }
+  }
+
+  async forget(id) {
+    try {
+      await save(of(this.collection, `searches/${id}`), undefined, "DELETE");
+      await this.refresh();
+    } catch (error) {
+      this.does.fail(error);
+    }
+  }
+}

@@ -1,0 +1,48 @@
+// The foot of the sidebar: what is being sent and done now, whether everything is saved, and the language.
+
+class Tray extends Jobs {
+  constructor(root, data) {
+    super(root, data);
+    this.sending = el("p.small", { hidden: true });
+    this.saved = el("p.saved.small.quiet", { role: "status" });
+    const languages = Object.entries(data.languages);
+    const choose = el("select.small", { "aria-label": say("tray.language"), onchange: () => this.speak(choose.value) }, el("option", { value: "" }, say("tray.automatic")), languages.map(([code, name]) => el("option", { value: code, lang: code }, name)));
+    choose.value = data.chosen ?? "";
+    root.prepend(this.sending);
+    root.append(this.saved, choose);
+    this.open = 0; // writes on their way
+    this.deafToSaves = hear((said) => this.told(said));
+    this.sayState();
+  }
+
+  destroy() {
+    this.deafToSaves();
+    super.destroy();
+  }
+
+  told({ what, sentence, sending }) {
+    if (what === "saving") this.open += 1;
+    else if (what === "saved" || what === "unsaved") this.open = Math.max(0, this.open - 1);
+    else if (what === "sending") return this.showSending(sending);
+    else return;
+    this.lost = what === "unsaved" ? sentence : what === "saved" ? null : this.lost;
+    this.sayState();
+  }
+
+  sayState() {
+    this.saved.classList.toggle("bad", Boolean(this.lost));
+    this.saved.textContent = this.lost ? say("tray.unsaved", { sentence: this.lost }) : say(this.open ? "tray.saving" : "tray.saved");
+  }
+
+  showSending(sending) {
+    this.sending.hidden = sending.phase !== "sending" || !sending.files.length;
+    this.sending.textContent = sending.waitingFor ?? say("tray.sending", { done: sending.sentFiles, n: sending.files.length });
+  }
+
+  speak(code) {
+    document.cookie = `${this.data.cookie}=${code}; path=/; max-age=${code ? 31_536_000 : 0}; SameSite=Lax`;
+    location.reload();
+  }
+}
+
+export default (component) => mount(component, Tray);

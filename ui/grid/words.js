@@ -1,0 +1,29 @@
+// What the page says: the tables of ui/languages, which components.py puts before this file as WORDS.
+
+let language = "en";
+
+/** Speak another language from now on; one that has no table is English. */
+function speak(wanted) {
+  language = wanted in WORDS ? wanted : "en";
+  document.documentElement.lang = language;
+}
+
+/** The text "file.key" with its values filled in; one that depends on a number chooses its form by `n`. */
+function say(key, values = {}) {
+  let text = WORDS[language][key] ?? WORDS.en[key] ?? key;
+  if (typeof text !== "string") text = text[new Intl.PluralRules(language).select(values.n)] ?? text.other;
+  return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? number(values[name]) : whole));
+}
+
+const number = (value) => (typeof value === "number" ? value.toLocaleString(language) : String(value));
+const percent = (p) => `${Math.round(p * 100)} %`;
+const megabytes = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`);
+const when = (iso) => iso && new Date(iso).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" });
+
+/** Seconds as a person says them. */
+function lasting(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 90) return say("common.seconds", { n: s });
+  if (s < 5400) return say("common.minutes", { n: Math.round(s / 60) });
+  return say("common.hours", { n: Math.round(s / 3600) });
+}
