@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgresql import Server, binaries
-
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(name, "1")  # before torch and numpy are imported; child processes inherit it
 
@@ -46,9 +44,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Server]:
+def postgresql() -> Iterator[object]:
     from indexer.catalog import open_catalog
     from indexer.home import Home
+    from tests.postgresql import Server, binaries  # needs psycopg, which a bare training machine lacks
 
     programs = binaries()
     if programs is None:

@@ -23,10 +23,11 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
-from model.info import read_info
 from scripts.benchmarks.bigger import QUERIES, K, Task, encode_folders, local_dimension, prepare
-from scripts.benchmarks.calls import say
 from scripts.benchmarks.over_http import end_in_order, over_http
+
+from model.info import read_info
+from scripts.benchmarks.calls import say
 from scripts.benchmarks.searched import PEERS, WANTED, measure, measure_peer, resident
 from scripts.benchmarks.table import Row, aim, missing, quick, report, row
 
@@ -74,7 +75,8 @@ def main() -> None:
         place.mkdir(parents=True, exist_ok=True)
         model, real = encode_folders(options.images, options.model, place, 500 if options.quick else None)
         notes = [
-            f"vectors of {len(real):,} pictures by {read_info(model).started_from}, each size enlarged from them; {QUERIES} queries",
+            f"vectors of {len(real):,} pictures by {read_info(model).started_from}, "
+            f"each size enlarged from them; {QUERIES} queries",
             f"the pictures' own vectors: local dimension {local_dimension(real):.1f}",
         ]
         for size in [10_000] if options.quick else options.sizes:
