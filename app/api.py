@@ -22,9 +22,11 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import logs
 from app.engine import Engine, warm_up
 from app.guard import Guard, request_id
 from app.listening import listen
+from app.metrics import Installation, Measured, Measures
 from app.pressure import COME_BACK, Overloaded, Pressure
 from app.routes import (
     classes,
@@ -64,6 +66,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,
     on_disk.DamagedCatalog: 503,
+    on_disk.UnusableDatabase: 503,
     Overloaded: 503,
     errors.LikenessError: 422,
 }
@@ -75,12 +78,15 @@ LARGEST_OTHER = 64 << 20  # bytes; the picture of a query is one of them
 def create_api(settings: Settings | None = None) -> FastAPI:
     """The API over one data folder."""
     settings = settings or load_settings()
+    measures = Measures()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         sys.setswitchinterval(TURN)
         app.state.workspace = Workspace.open(settings)
         app.state.engine = Engine(app.state.workspace, behind=True)
+        app.state.measures = measures
+        measures.registry.register(Installation(app.state.workspace))
         most = (settings.max_upload_mb << 20, settings.max_batch_mb << 20)
         app.state.uploads = Uploads(app.state.workspace.home, *most)
         # SciPy and scikit-learn take seconds to import, and the first label should not wait for it.
@@ -100,6 +106,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(Guard, hosts=settings.hosts, key=settings.api_key),
+            Middleware(Measured, measures=measures, log=logging.getLogger("likeness.requests")),
             Middleware(Pressure),
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
@@ -201,6 +208,7 @@ async def _on_bug(request: Request, error: Any) -> JSONResponse:
 
 def main() -> None:
     settings = load_settings()
+    logs.set_up(settings.log)
     listen(create_api(settings), settings.api_host, settings.api_port)
 
 

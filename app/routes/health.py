@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
@@ -35,6 +35,6 @@ def ready(workspace: WorkspaceDep, engine: EngineDep) -> dict[str, Any]:
 
 
 @router.get("/metrics")
-def metrics() -> Response:
-    """Prometheus metrics of this process."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+def metrics(request: Request) -> Response:
+    """For Prometheus: requests of this process; jobs, pictures, indexes, trainings and disk of the installation."""
+    return Response(generate_latest(request.app.state.measures.registry), media_type=CONTENT_TYPE_LATEST)

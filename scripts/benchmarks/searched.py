@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from scripts.benchmarks.bigger import K, Task
 
 WANTED, CLIENTS = 0.99, 8
