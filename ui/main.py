@@ -26,6 +26,8 @@ STYLE = """
   [data-testid="stMain"] { scrollbar-gutter: auto; }
   [data-testid="stHeader"] { background: transparent; }
   h1 { padding: 0 0 .25rem !important; }
+  [data-testid="stCaptionContainer"] { color: inherit; opacity: .78; }
+  [data-testid="stCaptionContainer"] p { color: inherit; }
   [data-testid="stSidebarHeader"] { padding-left: 1.1rem; }
   [data-testid="stSidebarHeader"] [data-testid="stLogoSpacer"] { display: none; }
   [data-testid="stSidebarHeader"] .stLogo { height: 1.5rem; }

@@ -25,7 +25,7 @@ OPTIONS: dict[str, str | bool | int] = {
     "theme.light.linkColor": "#1f5fd6",
     "theme.light.sidebar.backgroundColor": "#f7f8f9",
     "theme.light.sidebar.secondaryBackgroundColor": "#ffffff",
-    "theme.dark.primaryColor": "#3b76e8",
+    "theme.dark.primaryColor": "#2f6be0",
     "theme.dark.backgroundColor": "#17181a",
     "theme.dark.secondaryBackgroundColor": "#222427",
     "theme.dark.textColor": "#e8e9eb",

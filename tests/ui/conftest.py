@@ -1,19 +1,24 @@
 """One real installation for the tests of the page and its client: `likeness serve` on free ports with an empty home."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
+from ui.client import Likeness
+
+expect.set_options(timeout=30_000)
 PATIENCE = 120  # seconds; a cold start is 10 on an idle machine with two cores
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -58,9 +63,9 @@ def stopped(process: subprocess.Popen) -> None:
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
+@contextmanager
+def serving(folder: Path) -> Iterator[Site]:
+    """`likeness serve` with an empty home in `folder`."""
     port, api_port = free_port(), free_port()
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--api-port", str(api_port)]
     process = started(
@@ -70,6 +75,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{api_port}")
     finally:
         stopped(process)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with serving(tmp_path_factory.mktemp("site")) as site:
+        yield site
+
+
+@pytest.fixture(scope="session")
+def demo(site: Site) -> Site:
+    """The demo collection, indexed, with two classes of five labels."""
+    with Likeness(site.api) as likeness:
+        likeness.wait(likeness.open_demo(), timeout=240)
+        likeness.wait(likeness.index("demo"), timeout=240)
+        for subject in ("brick", "moon"):
+            images = likeness.images("demo", filter={"text": subject}, sort="name", limit=5)["items"]
+            likeness.label("demo", [image["id"] for image in images], subject)
+    return site
 
 
 @pytest.fixture(scope="session")
@@ -84,3 +107,31 @@ def browser() -> Iterator[Browser]:
             pytest.fail("There is no Chromium on this machine: run ./scripts/setup, which installs it.")
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
+    """A fresh window; what goes wrong inside it fails the test, and so does any request to elsewhere."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    page, wrong = context.new_page(), []
+    page.on("pageerror", lambda error: wrong.append(f"JavaScript: {error}"))
+    page.on(
+        "request",
+        lambda request: re.match(r"(https?|wss?)://(?!127\.0\.0\.1)", request.url) and wrong.append(request.url),
+    )
+    yield page
+    context.close()
+    assert wrong == []
+
+
+@contextmanager
+def seen(page: Page, folder: Path) -> Iterator[None]:
+    """Keep a picture of the page when what is inside fails."""
+    try:
+        yield
+    except BaseException:
+        path = folder / "page.png"
+        page.screenshot(path=path)
+        print(f"The page as it was: {path}", file=sys.stderr)
+        raise

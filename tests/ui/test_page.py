@@ -5,48 +5,26 @@ import re
 import sys
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.pictures import views
-from tests.ui.conftest import Site, free_port, started, stopped
+from tests.ui.conftest import Site, free_port, seen, serving, started, stopped
+from ui.client import Likeness
 
 SLOW = 180_000  # ms; the first index exports its encoder, which takes 10 s on an idle machine
 SUBJECTS = {"galaxies": "night sky", "coffee": "cup"}  # photograph -> the class a person would give it
 EACH = 9
-expect.set_options(timeout=30_000)
 
 
-@pytest.fixture
-def page(browser: Browser, tmp_path: Path) -> Iterator[Page]:
-    """A fresh window; what goes wrong inside it fails the test, and so does any request to elsewhere."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
-    page, wrong = context.new_page(), []
-    page.on("pageerror", lambda error: wrong.append(f"JavaScript: {error}"))
-    page.on(
-        "request",
-        lambda request: re.match(r"(https?|wss?)://(?!127\.0\.0\.1)", request.url) and wrong.append(request.url),
-    )
-    yield page
-    context.close()
-    assert wrong == []
-
-
-@contextmanager
-def seen(page: Page, folder: Path) -> Iterator[None]:
-    """Keep a picture of the page when what is inside fails."""
-    try:
-        yield
-    except BaseException:
-        path = folder / "page.png"
-        page.screenshot(path=path)
-        print(f"The page as it was: {path}", file=sys.stderr)
-        raise
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """An installation of our own: the first start is part of what is tested."""
+    with serving(tmp_path_factory.mktemp("fresh")) as site:
+        yield site
 
 
 def zipped() -> bytes:
@@ -127,6 +105,52 @@ def test_a_zip_becomes_a_classifier_with_a_few_clicks(site: Site, page: Page, tm
             guessed = re.compile(rf"^{subject}-\d\.png, looks like {class_}, \d+ %")
             right += [name for name in tiles(page) if guessed.match(name)]
         assert len(right) >= 6  # of the 8 without a label, by an encoder that has not learnt anything yet
+
+
+def test_the_demo_is_one_click_away(site: Site, page: Page, tmp_path: Path) -> None:
+    with seen(page, tmp_path):
+        page.goto(site.page)
+        page.get_by_role("button", name="Open the demo").click()
+        show = page.get_by_role("button", name="Show them")
+        show.wait_for(timeout=SLOW)
+        expect(page.get_by_text("600 pictures added.")).to_be_visible()
+
+        show.click()
+        expect(page.get_by_role("status").filter(has_text="600 pictures")).to_be_visible()
+
+
+def test_files_whose_connection_breaks_arrive_whole_and_the_first_hundred_before_the_rest(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    broken = []
+
+    def breaks(route: Route) -> None:
+        if len(broken) == 3:
+            return route.fallback()
+        broken.append(route.request.url)
+        return route.abort("connectionreset")
+
+    sent = []
+    for number, view in enumerate(views("rocket", 130, size=48)):
+        picture = io.BytesIO()
+        view.save(picture, "PNG")
+        sent.append({"name": f"{number}.png", "mimeType": "image/png", "buffer": picture.getvalue()})
+    page.route(re.compile("/v1/uploads/.*/file"), breaks)
+    with seen(page, tmp_path):
+        page.goto(site.page)
+        page.get_by_role("combobox", name="Add to").fill("sent")
+        page.get_by_role("combobox", name="Add to").press("Enter")
+        expect(page.get_by_text("They go into a new collection, “sent”.")).to_be_visible()
+
+        page.get_by_label("Choose files or a zip").set_input_files(sent)  # type: ignore[arg-type]
+        expect(page.get_by_text("130 pictures added.")).to_be_visible(timeout=SLOW)
+
+    with Likeness(site.api) as likeness:
+        imported = [job for job in likeness.jobs("sent") if job["kind"] == "import"]
+        indexed = likeness.collection("sent")["indexed"]
+    assert len(broken) == 3
+    assert [job["result"]["added_total"] for job in imported if job["result"]] == [30, 100]  # newest first
+    assert indexed == 130
 
 
 def test_a_link_reopens_the_same_search(site: Site, page: Page, tmp_path: Path) -> None:

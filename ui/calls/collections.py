@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ui.answers import Collection
+from ui.answers import Collection, Job
 from ui.calls.connection import Connection
 
 
@@ -32,3 +32,7 @@ class Collections(Connection):
     def delete_collection(self, collection: str) -> None:
         """Delete a collection with its labels. Files in your own folders are never touched."""
         self._call("DELETE", self._of(collection))
+
+    def open_demo(self) -> Job:
+        """Import the pictures that come with Likeness into the collection "demo"."""
+        return self._call("POST", "/v1/demo")

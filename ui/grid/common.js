@@ -18,7 +18,6 @@ function el(what, attributes = {}, ...children) {
 
 /** "3 pictures", in the person's language. */
 const pictureCount = (n) => say("common.pictures", { n });
-const fileCount = (n) => say("common.files", { n });
 
 /** Wait for a pause in the calls, then call once. */
 function settled(f, ms) {

@@ -66,9 +66,9 @@ class Remembered {
 
   async keep(name) {
     if (!name) return;
-    const { positive, negative, filter } = this.does.now();
+    const { positive, negative, filter, wish } = this.does.now();
     try {
-      await save(of(this.collection, "searches"), { name, positive, negative, filter });
+      await save(of(this.collection, "searches"), { name, positive, negative, filter, ...wish });
       this.does.say(say("search.was_saved", { name }));
       await this.refresh();
     } catch (error) {

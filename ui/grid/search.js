@@ -13,7 +13,7 @@ class Search extends Board {
     this.filter = {};
     this.wish = {};
     this.remembered = new Remembered(data.collection, {
-      open: (search) => (this.take({ negative: [], filter: {}, wish: {}, ...search }), this.tellQuery()),
+      open: (search) => (this.take({ negative: [], filter: {}, wish: search, ...search }), this.tellQuery()), // a saved one has its wishes beside the rest
       now: () => this.query(),
       picture: (id) => this.picture(id),
       say: (text) => this.toast.say(text),
@@ -147,16 +147,26 @@ class Search extends Board {
     return el("div.fields", {}, slider("min_score", "-1", "1", -1), slider("group", "0.5", "1", 1), slider("variety", "0", "1", 0));
   }
 
-  /** The line where the alike ones seem to end. */
-  drawEnd(end) {
-    if (!end?.at || this.wish.min_score !== undefined) return this.grid.breakBefore(null);
+  /** The line where the alike ones seem to end, `at` pictures down; 0: even the best may be there by chance. */
+  drawEnd(at) {
+    const { end } = this;
+    if (at === 0) this.hint.textContent = `${say("search.end_none")} ${end.reason}`;
+    if (!at) return this.grid.breakBefore(null);
     const button = (words, onclick) => el("button", { type: "button", onclick }, words);
     this.grid.breakBefore(
-      end.at,
-      el("span.grow", {}, say("search.end", { score: end.score.toFixed(2) }), " ", el("span.quiet.small", {}, end.reason)),
-      button(say("search.end_select", { n: end.at }), () => this.grid.range(0, end.at - 1)),
+      at,
+      el("span.grow", { title: end.reason }, say("search.end", { score: end.score.toFixed(2) }), " ", el("span.quiet.small", {}, end.reason)),
+      button(say("search.end_select", { n: at }), () => this.grid.range(0, at - 1)),
       button(say("search.end_cut"), () => this.want("min_score", Math.floor(end.score * 1e4) / 1e4)),
     );
+  }
+
+  /** Where a page of hits falls below the end's score; null when it does not, or the list has an order of its own. */
+  endWithin(offset, hits) {
+    if (!this.end || this.wish.min_score !== undefined || this.wish.variety) return null;
+    const below = hits.findIndex(({ score }) => score < this.end.score);
+    if (below < 0 || (below === 0 && offset > 0 && !(this.grid.items[offset - 1]?.score >= this.end.score))) return null;
+    return offset + below;
   }
 
   async page(offset, limit, signal) {
@@ -167,12 +177,14 @@ class Search extends Board {
     }
     const found = await post(of(this.collection, "search"), { positive: this.positive, negative: this.negative, offset, limit, filter, ...this.wish }, signal);
     if (offset === 0) [this.end, this.took] = [found.end, found.took_ms];
+    const at = this.endWithin(offset, found.hits);
+    if (at !== null) queueMicrotask(() => !signal.aborted && this.drawEnd(at)); // once the grid has these hits
     return { items: found.hits, total: found.total };
   }
 
   async reload(how) {
     this.end = null;
-    if (await super.reload(how)) this.drawEnd(this.positive.length ? this.end : null);
+    return super.reload(how);
   }
 
   everything() {

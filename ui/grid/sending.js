@@ -56,11 +56,11 @@ class Sending {
     return [...this.here.values()].reduce((sum, n) => sum + n, 0);
   }
 
-  /** Files a second and seconds left, by bytes. */
+  /** Files a second, and seconds left. Both files and bytes take their time: small ones wait for answers, large ones for the line. */
   pace() {
     const seconds = (performance.now() - this.started) / 1000;
-    const rate = this.bytes / seconds;
-    return { files: this.sentFiles / seconds, left: rate > 0 ? (this.total - this.bytes) / rate : null };
+    const share = (this.sentFiles / this.files.length + (this.total ? this.bytes / this.total : 1)) / 2;
+    return { files: this.sentFiles / seconds, left: share > 0 ? (seconds * (1 - share)) / share : null };
   }
 
   show() {

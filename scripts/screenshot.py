@@ -1,0 +1,120 @@
+"""Pictures of every page, light and dark, of the demo collection: what `scripts/screenshots` runs.
+
+Only the demo's photographs are shown, which may be redistributed. Each picture is WebP, below 150 KB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+
+from scripts.benchmarks.ui import FLAGS, serving
+from ui.client import Likeness
+
+WIDTH, HEIGHT, LARGEST = 1280, 800, 150_000  # px, px, bytes
+LABELLED = {"coffee": 8, "rocket": 8, "astronaut": 8, "moon": 8}  # subject: labels given before the pictures are taken
+PATIENCE = 120_000  # ms
+
+
+def gallery(page: Page) -> None:
+    """Some pictures selected, with what can be done with them."""
+    tiles = page.get_by_role("listbox", name="Pictures").get_by_role("option")
+    tiles.nth(1).click()
+    tiles.nth(4).click(modifiers=["Shift"])
+
+
+def viewer(page: Page) -> None:
+    """One picture large."""
+    page.get_by_role("listbox", name="Pictures").get_by_role("option").nth(2).click()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("group", name="Alike").get_by_role("button").first).to_be_visible()
+
+
+def filters(page: Page) -> None:
+    """The menu of filters."""
+    page.get_by_role("button", name="Filter", exact=True).click()
+
+
+def nothing(page: Page) -> None:
+    """As the page opens."""
+
+
+SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {  # file: address, what to do first
+    "collections": ("?", nothing),
+    "gallery": ("gallery?sort=random&", gallery),
+    "filters": ("gallery?orientation=square&", filters),
+    "viewer": ("gallery?sort=name&text=astronaut&", viewer),
+    "search": ("search?like={coffee}&not={moon}&", nothing),
+    "label": ("label?", nothing),
+    "predictions": ("label?view=predictions&", nothing),
+    "accuracy": ("label?view=accuracy&", nothing),
+    "train": ("train?", nothing),
+    "jobs": ("jobs?", nothing),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/screenshots", description="Pictures of every page, light and dark.")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    out: Path = parser.parse_args(arguments).out
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as address, sync_playwright() as playwright:
+        ids = prepare(address)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        for scheme in ("light", "dark"):
+            context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)  # type: ignore[arg-type]
+            page = context.new_page()
+            for name, (where, first) in SHOTS.items():
+                page.goto(f"{address}/{where.format(**ids)}c=demo")
+                settle(page)
+                first(page)
+                page.wait_for_timeout(700)
+                saved = save(page.screenshot(), out / f"{name}-{scheme}.webp")
+                print(f"{saved.name}: {saved.stat().st_size / 1000:.0f} KB", file=sys.stderr)
+        browser.close()
+    return 0
+
+
+def prepare(address: str) -> dict[str, int]:
+    """The demo collection, searchable and partly labelled; the id of one picture of each subject that is labelled."""
+    ids = {}
+    with Likeness(address) as likeness:
+        likeness.wait(likeness.open_demo(), timeout=600)
+        likeness.wait(likeness.index("demo"), timeout=600)
+        for subject, count in LABELLED.items():
+            found = likeness.images("demo", filter={"text": subject}, sort="name", limit=count)["items"]
+            likeness.label("demo", [image["id"] for image in found], subject)
+            ids[subject] = found[0]["id"]
+        likeness.probe("demo")
+    return ids
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has said all it has to say."""
+    expect(page.get_by_text("All saved")).to_be_visible(timeout=PATIENCE)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(800)
+
+
+def save(png: bytes, path: Path) -> Path:
+    """Write a picture as WebP, as good as fits."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    for quality in (80, 70, 60, 50, 40):
+        buffer = io.BytesIO()
+        image.save(buffer, "WEBP", quality=quality, method=6)
+        if buffer.tell() < LARGEST:
+            break
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

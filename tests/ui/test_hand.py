@@ -1,0 +1,226 @@
+"""The page under the hand: selecting, acting, searching and looking closely, in the demo collection."""
+
+import base64
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.pictures import picture
+from tests.ui.conftest import Site, seen
+
+EACH = 40  # pictures of each of the demo's fifteen subjects
+
+
+def pictures(page: Page) -> Locator:
+    """The pictures on show."""
+    return page.get_by_role("listbox", name="Pictures").get_by_role("option")
+
+
+def shown(page: Page, number: int) -> None:
+    """Wait until so many pictures match."""
+    expect(page.get_by_role("status").filter(has_text=re.compile(rf"^{number:,} pictures"))).to_be_visible()
+    expect(page.get_by_role("listbox", name="Pictures")).to_have_attribute("aria-busy", "false")
+
+
+def names(page: Page) -> list[str]:
+    """What the pictures on show are called, in their order."""
+    found = pictures(page).evaluate_all(
+        "all => all.sort((a, b) => a.ariaPosInSet - b.ariaPosInSet).map((one) => one.getAttribute('aria-label'))"
+    )
+    return [name for name in found if name and name != "Loading"]
+
+
+def images(site: Site, **filter_: str) -> httpx.Response:
+    return httpx.get(f"{site.api}/v1/collections/demo/images", params={"limit": 1, **filter_}, trust_env=False)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two photographs of a person's own, which the demo holds other views of."""
+    folder = tmp_path_factory.mktemp("own")
+    for name in ("coffee", "rocket"):
+        picture(name, side=300).save(folder / f"{name}.jpg")
+    return [folder / "coffee.jpg", folder / "rocket.jpg"]
+
+
+def give(page: Page, event: str, kind: str, files: list[Path]) -> None:
+    """Drop or paste files, as a browser hands them over."""
+    page.get_by_role("group", name="Searching with").evaluate(
+        """(strip, [event, kind, files]) => {
+            const transfer = new DataTransfer();
+            for (const [name, data] of files) {
+                const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+                transfer.items.add(new File([bytes], name, { type: "image/jpeg" }));
+            }
+            const through = { bubbles: true, composed: true, cancelable: true };
+            const about = { ...through, dataTransfer: transfer, clipboardData: transfer };
+            strip.dispatchEvent(kind === "drop" ? new DragEvent(event, about) : new ClipboardEvent(event, about));
+        }""",
+        [event, kind, [(file.name, base64.b64encode(file.read_bytes()).decode()) for file in files]],
+    )
+
+
+def test_a_selection_survives_paging_and_becomes_actions(demo: Site, page: Page, tmp_path: Path) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{demo.page}/gallery?c=demo&sort=name")
+        shown(page, 15 * EACH)
+
+        # click, Shift, Ctrl; the selection stays while the grid goes to its end and back
+        pictures(page).nth(0).click()
+        pictures(page).nth(4).click(modifiers=["Shift"])
+        pictures(page).nth(7).click(modifiers=["ControlOrMeta"])
+        expect(page.get_by_text("6 selected")).to_be_visible()
+        page.mouse.wheel(0, 100_000)
+        expect(page.get_by_role("option", name=re.compile("^tissue-39"))).to_be_visible()
+        expect(page.get_by_text("6 selected")).to_be_visible()
+        page.keyboard.press("Home")
+        expect(pictures(page).first).to_have_attribute("aria-selected", "true")
+        page.keyboard.press("Escape")
+        expect(page.get_by_text("6 selected")).to_be_hidden()
+
+        # a box drawn over four
+        first, last = pictures(page).nth(0).bounding_box(), pictures(page).nth(1).bounding_box()
+        assert first is not None
+        assert last is not None
+        page.mouse.move(first["x"] + 60, first["y"] + 60)
+        page.mouse.down()
+        page.mouse.move(last["x"] + 40, last["y"] + last["height"] + 40, steps=4)
+        page.mouse.up()
+        expect(page.get_by_text("4 selected")).to_be_visible()
+
+        # all that match are a filter, not ids: they are labelled after a look at what would change, and undone whole
+        page.get_by_label("File name, class or folder").fill("coffee")
+        shown(page, EACH)
+        pictures(page).nth(0).click()
+        page.keyboard.press("Control+a")
+        expect(page.get_by_text(f"All {EACH} that match")).to_be_visible()
+        with page.expect_request(lambda request: request.method == "POST" and "labels" in request.url) as asked:
+            page.get_by_label("Name of a new class").fill("cup")
+            page.get_by_label("Name of a new class").press("Enter")
+        assert asked.value.post_data_json["filter"] == {"text": "coffee"}
+        expect(page.get_by_text(f"Label {EACH} pictures “cup”?")).to_be_visible()
+        assert images(demo, **{"class": "cup"}).json()["total"] == 0
+        page.get_by_role("button", name="Label them").click()
+        expect(page.get_by_text(f"{EACH} pictures labelled “cup”.")).to_be_visible()
+        expect(page.get_by_text("✓ All saved")).to_be_visible()
+        assert images(demo, **{"class": "cup"}).json()["total"] == EACH
+        page.get_by_role("button", name="Undo").click()
+        expect(page.get_by_text(f"Undone: {EACH} pictures.")).to_be_visible()
+        assert images(demo, **{"class": "cup"}).json()["total"] == 0
+
+        # a list to take away
+        page.get_by_role("listbox", name="Pictures").press("Control+a")
+        page.get_by_role("button", name="Export").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="A list (CSV)").click()
+        lines = Path(download.value.path()).read_text("utf-8").splitlines()
+        assert (len(lines), lines[0][:14]) == (1 + EACH, "id,folder,name")
+
+        # removed from the collection; the file stays
+        page.get_by_role("listbox", name="Pictures").press("Escape")
+        pictures(page).nth(0).click()
+        page.keyboard.press("Delete")
+        expect(page.get_by_text("The file itself stays where it is.")).to_be_visible()
+        before = images(demo, text="coffee", sort="name").json()["items"][0]
+        path = httpx.get(f"{demo.api}/v1/images/{before['id']}", trust_env=False).json()["path"]
+        page.get_by_role("button", name="Remove", exact=True).click()
+        shown(page, EACH - 1)
+        assert Path(path).exists()
+
+
+def test_a_search_is_begun_in_every_way_refined_kept_and_reopened(
+    demo: Site, page: Page, files: list[Path], tmp_path: Path
+) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{demo.page}/search?c=demo")
+        strip = page.get_by_role("group", name="Searching with")
+        expect(pictures(page).first).to_be_visible()
+
+        # pasted, then two dropped at once
+        give(page, "paste", "paste", files[:1])
+        expect(strip.get_by_role("img")).to_have_count(1)
+        expect(page.get_by_role("option", name=re.compile("^coffee-.*score")).first).to_be_visible()
+        give(page, "drop", "drop", files)
+        expect(strip.get_by_role("img")).to_have_count(3)  # onto the strip: they join the one that is there
+        page.get_by_role("button", name="New search").click()
+
+        # by a double click, with a filter as a chip that can be taken away
+        page.get_by_label("Only file name, class or folder").fill("rocket")
+        shown(page, EACH)
+        pictures(page).nth(3).dblclick()
+        shown(page, EACH - 1)
+        page.get_by_label("Only file name, class or folder").fill("")
+        page.get_by_role("button", name="Filter", exact=True).click()
+        page.get_by_label("Shorter side at least, pixels").fill("5000")
+        page.get_by_label("Shorter side at least, pixels").press("Tab")
+        expect(page.get_by_text("No picture matches.")).to_be_visible()
+        page.keyboard.press("Escape")
+        page.get_by_role("button", name=re.compile("^Remove the filter: Shorter side")).click()
+        shown(page, 15 * EACH - 2)  # but for the one removed and the one searched with
+        assert names(page)[0].startswith("rocket-")
+
+        # ✓ and ✗ refine
+        page.get_by_role("listbox", name="Pictures").focus()
+        page.keyboard.press("+")
+        expect(strip.get_by_role("img")).to_have_count(2)
+        shown(page, 15 * EACH - 3)
+        page.keyboard.press("End")
+        expect(page.locator(".tile.focus")).to_have_attribute("aria-label", re.compile("score"))
+        page.keyboard.press("-")
+        expect(strip.get_by_role("img")).to_have_count(3)
+        shown(page, 15 * EACH - 4)
+
+        # saved, forgotten, found in the history, and reopened from its address
+        page.get_by_role("button", name="Saved").click()
+        page.get_by_label("Name of this search").fill("rockets")
+        page.get_by_label("Name of this search").press("Enter")
+        expect(page.get_by_role("button", name="Forget “rockets”")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page).to_have_url(re.compile(r"not=\d+"))
+        found, address = names(page)[:20], page.url
+        page.get_by_role("button", name="New search").click()
+        shown(page, 15 * EACH - 1)
+        page.get_by_role("button", name="History").click()
+        page.get_by_role("dialog", name="History").get_by_role("listitem").first.get_by_role("button").click()
+        expect(strip.get_by_role("img")).to_have_count(3)
+        page.goto(address)
+        shown(page, 15 * EACH - 4)
+        assert names(page)[:20] == found
+
+
+def test_a_picture_is_looked_at_closely_and_a_part_of_it_searched_with(demo: Site, page: Page, tmp_path: Path) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{demo.page}/gallery?c=demo&text=astronaut&sort=name")
+        shown(page, EACH)
+        page.get_by_role("listbox", name="Pictures").focus()
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog", name="Shortcuts")).to_contain_text("Select all that match")
+        page.keyboard.press("Escape")
+
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        viewer = page.get_by_role("dialog", name="Picture")
+        expect(viewer.get_by_role("heading", name="astronaut-01.jpg")).to_be_visible()
+        expect(viewer).to_contain_text("128 × 128")
+        expect(viewer.get_by_role("group", name="Alike").get_by_role("button")).to_have_count(8)
+        page.keyboard.press("ArrowRight")
+        expect(viewer.get_by_role("heading", name="astronaut-02.jpg")).to_be_visible()
+
+        page.keyboard.press("b")
+        frame = viewer.locator(".stage").bounding_box()
+        assert frame is not None
+        middle = (frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2)
+        page.mouse.move(middle[0] - 150, middle[1] - 150)
+        page.mouse.down()
+        with page.expect_request(lambda request: request.url.endswith("/queries")) as asked:
+            page.mouse.move(middle[0] + 150, middle[1] + 150, steps=4)
+            page.mouse.up()
+        left, top, right, bottom = asked.value.post_data_json["box"]
+        assert 0 < left < 0.5 < right < 1
+        assert right - left == pytest.approx(bottom - top, abs=0.02)  # the picture is square, and so was the box
+        expect(page).to_have_url(re.compile("/search.*like=q"))
+        expect(page.get_by_role("group", name="Searching with").get_by_role("img")).to_have_count(1)
+        shown(page, 15 * EACH - 1)
