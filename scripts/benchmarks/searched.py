@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from scripts.benchmarks.bigger import K, Task
 
 WANTED, CLIENTS = 0.99, 8
