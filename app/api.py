@@ -41,6 +41,7 @@ from app.routes import (
     models,
     searches,
     uploads,
+    why,
 )
 from app.settings import Settings, load_settings
 from app.uploads import UploadConflict, Uploads
@@ -124,6 +125,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         uploads,
         duplicates,
         demo,
+        why,
     ):
         api.include_router(module.router, prefix="/v1")
     api.add_exception_handler(errors.LikenessError, _on_likeness_error)

@@ -22,6 +22,7 @@ from sqlalchemy import select
 
 from app.pressure import Gate
 from app.probes import Probes
+from app.why import Why
 from app.workspace import Workspace
 from indexer.catalog import Collection
 from indexer.errors import DamagedIndex, NoIndex, NoSuchImage, NoSuchQuery
@@ -47,6 +48,7 @@ class Engine:
         """With `behind`, cross-validation follows a click instead of keeping it waiting."""
         self.workspace = workspace
         self.probes = Probes(workspace, self.index, behind)
+        self.why = Why(workspace)
         self.decoding = Gate()  # whoever decodes a picture as large as they come takes a place
         self._indexes: dict[tuple[int, str], VectorIndex] = {}
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
