@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import sys
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,9 +22,11 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app import logs
 from app.engine import Engine, warm_up
 from app.guard import Guard, request_id
 from app.listening import listen
+from app.metrics import Installation, Measured, Measures
 from app.pressure import COME_BACK, Overloaded, Pressure
 from app.routes import (
     classes,
@@ -38,6 +41,7 @@ from app.routes import (
     models,
     searches,
     uploads,
+    why,
 )
 from app.settings import Settings, load_settings
 from app.uploads import UploadConflict, Uploads
@@ -63,21 +67,27 @@ STATUS: dict[type[Exception], int] = {
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,
     on_disk.DamagedCatalog: 503,
+    on_disk.UnusableDatabase: 503,
     Overloaded: 503,
     errors.LikenessError: 422,
 }
 NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
+TURN = 0.0005  # seconds that a busy request keeps the interpreter while others wait; Python's 5 ms are a whole search
 LARGEST_OTHER = 64 << 20  # bytes; the picture of a query is one of them
 
 
 def create_api(settings: Settings | None = None) -> FastAPI:
     """The API over one data folder."""
     settings = settings or load_settings()
+    measures = Measures()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        sys.setswitchinterval(TURN)
         app.state.workspace = Workspace.open(settings)
         app.state.engine = Engine(app.state.workspace, behind=True)
+        app.state.measures = measures
+        measures.registry.register(Installation(app.state.workspace))
         most = (settings.max_upload_mb << 20, settings.max_batch_mb << 20)
         app.state.uploads = Uploads(app.state.workspace.home, *most)
         # SciPy and scikit-learn take seconds to import, and the first label should not wait for it.
@@ -97,11 +107,26 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         middleware=[
             Middleware(Guard, hosts=settings.hosts, key=settings.api_key),
+            Middleware(Measured, measures=measures, log=logging.getLogger("likeness.requests")),
             Middleware(Pressure),
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
         ],
     )
-    for module in (health, collections, images, searches, classes, labels, models, jobs, exports, uploads, duplicates, demo):
+    for module in (
+        health,
+        collections,
+        images,
+        searches,
+        classes,
+        labels,
+        models,
+        jobs,
+        exports,
+        uploads,
+        duplicates,
+        demo,
+        why,
+    ):
         api.include_router(module.router, prefix="/v1")
     api.add_exception_handler(errors.LikenessError, _on_likeness_error)
     api.add_exception_handler(RequestValidationError, _on_invalid)
@@ -185,6 +210,7 @@ async def _on_bug(request: Request, error: Any) -> JSONResponse:
 
 def main() -> None:
     settings = load_settings()
+    logs.set_up(settings.log)
     listen(create_api(settings), settings.api_host, settings.api_port)
 
 

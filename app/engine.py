@@ -13,6 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,10 @@ from sqlalchemy import select
 
 from app.pressure import Gate
 from app.probes import Probes
+from app.why import Why
 from app.workspace import Workspace
 from indexer.catalog import Collection
-from indexer.errors import NoIndex, NoSuchImage, NoSuchQuery
+from indexer.errors import DamagedIndex, NoIndex, NoSuchImage, NoSuchQuery
 from indexer.images import Filter, gone_ids, select_ids
 from indexer.index import VectorIndex, open_index
 from indexer.published import read_published
@@ -36,6 +38,7 @@ from model.softmax import one_thread_each
 log = logging.getLogger("likeness.engine")
 Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
 ENCODERS, QUERIES, SELECTIONS = 2, 256, 8  # how many stay open
+LINGERS = 10.0  # seconds that a replaced index stays for the requests under way
 
 
 class Engine:
@@ -45,13 +48,33 @@ class Engine:
         """With `behind`, cross-validation follows a click instead of keeping it waiting."""
         self.workspace = workspace
         self.probes = Probes(workspace, self.index, behind)
+        self.why = Why(workspace)
         self.decoding = Gate()  # whoever decodes a picture as large as they come takes a place
         self._indexes: dict[tuple[int, str], VectorIndex] = {}
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
         self._selected: dict[tuple[int, int, Filter], np.ndarray] = {}
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
+        self._leaving: dict[tuple[int, str], VectorIndex] = {}
         self._opening, self._beside = threading.Lock(), threading.Lock()
+
+    def serving(self, collection: Collection) -> Collection:
+        """The collection as it is searched now: with the model before, while a large index of a new one is opened.
+
+        Who answers a request asks this once, so that vectors, probe and what is said of them are of one model.
+        """
+        key = (collection.id, collection.active_model or "")
+        before = next((held for held in list(self._indexes) if held[0] == collection.id), None)
+        if before is None or key in self._indexes or not key[1]:
+            return collection
+        folder = self.workspace.home.index(*key)
+        try:
+            if read_published(folder).matrix is None:  # small: it is opened in a moment
+                return collection
+        except (NoIndex, DamagedIndex):
+            return collection  # whoever needs the index says so
+        self._open_beside(key, folder, None)
+        return collection if key in self._indexes else replace(collection, active_model=before[1])
 
     def index(self, collection: Collection) -> VectorIndex:
         """The live index of the collection's active model."""
@@ -60,7 +83,7 @@ class Engine:
         folder = self.workspace.home.index(collection.id, collection.active_model)
         published = read_published(folder)
         key = (collection.id, collection.active_model)
-        held = self._indexes.get(key)
+        held = self._indexes.get(key) or self._leaving.get(key)
         if held is None or held.published != published:
             if held is not None and published.matrix is not None and held.published.faiss != published.faiss:
                 self._open_beside(key, folder, held)  # a large one takes seconds: until then the old one answers
@@ -72,12 +95,17 @@ class Engine:
         return held
 
     def _take(self, key: tuple[int, str], index: VectorIndex) -> VectorIndex:
-        for other in [k for k in self._indexes if k[0] == key[0] and k != key]:
-            self._indexes.pop(other, None)  # requests that still use it keep it until they are done
         self._indexes[key] = index
+        self._leaving.pop(key, None)  # the model before the one before is back
+        for other in [k for k in self._indexes if k[0] == key[0] and k != key]:
+            # Requests that were told of it before this may ask for it still; opening it again would take seconds.
+            self._leaving[other] = self._indexes.pop(other)
+            leave = threading.Timer(LINGERS, self._leaving.pop, (other, None))
+            leave.daemon = True
+            leave.start()
         return index
 
-    def _open_beside(self, key: tuple[int, str], folder: Path, held: VectorIndex) -> None:
+    def _open_beside(self, key: tuple[int, str], folder: Path, held: VectorIndex | None) -> None:
         """Open a large index in a thread of its own, once."""
         if not self._beside.acquire(blocking=False):
             return
@@ -87,7 +115,8 @@ class Engine:
                 self._take(key, open_index(folder, held))
             except Exception:
                 log.exception("the new index of collection %s cannot be opened", key[0])
-                self._indexes.pop(key, None)  # the next request tries, and says what is wrong
+                for known in [k for k in self._indexes if k[0] == key[0]]:
+                    self._indexes.pop(known, None)  # the next request tries, and says what is wrong
             finally:
                 self._beside.release()
 
@@ -140,8 +169,12 @@ class Engine:
 
         Not where labels, predictions or files that went missing decide: they change without the collection's revision.
         """
+        if wanted.needs_predictions:
+            rest = replace(wanted, predicted=None, min_probability=None)
+            said = self.probes.said(collection, wanted)
+            return said if rest.empty else np.intersect1d(self._among(collection, rest), said, assume_unique=True)
         changing = (wanted.class_, wanted.labelled, wanted.text, wanted.missing)
-        if wanted.needs_predictions or any(value is not None for value in changing):
+        if any(value is not None for value in changing):
             return self.select(collection, wanted)
         key = (collection.id, collection.revision, wanted)
         held = self._selected.get(key)

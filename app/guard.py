@@ -16,6 +16,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import logs
 from app.key import OPEN, admits, sign_in_url
 
 SAFE = ("GET", "HEAD", "OPTIONS")
@@ -43,6 +44,7 @@ class Guard:
         if not ID.fullmatch(request_id):  # the page's process has given it one already, or it is not ours
             request_id = secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
+        logs.request_id.set(request_id)
         problem = self._problem(scope, headers)
         if problem is None:
             await self.app(scope, receive, _with_headers(send, request_id))

@@ -72,6 +72,8 @@ def sentences(said: dict[str, Any]) -> list[str]:
     if said["accuracy"] is not None:
         low, high = said["interval"]
         lines.append(f"{said['accuracy']:.1%} right on labels it has not seen (95 % interval {low:.1%} to {high:.1%})")
+        if said["learnt_from"]:
+            lines.append(said["note"])
         if said["kept_together"] and said["pretended"] - said["accuracy"] >= 0.005:
             low, high = said["pretended_interval"]
             lines.append(

@@ -85,6 +85,7 @@ def listen(app: Any, host: str, port: int) -> None:
         http=Patience,
         ws="websockets-sansio",
         log_level="warning",
+        log_config=None,  # `logs.set_up` has done it
         server_header=False,
         timeout_graceful_shutdown=FINISH_WITHIN,
     )

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from app import logs
 from app.guard import INERT, Guard, request_id
 from app.key import sign_in_route
 from app.listening import listen
@@ -88,6 +89,7 @@ def create_page(settings: Settings | None = None) -> ASGIApp:
 
 def main() -> None:
     settings = load_settings()
+    logs.set_up(settings.log)
     listen(create_page(settings), settings.host, settings.port)
 
 

@@ -190,11 +190,15 @@ class Probes:
 
     def keep(self, collection: Collection, wanted: Filter, ids: np.ndarray) -> np.ndarray:
         """Those of `ids` whose predictions the filter keeps, in the order given."""
+        return ids[np.isin(ids, self.said(collection, wanted))]
+
+    def said(self, collection: Collection, wanted: Filter) -> np.ndarray:
+        """The indexed ids whose predictions the filter keeps, ascending."""
         fitted = self.fitted(collection)
         kept = fitted.sure >= (wanted.min_probability or 0)
         if wanted.predicted is not None:
             kept &= np.array(fitted.probe.classes)[fitted.best] == wanted.predicted
-        return ids[np.isin(ids, fitted.index.ids[kept])]
+        return fitted.index.ids[kept]
 
     def store(self, collection: Collection, fitted: Fitted) -> None:
         """Keep the fitted probe in the catalog, where other programs, and the next start, find it."""

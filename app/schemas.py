@@ -155,11 +155,9 @@ class IndexRequest(Strict):
     model: str | None = None
 
 
-class SearchRequest(Strict):
+class WhatToSearch(Strict):
     positive: list[Example] = Field(min_length=1, max_length=100)
     negative: list[Example] = Field([], max_length=100)
-    limit: int = Field(60, ge=1, le=500)
-    offset: int = Field(0, ge=0, le=1_000_000)
     filter: FilterBody = FilterBody()
     min_score: float | None = Field(None, ge=-1, le=1)
     group: float | None = Field(None, ge=0.5, le=1)
@@ -169,11 +167,13 @@ class SearchRequest(Strict):
         return Wish(self.min_score, self.group, self.variety)
 
 
-class SavedSearchRequest(Strict):
+class SearchRequest(WhatToSearch):
+    limit: int = Field(60, ge=1, le=500)
+    offset: int = Field(0, ge=0, le=1_000_000)
+
+
+class SavedSearchRequest(WhatToSearch):
     name: str = Field(min_length=1, max_length=100)
-    positive: list[Example] = Field(min_length=1, max_length=100)
-    negative: list[Example] = Field([], max_length=100)
-    filter: FilterBody = FilterBody()
 
 
 class BoxQuery(Strict):

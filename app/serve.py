@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from model.errors import BadInput
 ROOT = Path(__file__).parent.parent
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PATIENCE = 10.0  # seconds a process has to stop before it is killed
+NICE = {"page": 3, "worker": 8}  # a search on two cores need not wait for a page that reruns, or for a training
 QUICK = 5.0  # a process that lived shorter than this is restarted only after a pause
 
 
@@ -51,8 +53,9 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     def start(name: str) -> _Child:
         # A session of their own: Ctrl-C in a terminal reaches us alone, and we stop them in order.
+        prepare = functools.partial(_in_the_child, NICE.get(name.partition(" ")[0], 0))
         process = subprocess.Popen(
-            commands[name], cwd=ROOT, env=environment, start_new_session=True, preexec_fn=_end_with_the_parent
+            commands[name], cwd=ROOT, env=environment, start_new_session=True, preexec_fn=prepare
         )
         return _Child(process, time.monotonic())
 
@@ -80,8 +83,9 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         _stop([child.process for child in children.values()])
 
 
-def _end_with_the_parent() -> None:
-    """Runs in the child: ask Linux for SIGTERM should we be killed, or the ports and locks would stay taken."""
+def _in_the_child(nice: int) -> None:
+    """Asks Linux for SIGTERM should we be killed, or the ports and locks would stay taken; and stands back."""
+    os.nice(nice)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

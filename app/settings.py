@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where models run: auto, cpu or cuda")
     threads: int = Field(0, ge=0, description="CPU threads of the encoder; 0: one per core")
 
+    log: Literal["text", "json"] = Field("text", description="how the log is written: text or json")
     search_ms: float = Field(
         5.0, gt=0, description="what a search may take, ms; a larger collection gets a quicker index"
     )
@@ -73,6 +75,11 @@ class Settings(BaseSettings):
         """Where processes of this machine reach the API."""
         host = "127.0.0.1" if self.api_host in ("0.0.0.0", "::") else self.api_host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.api_port}"
+
+    @field_validator("api_key", "database_url", mode="before")
+    @classmethod
+    def _empty_is_none(cls, given: object) -> object:
+        return given or None  # compose hands on a variable that is not set as an empty one
 
     @field_validator("home")
     @classmethod

@@ -5,11 +5,13 @@ Each function takes the lock of its kind on the collection, can be stopped at an
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from indexer.published import read_published
 from indexer.refresh import refresh_index
 from indexer.sources import Scan, scan_upload
 from model import shipped
-from model.encoder import open_encoder
+from model.encoder import Encoder, open_encoder
 from model.errors import BadInput, Cancelled, TooFewImages
 from model.files import write_atomically
 from model.info import ModelInfo
@@ -95,7 +97,7 @@ def index(
         info = find_model(home, fingerprint) if fingerprint else _model_for(workspace, collection, progress)
         progress(0.0, "opening the model")
         settings = workspace.settings
-        encoder = open_encoder(home.model(info.fingerprint), settings.device, settings.threads)
+        encoder = _encoder(home.model(info.fingerprint), settings.device, settings.threads)
         refreshed = refresh_index(
             workspace.engine,
             home,
@@ -120,6 +122,12 @@ def index(
         "images_per_second": round(embedded.encoded / embedded.seconds, 1) if embedded.encoded else None,
         "seconds": round(time.monotonic() - started, 2),
     }
+
+
+@functools.lru_cache(maxsize=1)
+def _encoder(folder: Path, device: str, threads: int) -> Encoder:
+    """Kept by a worker between jobs: opening takes longer than encoding the ten pictures that came in."""
+    return open_encoder(folder, device, threads)
 
 
 def activate(workspace: Workspace, collection: Collection, fingerprint: str) -> Collection:

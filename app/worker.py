@@ -13,7 +13,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from app import jobs, work
+from app import jobs, logs, work
 from app.finetuning import finetune
 from app.jobs import Job
 from app.workspace import Workspace
@@ -24,7 +24,7 @@ from indexer.sources import scan
 from model.errors import Cancelled, LikenessError
 
 log = logging.getLogger("likeness.worker")
-POLL = 0.3  # seconds between looks at the queue
+POLL = 0.1  # seconds between looks at the queue: one question to the catalog each
 TELL = 0.5  # seconds between reports of a running job
 
 
@@ -47,6 +47,21 @@ def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> No
 
 def do_job(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
     """Do one job and write down how it ended. Nothing a job raises may end the worker."""
+    with logs.during_job(job.id):
+        said = {"kind": job.kind, "collection": job.collection}
+        log.info("job begins", extra=said)
+        started = time.monotonic()
+        _do_job(workspace, job, stopping)
+        if not log.isEnabledFor(logging.INFO):
+            return
+        try:
+            state = jobs.get(workspace.engine, job.id).state
+        except NoSuchJob:
+            state = "deleted with its collection"
+        log.info("job ends", extra={**said, "state": state, "seconds": round(time.monotonic() - started, 1)})
+
+
+def _do_job(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
     watch = _Watch(workspace, job.id, stopping)
     try:
         result = _KINDS[job.kind](workspace, collection_named(workspace.engine, job.collection), job, watch)

@@ -10,14 +10,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
-from sqlalchemy.exc import DatabaseError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
-from indexer.errors import Busy, CollectionExists, DamagedCatalog, NewerCatalog, NoSuchCollection
+from indexer.errors import Busy, CollectionExists, DamagedCatalog, NewerCatalog, NoSuchCollection, UnusableDatabase
 from indexer.home import Home
 from indexer.schema import collections, images, now
 from model.errors import BadInput
 
-SCHEMA_VERSION = "0004"  # the newest migration below indexer/migrations/versions
+SCHEMA_VERSION = "0008"  # the newest migration below indexer/migrations/versions
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
 
 
@@ -40,7 +40,7 @@ def open_catalog(home: Home, url: str | None = None) -> Engine:
         if home.catalog.exists() and home.catalog.stat().st_size == 0 and home.previews.exists():
             raise _damaged(home, "it is empty, and there are previews of its pictures")
         url = f"sqlite:///{home.catalog}"
-    engine = create_engine(url)
+    engine = _engine(url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
     try:
@@ -53,11 +53,29 @@ def open_catalog(home: Home, url: str | None = None) -> Engine:
             _migrate(engine)
     except DatabaseError as error:
         engine.dispose()
+        if engine.dialect.name != "sqlite":
+            raise UnusableDatabase(
+                f"The database {engine.url.render_as_string()} cannot be used ({str(error.orig).strip()}): "
+                "see that it runs, and that LIKENESS_DATABASE_URL is right."
+            ) from error
         raise _damaged(home, error.orig) from error
     except Timeout as error:
         engine.dispose()
         raise Busy(f"Another process has been opening {home.catalog} for a minute: wait for it, or stop it.") from error
     return engine
+
+
+def _engine(url: str) -> Engine:
+    """An engine for any number of threads; raises `BadInput` for a URL that names no database we know."""
+    scheme, separator, rest = url.partition("://")
+    if scheme.partition("+")[0] not in ("sqlite", "postgres", "postgresql") or not separator:
+        raise BadInput("LIKENESS_DATABASE_URL names no database that we know: write postgresql://USER@HOST/NAME.")
+    if scheme in ("postgres", "postgresql"):  # as everybody writes it: the driver is ours to choose
+        url = f"postgresql+psycopg://{rest}"
+    try:
+        return create_engine(url, pool_size=20, max_overflow=30, pool_pre_ping=scheme != "sqlite")
+    except (ArgumentError, ImportError, ValueError) as error:
+        raise BadInput(f"LIKENESS_DATABASE_URL cannot be used ({error}).") from error
 
 
 def _damaged(home: Home, reason: object) -> DamagedCatalog:
@@ -104,6 +122,8 @@ def _migrate(engine: Engine) -> None:
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             connection.execute(text("BEGIN IMMEDIATE"))  # two processes starting together migrate once
+        else:
+            connection.execute(text("SELECT pg_advisory_xact_lock(7238465)"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

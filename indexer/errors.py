@@ -7,6 +7,7 @@ LikenessError
 ├── Busy               another process does this kind of work on this collection; the message says which
 ├── NothingToUndo      the journal holds no action to take back (or to do again)
 ├── DamagedIndex       an index file is not what was published; `likeness index` makes it again
+├── UnusableDatabase   the server that holds the catalog does not answer, or does not let us in
 ├── DamagedCatalog     the catalog cannot be read; it was left as it is
 └── NewerCatalog       the catalog was written by a newer Likeness; it was left as it is
 """
@@ -64,6 +65,10 @@ class NothingToUndo(LikenessError):
 
 class DamagedIndex(LikenessError):
     """An index file is not what was published; `likeness index` makes it again from the vectors."""
+
+
+class UnusableDatabase(LikenessError):
+    """The database server that holds the catalog does not answer, or does not let us in."""
 
 
 class DamagedCatalog(LikenessError):

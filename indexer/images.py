@@ -189,9 +189,10 @@ def drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
         if set(shas) <= held:
             return
         for part in _parts(sorted(files_of)):
-            either = or_(images.c.sha256.in_(part), contents.c.parent_sha256.in_(part))
-            for row in connection.execute(shown.where(either)):
-                files_held |= {row.sha256, row.parent_sha256}
+            # One after the other: for an "or" over both tables, every image would be looked at.
+            for there in (images.c.sha256.in_(part), contents.c.parent_sha256.in_(part)):
+                for row in connection.execute(shown.where(there)):
+                    files_held |= {row.sha256, row.parent_sha256}
     for sha256 in files_of - files_held:
         home.original(sha256).unlink(missing_ok=True)
     dropped = [sha256 for sha256 in shas if sha256 not in held]

@@ -42,6 +42,8 @@ collections = Table(
     sqlite_autoincrement=True,
 )
 
+PARTS = text("parent_sha256 IS NOT NULL")
+
 contents = Table(
     "contents",
     metadata,
@@ -59,6 +61,7 @@ contents = Table(
     Column("longitude", Float),
     Column("parent_sha256", String(64)),  # of a tile or a page: the file it is a part of
     Column("part", JSON),  # which part: {"page": 2} or {"box": [x0, y0, x1, y1]} in px of the upright picture
+    Index("contents_by_parent", "parent_sha256", sqlite_where=PARTS, postgresql_where=PARTS),
 )
 
 LEFT = text("removed_at IS NOT NULL OR absent_at IS NOT NULL")  # of images: no longer in their collection
@@ -187,6 +190,7 @@ searches = Table(
     Column("positive", JSON, nullable=False),
     Column("negative", JSON, nullable=False),
     Column("filter", JSON, nullable=False),
+    Column("wish", JSON),  # {min_score, group, variety}, those that were asked for
     Column("created_at", String, nullable=False),
     UniqueConstraint("collection_id", "name"),
 )

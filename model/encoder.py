@@ -60,11 +60,7 @@ def _on_cpu(folder: Path, threads: int) -> Encoder:
     import onnxruntime
 
     info, _ = read_verified(folder)
-    graph = cached_graph(folder, info)
-    if graph is None:
-        from model.export import export_onnx  # only here: it imports torch
-
-        graph = export_onnx(folder)
+    graph = graph_of(folder, info)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
@@ -72,6 +68,16 @@ def _on_cpu(folder: Path, threads: int) -> Encoder:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     return Encoder(info, lambda pixels: session.run(None, {"pixels": pixels})[0], BATCH, "cpu")
+
+
+def graph_of(folder: Path, info: ModelInfo) -> bytes:
+    """The model as ONNX, from pixels to vectors; made first where it is not there, which takes some seconds."""
+    graph = cached_graph(folder, info)
+    if graph is None:
+        from model.export import export_onnx  # only here: it imports torch
+
+        graph = export_onnx(folder)
+    return graph
 
 
 def cached_graph(folder: Path, info: ModelInfo) -> bytes | None:

@@ -31,7 +31,7 @@ DISTANCE = 0.02  # log loss that a decade away from the usual λ must bring amon
 FEW_SPREAD = 1.0  # of the logits with one label per class, where nothing can be chosen: far from certain
 DOUBT = 1.0  # labels
 TEMPERATURES = np.geomspace(0.02, 50.0, 60)  # of logits brought to deviation 1
-SELECTION = 600  # labels are enough to choose by; more would only take longer
+SELECTION = 300  # labels are enough to choose by; more choose no better, and take longer
 BLOCK = 2048  # vectors at once: their logits stay in the processor's cache
 MOST_THREADS = 8  # more only wait for memory
 
@@ -46,7 +46,7 @@ class Choice:
 
 def usual(labels: int, classes: int) -> Choice:
     """What serves most encoders, for as long as nothing can be chosen, or has been."""
-    return Choice(max(USUAL, (labels / classes) ** -FALL), 0.0)
+    return Choice(max(USUAL, (max(labels, 1) / max(classes, 1)) ** -FALL), 0.0)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.user_properties += [("promise", number) for number in marker.args]
 
 
+CATALOG = ("test_catalog", "test_labels", "test_classes", "test_images", "test_labelbook", "test_jobs", "test_two_apis")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The tests of the catalog run on SQLite and on PostgreSQL."""
+    if "database" in metafunc.fixturenames:
+        # `indexed` is a copy of a home whose catalog is SQLite.
+        both = metafunc.module.__name__.rpartition(".")[2] in CATALOG and "indexed" not in metafunc.fixturenames
+        metafunc.parametrize("database", ["sqlite", "postgresql"] if both else ["sqlite"], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[object]:
+    from indexer.catalog import open_catalog
+    from indexer.home import Home
+    from tests.postgresql import Server, binaries  # needs psycopg, which a bare training machine lacks
+
+    programs = binaries()
+    if programs is None:
+        pytest.skip("There is no PostgreSQL server here: on Debian, apt-get install postgresql.")
+    server = Server(programs)
+    template = server.new_database("template1")
+    open_catalog(Home(Path("/nowhere")), template).dispose()  # migrated once: a copy takes a tenth of the time
+    server.template = template.rpartition("?")[0].rpartition("/")[2]
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def database(request: pytest.FixtureRequest) -> str | None:
+    """The URL of an empty catalog's database; None: SQLite in the data folder."""
+    if request.param == "sqlite":
+        return None
+    return request.getfixturevalue("postgresql").new_database()
+
+
 class _Figures:
     """Adds up, for every promise, what its tests counted by `record_property`; also over several processes."""
 

@@ -15,7 +15,7 @@ KEPT_OUT_OF_MODEL = {"sqlalchemy", "alembic", "faiss", "fastapi", "starlette", "
 LOADED_BEFORE_TORCH = ("model.images", "model.encoder", "model.probe", "model.errors", "model.info")
 TOP_LEVEL = {
     *("app", "model", "indexer", "ui", "tests", "scripts", "docs"),
-    *("Dockerfile", "pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md", "LICENSE"),
+    *("Dockerfile", "compose.yaml", "pyproject.toml", "constraints.txt", "README.md", "CHANGELOG.md", "LICENSE"),
     *(".ci", ".gitignore", ".dockerignore"),
 }
 

@@ -38,13 +38,11 @@ def worker(
     home: HomeOption = None,
 ) -> None:
     """Do the jobs of one lane until stopped; `likeness serve` starts one for each."""
-    import logging
-
+    from app import logs
     from app.jobs import LANES
     from app.worker import run_worker, stop_on_signals
 
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.set_up(load_settings().log)
     if lane not in LANES.values():
         raise BadInput(f"There is no lane {lane!r}: use pictures or learning.")
     run_worker(open_workspace(home), lane, stop_on_signals())

@@ -15,7 +15,7 @@ from fastapi import APIRouter, File, Response, UploadFile
 
 from app import jobs
 from app.finetuning import lesson_of
-from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
+from app.routes.common import CollectionDep, EngineDep, StoredCollectionDep, WorkspaceDep
 from app.schemas import (
     CollectionChanges,
     FinetuningRequest,
@@ -64,13 +64,13 @@ def new_collection(body: NewCollection, engine: EngineDep) -> dict[str, Any]:
 
 
 @router.get("/{collection}")
-def get_collection(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
+def get_collection(collection: StoredCollectionDep, engine: EngineDep) -> dict[str, Any]:
     return _json(engine, collection)
 
 
 @router.patch("/{collection}")
 def change_collection(
-    collection: CollectionDep, body: CollectionChanges, engine: EngineDep, workspace: WorkspaceDep
+    collection: StoredCollectionDep, body: CollectionChanges, engine: EngineDep, workspace: WorkspaceDep
 ) -> dict[str, Any]:
     """Rename it, choose its preset, or make another model the active one (whose index must be there)."""
     _check_preset(body.preset)
@@ -78,6 +78,7 @@ def change_collection(
     collection = update_collection(workspace.engine, collection, changes)
     if body.active_model is not None:
         collection = activate(workspace, collection, body.active_model)
+        engine.serving(collection)  # opens its index, if that takes long, while the one before goes on answering
     return _json(engine, collection)
 
 

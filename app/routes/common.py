@@ -17,11 +17,12 @@ from indexer.images import Filter, Image, get_images, labels_of
 from model.errors import BadInput
 
 
-def _workspace(request: Request) -> Workspace:
+# Coroutines, for FastAPI sends plain functions to a thread, which takes longer than they do.
+async def _workspace(request: Request) -> Workspace:
     return request.app.state.workspace
 
 
-def _engine(request: Request) -> Engine:
+async def _engine(request: Request) -> Engine:
     return request.app.state.engine
 
 
@@ -29,11 +30,19 @@ WorkspaceDep = Annotated[Workspace, Depends(_workspace)]
 EngineDep = Annotated[Engine, Depends(_engine)]
 
 
-def _collection(workspace: WorkspaceDep, collection: Annotated[str, Path(max_length=80)]) -> Collection:
+Name = Annotated[str, Path(max_length=80)]
+
+
+def _stored(workspace: WorkspaceDep, collection: Name) -> Collection:
     return collection_named(workspace.engine, collection)
 
 
-CollectionDep = Annotated[Collection, Depends(_collection)]
+def _served(engine: EngineDep, collection: Name) -> Collection:
+    return engine.serving(collection_named(engine.workspace.engine, collection))
+
+
+StoredCollectionDep = Annotated[Collection, Depends(_stored)]  # with the model that was chosen last
+CollectionDep = Annotated[Collection, Depends(_served)]  # with the one that answers
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
@@ -97,4 +106,4 @@ def selected(engine: Engine, collection: Collection, selection: Selection) -> li
 
 
 def collection_of(engine: Engine, image: Image) -> Collection:
-    return collection_with_id(engine.workspace.engine, image.collection_id)
+    return engine.serving(collection_with_id(engine.workspace.engine, image.collection_id))

@@ -3,7 +3,7 @@
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 
@@ -28,13 +28,13 @@ def ready(workspace: WorkspaceDep, engine: EngineDep) -> dict[str, Any]:
     for collection in all_collections(workspace.engine):
         if collection.active_model is not None:
             try:
-                engine.index(collection)
+                engine.index(engine.serving(collection))
             except NoIndex as error:  # it was published once
                 raise DamagedIndex(str(error)) from error
     return {"ready": True}
 
 
 @router.get("/metrics")
-def metrics() -> Response:
-    """Prometheus metrics of this process."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+def metrics(request: Request) -> Response:
+    """For Prometheus: requests of this process; jobs, pictures, indexes, trainings and disk of the installation."""
+    return Response(generate_latest(request.app.state.measures.registry), media_type=CONTENT_TYPE_LATEST)

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
+from starlette.responses import JSONResponse
 
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep, collection_of, images_json
 from app.routes.images import FOREVER, SUFFIX_TYPES
@@ -67,14 +68,14 @@ def query_preview(query_id: Annotated[str, Path(max_length=64)], engine: EngineD
 
 
 @router.post("/collections/{collection}/search")
-def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) -> dict[str, Any]:
+def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) -> JSONResponse:
     """The images most like `positive` and least like `negative`, best first."""
     hits, took_ms = engine.search(
         collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish()
     )
     found = get_images(engine.workspace.engine, hits.ids.tolist())
     shown = {image["id"]: image for image in images_json(engine, collection, found)}
-    return {
+    answer = {
         "hits": [
             {
                 "image": shown[i],
@@ -90,6 +91,7 @@ def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) ->
         "took_ms": round(took_ms, 3),
         "model": collection.active_model,
     }
+    return JSONResponse(answer)  # as it is: FastAPI would walk through every field of every hit, and then again
 
 
 @router.get("/collections/{collection}/searches")
@@ -105,7 +107,8 @@ def save_search(collection: CollectionDep, body: SavedSearchRequest, workspace: 
     """Keep a search under a name; saving under a taken name replaces it."""
     values = {
         "collection_id": collection.id, "name": body.name, "positive": body.positive, "negative": body.negative,
-        "filter": body.filter.model_dump(exclude_none=True, by_alias=True), "created_at": now(),
+        "filter": body.filter.model_dump(exclude_none=True, by_alias=True),
+        "wish": body.model_dump(include={"min_score", "group", "variety"}, exclude_defaults=True), "created_at": now(),
     }  # fmt: skip
     same = (searches.c.collection_id == collection.id) & (searches.c.name == body.name)
     try:
@@ -129,7 +132,8 @@ def forget_search(
 
 
 def _saved(row: Any) -> dict[str, Any]:
-    return {name: row[name] for name in ("id", "name", "positive", "negative", "filter")}
+    """What was asked for, as a search takes it."""
+    return {name: row[name] for name in ("id", "name", "positive", "negative", "filter")} | (row["wish"] or {})
 
 
 def _boxed(engine: EngineDep, collection: Collection, body: BoxQuery) -> tuple[bytes, str]:

@@ -19,9 +19,9 @@ from indexer.home import Home
 from indexer.labels import label_each
 from indexer.publish import publish
 from indexer.schema import contents, images, now
-from scripts.benchmarks.searched import enlarge
 
 LABELS = 100
+NEAR, PART = 10, 10_000  # neighbours; vectors made at once
 MODEL = "0123456789abcdef"  # nothing encodes here, so there need be no model
 
 
@@ -38,15 +38,22 @@ class Clicks:
 
 
 def enlarged(real: np.ndarray, classes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """`size` vectors like the `real` ones (R, D), each class as large a part as before, mixed; and their classes."""
-    names, counts = np.unique(classes, return_counts=True)
-    sizes = np.diff(np.round(np.concatenate([[0], np.cumsum(counts)]) / len(classes) * size).astype(int))
-    order = np.random.default_rng(0).permutation(size)
-    vectors, truth = np.empty((size, real.shape[1]), np.float32), np.empty(size, classes.dtype)
-    for seed, (name, at, of_it) in enumerate(zip(names, np.cumsum(sizes) - sizes, sizes, strict=True)):
-        rows = order[at : at + of_it]
-        vectors[rows], truth[rows] = enlarge(real[classes == name], int(of_it), seed), name
-    return vectors, truth
+    """`size` unit vectors like the `real` ones (R, D), and their classes.
+
+    Each lies between a picture's and one of its ten nearest of the same class, with noise half their distance long.
+    """
+    cosines = np.where(classes[:, np.newaxis] == classes, real @ real.T, -2)  # (R, R)
+    near = np.argsort(-cosines, axis=1)[:, 1 : NEAR + 1]
+    rng = np.random.default_rng(0)
+    vectors, first = np.empty((size, real.shape[1]), np.float32), rng.integers(len(real), size=size)
+    for at in range(0, size, PART):
+        here = first[at : at + PART]
+        a, b = real[here], real[near[here, rng.integers(NEAR, size=len(here))]]
+        noise = rng.standard_normal(a.shape, np.float32)
+        noise *= 0.5 * np.linalg.norm(a - b, axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
+        made = a + rng.random((len(here), 1), np.float32) * (b - a) + noise
+        vectors[at : at + PART] = made / np.linalg.norm(made, axis=1, keepdims=True)
+    return vectors, classes[first]
 
 
 def clicks(vectors: np.ndarray, truth: np.ndarray, count: int) -> Clicks:

@@ -43,11 +43,11 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def settings(tmp_path, model_folder) -> Settings:
+def settings(tmp_path, model_folder, database) -> Settings:
     home = tmp_path / "home"
     (home / "models").mkdir(parents=True)
     (home / "models" / model_folder.name).symlink_to(model_folder)
-    return Settings(home=home, threads=1)
+    return Settings(home=home, threads=1, database_url=database)
 
 
 @pytest.fixture

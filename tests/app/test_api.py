@@ -337,14 +337,20 @@ def test_export_has_a_row_for_every_image(indexed):
 
 
 def test_saved_searches_come_back_and_go(indexed):
-    body = {"name": "cats", "positive": of_subject(indexed, "cat", 2), "filter": {"text": "cat"}}
+    body = {"name": "cats", "positive": of_subject(indexed, "cat", 2), "filter": {"text": "cat"}, "min_score": 0.2}
     path = "/v1/collections/photos/searches"
 
     saved = indexed.post(path, json=body).json()
     listed = indexed.get(path).json()["items"]
+    again = {key: value for key, value in listed[0].items() if key not in ("id", "name")}
+    found = [
+        indexed.post("/v1/collections/photos/search", json=each).json()
+        for each in (again, {k: v for k, v in body.items() if k != "name"})
+    ]
     gone = indexed.delete(f"{path}/{saved['id']}")
 
     assert listed == [{**body, "id": saved["id"], "negative": []}]
+    assert found[0]["hits"] == found[1]["hits"] != []
     assert (gone.status_code, indexed.get(path).json()["total"]) == (204, 0)
 
 

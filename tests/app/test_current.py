@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +16,9 @@ from app.api import create_api
 from app.settings import Settings
 from app.workspace import Workspace
 from indexer.catalog import collection_named
+from indexer.index import open_index
+from model.checkpoint import save_model
+from model.network import starting_point
 from tests.app.conftest import do_jobs
 
 LIKE = {"positive": [1], "limit": 500}
@@ -133,3 +137,70 @@ def test_a_filtered_search_notices_what_came_and_went(large, workspace):
     after = ids(large.post("/v1/collections/photos/search", json=wanted))
 
     assert after == before[1:]
+
+
+def test_searches_while_another_model_is_opened_answer_the_old_list_and_then_the_new(
+    large, workspace, settings, model_folder, monkeypatch
+):
+    start = starting_point("random", "resnet18", 32, workspace.home.models, seed=1)
+    other = save_model(start.backbone, start.preparation, workspace.home.models, started_from="random").fingerprint
+    work.index(workspace, collection_named(workspace.engine, "photos"), other)
+    large.patch("/v1/collections/photos", json={"active_model": model_folder.name})
+    old = large.post("/v1/collections/photos/search", json=LIKE).json()
+    ready, opened = threading.Event(), threading.Event()
+
+    def slowly(folder, held=None):
+        assert folder.name == other
+        assert ready.wait(60)
+        try:
+            return open_index(folder, held)
+        finally:
+            opened.set()
+
+    monkeypatch.setattr("app.engine.open_index", slowly)
+
+    chosen = large.patch("/v1/collections/photos", json={"active_model": other}).json()["active_model"]
+    during = large.post("/v1/collections/photos/search", json=LIKE).json()
+    upload = large.post("/v1/collections/photos/queries", files=[("file", pictures(1)[0][1])]).json()["query_id"]
+    by_upload = large.post("/v1/collections/photos/search", json={"positive": [upload], "limit": 3}).json()
+    ready.set()
+    assert opened.wait(60)
+    for _ in range(100):
+        after = large.post("/v1/collections/photos/search", json=LIKE).json()
+        if after["model"] == other:
+            break
+        assert after["hits"] == old["hits"]
+        time.sleep(0.05)
+
+    assert chosen == other
+    assert (during["model"], during["hits"]) == (model_folder.name, old["hits"])
+    assert by_upload["model"] == model_folder.name  # and so is the query's vector: models never mix
+    assert after["model"] == other
+    assert [hit["score"] for hit in after["hits"]] != [hit["score"] for hit in old["hits"]]
+
+
+def test_an_index_that_is_damaged_when_its_model_becomes_active_is_said_and_not_the_old_one_for_ever(
+    large, workspace, model_folder
+):
+    start = starting_point("random", "resnet18", 32, workspace.home.models, seed=1)
+    other = save_model(start.backbone, start.preparation, workspace.home.models, started_from="random").fingerprint
+    collection = collection_named(workspace.engine, "photos")
+    work.index(workspace, collection, other)
+    large.patch("/v1/collections/photos", json={"active_model": model_folder.name})
+    large.post("/v1/collections/photos/search", json=LIKE)
+    for file in workspace.home.index(collection.id, other).glob("*.vectors"):
+        file.write_bytes(bytes(file.stat().st_size))
+
+    large.patch("/v1/collections/photos", json={"active_model": other})
+    for _ in range(100):
+        answer = large.post("/v1/collections/photos/search", json=LIKE)
+        if answer.status_code != 200:
+            break
+        time.sleep(0.05)
+
+    assert (answer.status_code, answer.json()["error"]) == (503, "DamagedIndex")
+
+
+def test_a_search_needs_no_label(large):
+    assert large.get("/v1/collections/photos/labels").json()["total"] == 0
+    assert len(ids(large.post("/v1/collections/photos/search", json=LIKE))) > 0

@@ -14,8 +14,8 @@ from tests.model.test_probe import clusters
 
 
 def test_a_process_of_its_own_finds_what_this_one_finds():
-    vectors, labels = clusters({"a": 6, "b": 6, "c": 6}, noise=0.3)
-    groups = np.arange(18) // 2
+    vectors, labels = clusters({"a": 10, "b": 10, "c": 10}, noise=0.3)
+    groups = np.arange(30) // 2
 
     here, there = (check(vectors, labels, groups) for check in (cross_validate, cross_validate_apart))
 

@@ -20,8 +20,8 @@ def home(tmp_path) -> Home:
 
 
 @pytest.fixture
-def engine(home) -> Iterator[Engine]:
-    engine = open_catalog(home)
+def engine(home, database) -> Iterator[Engine]:
+    engine = open_catalog(home, database)
     yield engine
     engine.dispose()
 

@@ -13,7 +13,7 @@ from indexer.catalog import (
     open_catalog,
     update_collection,
 )
-from indexer.errors import CollectionExists, NewerCatalog, NoSuchCollection
+from indexer.errors import CollectionExists, NewerCatalog, NoSuchCollection, UnusableDatabase
 from indexer.images import remove_collection
 from indexer.schema import metadata
 from model.errors import BadInput
@@ -112,3 +112,17 @@ def test_the_id_of_a_deleted_collection_is_never_used_again(engine, home, photos
     remove_collection(engine, home, photos)
 
     assert create_collection(engine, "photos").id > photos.id
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://me@here/x", "oracle+cx_oracle://x", ""])
+def test_a_url_that_names_no_database_of_ours_is_said_so(home, url):
+    with pytest.raises(BadInput, match="LIKENESS_DATABASE_URL"):
+        open_catalog(home, url)
+
+
+def test_a_database_server_that_does_not_answer_is_named_without_its_password(home):
+    with pytest.raises(UnusableDatabase, match="see that it runs") as raised:
+        open_catalog(home, "postgresql://me:secret@127.0.0.1:1/likeness")
+
+    assert "127.0.0.1:1" in str(raised.value)
+    assert "secret" not in str(raised.value)

@@ -203,12 +203,12 @@ def test_thousands_of_images_are_labelled_and_undone_in_one_action(engine, photo
     assert answers() == {i: {"cat": "yes"} for i in ids}
 
 
-def test_labels_given_by_many_threads_at_once_are_all_there(home, engine, photos):
+def test_labels_given_by_many_threads_at_once_are_all_there(home, database, engine, photos):
     ids = fill(engine, photos, 40)
     failures: list[BaseException] = []
 
     def work(part: int) -> None:
-        mine = open_catalog(home)
+        mine = open_catalog(home, database)
         try:
             for image_id in ids[part::4]:
                 label(mine, photos, [image_id], f"class {part}", "yes", "hand")
@@ -229,9 +229,9 @@ def test_labels_given_by_many_threads_at_once_are_all_there(home, engine, photos
     }
 
 
-def test_threads_that_disagree_about_an_image_leave_it_with_one_class(home, engine, photos, ids):
+def test_threads_that_disagree_about_an_image_leave_it_with_one_class(home, database, engine, photos, ids):
     def work(name: str) -> None:
-        mine = open_catalog(home)
+        mine = open_catalog(home, database)
         for _ in range(5):
             label(mine, photos, ids, name, "yes", "hand")
         mine.dispose()

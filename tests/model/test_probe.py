@@ -7,7 +7,7 @@ import pytest
 
 from model.errors import BadInput, TooFewLabels
 from model.evaluate import colour_histogram
-from model.probe import Choice, Probe, assess, fit_probe, wilson
+from model.probe import USUAL, Choice, Probe, assess, fit_probe, usual, wilson
 from tests.pictures import labelled_views
 
 
@@ -224,6 +224,17 @@ def test_a_fit_that_goes_on_from_an_earlier_probe_says_what_a_new_one_says():
     anew = fit_probe(vectors, labels, choice=Choice(0.01, 0.5))
 
     np.testing.assert_allclose(again.probabilities(vectors), anew.probabilities(vectors), atol=5e-3)
+
+
+def test_few_labels_are_trusted_less_and_many_as_far_as_serves_most_encoders():
+    strengths = [usual(labels, 10).strength for labels in (10, 20, 50, 200, 5000)]
+
+    assert strengths[0] == 1.0
+    assert strengths == sorted(strengths, reverse=True)
+    assert strengths[-2:] == [USUAL, USUAL]
+    vectors, labels = clusters({"a": 1, "b": 1})
+    assert fit_probe(vectors, labels).strength == 1.0
+    assert usual(0, 0).strength == 1.0  # before the first label it is asked for all the same
 
 
 def test_the_choice_made_last_serves_new_labels_at_once():

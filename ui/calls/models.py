@@ -15,6 +15,10 @@ class Models(Connection):
         """Learn what "alike" means here. Settings: init, backbone, epochs, batch_size, image_size, preset, adopt."""
         return self._call("POST", self._of(collection, "trainings"), json=settings)
 
+    def finetune(self, collection: str, **settings: Any) -> Job:
+        """Let the encoder learn from the labels, a hundred or more. Settings: loss, epochs, image_size, adopt, …"""
+        return self._call("POST", self._of(collection, "finetunings"), json=settings)
+
     def pairs(self, collection: str, preset: str | None = None, seed: int = 0, count: int = 12) -> Pairs:
         """Pictures with two views of each: what training with this preset would call the same."""
         body = {"seed": seed, "count": count, **({"preset": preset} if preset else {})}

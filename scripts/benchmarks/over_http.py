@@ -1,0 +1,184 @@
+"""Search over HTTP by the very processes that `likeness serve` starts, over a catalog of as many images as vectors."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from scripts.benchmarks.bigger import K, Task
+from scripts.benchmarks.pictures import make_pictures
+from scripts.benchmarks.searched import measure, resident
+
+PAGE, API = 8764, 8765  # ports
+PAGES = 2  # that are open and rerun without a pause
+FILTERED = 100  # searches with a filter
+
+
+def over_http(task: Task, model: Path, scratch: Path) -> dict[str, float]:
+    """The index that `ours` left in the task's folder, searched by a picture of the collection, ten hits in full."""
+    home, count = scratch / "home", len(task.opened())
+    half = fill_home(home, task.folder / "index", model, count)
+    asked, truth = task.asked()
+    local = threading.local()
+
+    def ask(row: int, **more: Any) -> list[int]:
+        if not hasattr(local, "client"):
+            local.client = httpx.Client(base_url=f"http://127.0.0.1:{API}/v1", timeout=120, trust_env=False)
+        body = {"positive": [int(row) + 1], "limit": K, **more}
+        answer = local.client.post("/collections/bench/search", json=body).raise_for_status().json()
+        return [hit["image"]["id"] - 1 for hit in answer["hits"]]
+
+    def p95(**more: Any) -> float:
+        return float(np.percentile([_timed(lambda row=row: ask(row, **more)) for row in asked[:FILTERED]], 95))
+
+    with serving(home) as api, httpx.Client(base_url=f"http://127.0.0.1:{API}/v1", timeout=120) as client:
+        for row in asked[:50]:
+            ask(row)
+        said = measure(lambda number: ask(asked[number]), truth)
+        said["whole"] = resident(api) / count / 1024
+        ask(0, filter={"folder": half})  # the catalog is asked once for what a filter keeps
+        said["half"] = p95(filter={"folder": half})
+        with pages_rerunning():
+            said["rerunning"] = measure(lambda number: ask(asked[number]), truth)["p95"]
+        removed = {"image_ids": list(range(1, 11))}
+        said["delete"] = _timed(
+            lambda: client.post("/collections/bench/images/remove", json=removed).raise_for_status(), lambda: ask(20)
+        )
+        assert not set(range(10)) & set(ask(20, limit=50))
+        paths = make_pictures(scratch / "new", 20, 128)
+        for at in (0, 10):  # the first time the worker also loads its libraries
+            files = [("files", (path.name, path.read_bytes())) for path in paths[at : at + 10]]
+            said["add"] = _timed(lambda files=files: _add(client, files))
+        return said
+
+
+def _timed(*works: Callable[[], Any]) -> float:
+    """What they take one after the other, ms."""
+    started = time.perf_counter()
+    for work in works:
+        work()
+    return (time.perf_counter() - started) * 1000
+
+
+@contextmanager
+def serving(home: Path) -> Iterator[int]:
+    """`likeness serve`; the process id of its API. It ends with all its processes however this ends."""
+    command = [sys.executable, "-m", "app.cli", "serve", "--home", str(home), "--port", str(PAGE)]
+    served = subprocess.Popen([*command, "--api-port", str(API)], stdout=subprocess.DEVNULL)
+    try:
+        _wait(lambda: httpx.get(f"http://127.0.0.1:{API}/v1/ready", trust_env=False).status_code == 200)
+        children = Path(f"/proc/{served.pid}/task/{served.pid}/children").read_text().split()
+        yield next(int(pid) for pid in children if b"app.api" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    finally:
+        served.terminate()
+        try:
+            served.wait(30)
+        except subprocess.TimeoutExpired:
+            served.kill()
+
+
+def end_in_order() -> None:
+    """On SIGTERM as on Ctrl-C, what was started is ended first."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+@contextmanager
+def pages_rerunning() -> Iterator[None]:
+    """Two sessions of the page that run its script again as soon as it has run, each as a browser would ask for it."""
+    _wait(lambda: httpx.get(f"http://127.0.0.1:{PAGE}/_stcore/health", trust_env=False).status_code == 200)
+    stopping, runs = threading.Event(), [0] * PAGES
+
+    def keep_running(which: int) -> None:
+        asyncio.run(_rerun(stopping, runs, which))
+
+    threads = [threading.Thread(target=keep_running, args=(which,), daemon=True) for which in range(PAGES)]
+    for each in threads:
+        each.start()
+    _wait(lambda: min(runs) > 0)
+    before = sum(runs)
+    try:
+        yield
+    finally:
+        stopping.set()
+        for each in threads:
+            each.join(20)
+        if sum(runs) <= before:
+            raise RuntimeError("the pages did not run while searches were measured")
+
+
+async def _rerun(stopping: threading.Event, runs: list[int], which: int) -> None:
+    import websockets
+    from streamlit.proto.BackMsg_pb2 import BackMsg
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+    address = f"ws://127.0.0.1:{PAGE}/_stcore/stream"
+    async with websockets.connect(address, subprotocols=["streamlit"], max_size=None, proxy=None) as socket:  # type: ignore[list-item]
+        while not stopping.is_set():
+            wanted = BackMsg()
+            wanted.rerun_script.query_string = ""
+            await socket.send(wanted.SerializeToString())
+            while True:
+                told = ForwardMsg.FromString(await asyncio.wait_for(socket.recv(), 60))  # type: ignore[arg-type]
+                if told.WhichOneof("type") == "script_finished":
+                    break
+            runs[which] += 1
+
+
+def _add(client: httpx.Client, files: list[tuple[str, tuple[str, bytes]]]) -> None:
+    """Upload pictures and wait until a search with the last of them finds its neighbours."""
+    job = client.post("/collections/bench/images", files=files).raise_for_status().json()["id"]
+    _wait(lambda: client.get(f"/jobs/{job}").json()["state"] == "succeeded")
+    newest = client.get(f"/jobs/{job}").json()["result"]["added"][-1]["id"]
+    _wait(lambda: client.post("/collections/bench/search", json={"positive": [newest], "limit": 1}).is_success)
+
+
+def _wait(there: Any, seconds: float = 300) -> None:
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
+        try:
+            if there():
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.02)
+    raise TimeoutError("the API did not answer as it should")
+
+
+def fill_home(home: Path, index: Path, model: Path, count: int) -> str:
+    """A data folder whose catalog names `count` images, with a copy of the index; returns a folder of half of them."""
+    from sqlalchemy import insert
+
+    from indexer.catalog import create_collection, open_catalog, update_collection
+    from indexer.home import Home
+    from indexer.schema import contents, images, now
+
+    place = Home(home)
+    engine = open_catalog(place)
+    collection = create_collection(engine, "bench")
+    shutil.copytree(model, place.model(model.name))
+    shutil.copytree(index, place.index(collection.id, model.name))  # a copy: images are added to it
+    with engine.begin() as connection:
+        for at in range(0, count, 20_000):
+            shas = [f"{number:064x}" for number in range(at, min(at + 20_000, count))]
+            made = {"preview_suffix": "jpg", "width": 640, "height": 480, "bytes": 1, "format": "JPEG", "stored": 0}
+            connection.execute(insert(contents), [{"sha256": s, "preview_sha256": s, **made} for s in shas])
+            row = {"collection_id": collection.id, "added_at": now()}
+            named = [
+                {"sha256": s, "name": f"{n}.jpg", "folder": f"half/{n % 2}", **row} for n, s in enumerate(shas, at)
+            ]
+            connection.execute(insert(images), named)
+    update_collection(engine, collection, {"active_model": model.name})
+    engine.dispose()
+    return "half/1"
