@@ -173,6 +173,15 @@ def test_a_search_is_begun_in_every_way_refined_kept_and_reopened(
         expect(strip.get_by_role("img")).to_have_count(3)
         shown(page, 15 * EACH - 4)
 
+        # why the best is there: both pictures, painted where they match
+        page.get_by_role("listbox", name="Pictures").press("Home")
+        page.keyboard.press("w")
+        why = page.get_by_role("dialog", name="Why alike?")
+        expect(why).to_contain_text("of what matches")
+        painted = "all => all.map((c) => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data])"
+        assert [len(set(pixels)) > 8 for pixels in why.locator("canvas").evaluate_all(painted)] == [True, True]
+        page.keyboard.press("Escape")
+
         # saved, forgotten, found in the history, and reopened from its address
         page.get_by_role("button", name="Saved").click()
         page.get_by_label("Name of this search").fill("rockets")

@@ -5,6 +5,13 @@ const ROOM = 380; // the least height in pixels
 const QUERY = 100; // the API searches with at most this many pictures
 const AGAIN = 3000; // ms between two looks whether the API is back
 
+/** A state as one text, the same whatever the order of its keys, and whether a value is a number or an address's text. */
+const asText = (state) =>
+  JSON.stringify(state, (_, value) => {
+    if (typeof value === "number" || typeof value === "boolean") return String(value);
+    return value && typeof value === "object" && !Array.isArray(value) ? Object.fromEntries(Object.entries(value).sort()) : value;
+  });
+
 /** What Python was told and will repeat in `data`: an echo, which must not undo what the person has done since. */
 class Told {
   constructor() {
@@ -12,12 +19,12 @@ class Told {
   }
 
   add(state) {
-    this.open.push(JSON.stringify(state));
+    this.open.push(asText(state));
   }
 
   /** True when `state` is such an echo. Python answers in order, but may skip some. */
   isEcho(state) {
-    const at = this.open.indexOf(JSON.stringify(state));
+    const at = this.open.indexOf(asText(state));
     if (at >= 0) this.open.splice(0, at + 1);
     return at >= 0;
   }

@@ -51,11 +51,11 @@ class Search extends Board {
   }
 
   actions() {
-    return { ...super.actions(), refine: (images, sign) => this.refine(images, sign) };
+    return { ...super.actions(), refine: (images, sign) => this.refine(images, sign), why: (image) => this.why(image) };
   }
 
   keys() {
-    return [["+", say("keys.more_like")], ["-", say("keys.less_like")], ...(this.grid.does.why ? [["W", say("keys.why")]] : []), ["Ctrl+V", say("keys.paste")], ...super.keys()];
+    return [["+", say("keys.more_like")], ["-", say("keys.less_like")], ["W", say("keys.why")], ["Ctrl+V", say("keys.paste")], ...super.keys()];
   }
 
   query() {
@@ -73,7 +73,6 @@ class Search extends Board {
     if (this.told.isEcho(data.query)) return;
     this.collection = this.labels.collection = this.remembered.collection = data.collection;
     this.refreshClasses();
-    this.offerWhy();
     this.take(data.query);
   }
 
@@ -235,14 +234,6 @@ class Search extends Board {
     this.negative = [];
     this.wish = {};
     this.renew();
-  }
-
-  /** An API that can say why two pictures are alike asks back which two; one that cannot does not know the question. */
-  async offerWhy() {
-    const error = await get(of(this.collection, "why")).catch((failure) => failure);
-    if (error?.status !== 422) return;
-    this.grid.does.why = (image) => this.why(image);
-    for (const [position, tile] of this.grid.tiles) this.grid.fill(tile, position);
   }
 
   why(image) {

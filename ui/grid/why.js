@@ -1,8 +1,9 @@
 // Why two pictures count as alike: both side by side, brighter where they match.
 
-/** Paint cells (rows × columns, 0..1) over a picture that fills `box`. */
-function heat({ rows, columns, cells }) {
-  const canvas = el("canvas.heat", { width: columns, height: rows, "aria-hidden": "true" });
+/** Paint cells (rows × columns, 0..1) over the part of a picture that they cover: `area`, x, y, width, height in 0..1. */
+function heat({ rows, columns, cells, area = [0, 0, 1, 1] }) {
+  const [x, y, width, height] = area.map((side) => `${side * 100}%`);
+  const canvas = el("canvas.heat", { width: columns, height: rows, "aria-hidden": "true", style: `left:${x};top:${y};width:${width};height:${height}` });
   const paint = canvas.getContext("2d");
   const pixels = paint.createImageData(columns, rows);
   cells.flat().forEach((value, k) => pixels.data.set([255, 190, 0, Math.round(200 * Math.max(0, Math.min(1, value)))], 4 * k));
