@@ -6,6 +6,7 @@ Of this process are requests; of the installation, the same from every process, 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
 from collections.abc import Iterator
@@ -57,7 +58,7 @@ class Measures:
 class Measured:
     """ASGI middleware: every request is counted, timed and, once it is answered, logged."""
 
-    def __init__(self, app: ASGIApp, measures: Measures, log: object) -> None:
+    def __init__(self, app: ASGIApp, measures: Measures, log: logging.Logger) -> None:
         self.app, self.measures, self.log = app, measures, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,7 +81,7 @@ class Measured:
             seconds = time.perf_counter() - started
             route = self.measures.answered(scope, status, seconds)
             said = {"method": scope["method"], "route": route, "status": status, "ms": round(1000 * seconds, 1)}
-            self.log.info("answered", extra=said)  # type: ignore[attr-defined]
+            self.log.info("answered", extra=said)
 
 
 class Installation(Collector):
@@ -92,8 +93,8 @@ class Installation(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | InfoMetricFamily]:
         yield InfoMetricFamily("likeness", "Which Likeness this is.", {"version": version("likeness")})
         usage = shutil.disk_usage(self.workspace.home.root)
-        for name, value in (("free", usage.free), ("total", usage.total)):
-            yield GaugeMetricFamily(f"likeness_disk_{name}_bytes", f"Of the data folder's disk, {name}.", value)
+        for part, value in (("free", usage.free), ("total", usage.total)):
+            yield GaugeMetricFamily(f"likeness_disk_{part}_bytes", f"Of the data folder's disk, {part}.", value)
         yield self._jobs()
         pictures = GaugeMetricFamily("likeness_images", "Pictures in a collection.", labels=["collection"])
         indexed = GaugeMetricFamily("likeness_indexed_images", "Of these, searchable.", labels=["collection"])

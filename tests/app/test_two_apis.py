@@ -28,7 +28,9 @@ def test_labels_pictures_and_indexes_of_one_process_are_those_of_the_other(two, 
     do_jobs(workspace)
 
     def found(client) -> int:
-        return client.post("/v1/collections/photos/search", json={"positive": [1]}).json()["total"]
+        answer = client.post("/v1/collections/photos/search", json={"positive": [1]})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["total"]
 
     def classes(client) -> dict[int, str]:
         items = client.get("/v1/collections/photos/labels").json()["items"]
