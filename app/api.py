@@ -38,6 +38,7 @@ from app.routes import (
     images,
     jobs,
     labels,
+    maps,
     models,
     searches,
     uploads,
@@ -61,6 +62,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.NoSuch: 404,
     on_disk.CollectionExists: 409,
     on_disk.NoIndex: 409,
+    on_disk.NoMap: 409,
     on_disk.Busy: 409,
     on_disk.NothingToUndo: 409,
     UploadConflict: 409,
@@ -125,6 +127,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         uploads,
         duplicates,
         demo,
+        maps,
         why,
     ):
         api.include_router(module.router, prefix="/v1")

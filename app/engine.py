@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image as PILImage
 from sqlalchemy import select
 
+from app.mapping import map_of
 from app.pressure import Gate
 from app.probes import Probes
 from app.why import Why
@@ -173,7 +174,7 @@ class Engine:
             rest = replace(wanted, predicted=None, min_probability=None)
             said = self.probes.said(collection, wanted)
             return said if rest.empty else np.intersect1d(self._among(collection, rest), said, assume_unique=True)
-        changing = (wanted.class_, wanted.labelled, wanted.text, wanted.missing)
+        changing = (wanted.class_, wanted.labelled, wanted.text, wanted.missing, wanted.cluster)
         if any(value is not None for value in changing):
             return self.select(collection, wanted)
         key = (collection.id, collection.revision, wanted)
@@ -187,6 +188,8 @@ class Engine:
     def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
         """The ids of the images a filter keeps, predictions included, in the order of `sort`."""
         ids = select_ids(self.workspace.engine, collection, wanted, sort)
+        if wanted.cluster is not None:
+            ids = ids[np.isin(ids, map_of(self.workspace, collection).members(wanted.cluster))]
         return self.probes.keep(collection, wanted, ids) if wanted.needs_predictions else ids
 
     def add_query(self, collection: Collection, data: bytes, name: str) -> str:

@@ -60,6 +60,7 @@ class FilterBody(Strict):
     missing: bool | None = None
     orientation: str | None = Field(None, max_length=20)
     within: str | None = Field(None, max_length=200)
+    cluster: int | None = Field(None, ge=0, le=100_000)
 
     def wanted(self) -> Filter:
         return Filter(**self.model_dump())
@@ -149,6 +150,10 @@ class PairsRequest(Strict):
     image_size: int | None = Field(None, ge=16, le=1024)
     seed: int = Field(0, ge=0, le=2**31 - 1)
     count: int = Field(12, ge=1, le=48)
+
+
+class MapRequest(Strict):
+    again: bool = False  # lay everything out anew, and not only what came since
 
 
 class IndexRequest(Strict):

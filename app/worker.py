@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from app import jobs, logs, work
 from app.finetuning import finetune
 from app.jobs import Job
+from app.mapping import draw_map
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
 from indexer.errors import Busy, NoSuchJob
@@ -152,11 +153,16 @@ def _finetune(workspace: Workspace, collection: Collection, job: Job, watch: _Wa
     return finetune(workspace, collection, job.params, watch.progress, watch.stop)
 
 
+def _map(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    return draw_map(workspace, collection, bool(job.params.get("again")), watch.progress, watch.stop)
+
+
 _KINDS: dict[str, Callable[[Workspace, Collection, Job, _Watch], dict[str, Any]]] = {
     "import": _import,
     "index": _index,
     "training": _train,
     "finetuning": _finetune,
+    "map": _map,
 }
 
 

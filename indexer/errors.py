@@ -55,6 +55,10 @@ class NoIndex(LikenessError):
     """Nothing can be searched yet; the message says which command makes it possible."""
 
 
+class NoMap(LikenessError):
+    """The collection has no map yet, or none by its active model; the message says what makes one."""
+
+
 class Busy(LikenessError):
     """Another process does this kind of work on this collection; the message says which."""
 

@@ -31,6 +31,7 @@ class Filter:
     missing: bool | None = None  # whether its file was gone when its folder was last imported
     orientation: str | None = None  # landscape, portrait or square
     within: str | None = None  # "south,west,north,east" in degrees: where the picture was taken
+    cluster: int | None = None  # of the collection's map
 
     @property
     def empty(self) -> bool:

@@ -123,6 +123,26 @@ def index(
 
 
 @in_workspace
+def map_(
+    terminal: Terminal,
+    workspace: Workspace,
+    collection: CollectionOption = "photos",
+    again: Annotated[bool, typer.Option("--again", help="Lay everything out anew, not only what came since.")] = False,
+) -> None:
+    """Lay the collection out as a 2-D map, with clusters and what fits nowhere."""
+    from app.mapping import draw_map
+
+    result = draw_map(
+        workspace, collection_named(workspace.engine, collection), again, terminal.progress, terminal.stop
+    )
+    text = (
+        f"{result['mapped']:,} pictures on the map ({result['placed']:,} placed now), "
+        f"{result['clusters']} clusters, {result['outliers']} outliers, {result['seconds']} s"
+    )
+    terminal.result(result, text)
+
+
+@in_workspace
 def models(terminal: Terminal, workspace: Workspace) -> None:
     """The models, oldest first, and where each is active."""
     known = all_collections(workspace.engine)

@@ -53,6 +53,7 @@ def list_images(
     missing: bool | None = None,
     orientation: Annotated[str | None, Query(max_length=20)] = None,
     within: Annotated[str | None, Query(max_length=200)] = None,
+    cluster: Annotated[int | None, Query(ge=0, le=100_000)] = None,
 ) -> Page:
     """The images a filter keeps. `text` finds file names, folders and classes: likeness itself is visual."""
     wanted = Filter(
@@ -70,6 +71,7 @@ def list_images(
         missing=missing,
         orientation=orientation,
         within=within,
+        cluster=cluster,
     )
     return image_page(engine, collection, engine.select(collection, wanted, sort), offset, limit)
 

@@ -29,7 +29,7 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    names = "adapt cifar10 encoder import labelling load loop probe search steer train ui"
+    names = "adapt cifar10 encoder import labelling load loop map probe search steer train ui"
     assert done.stderr.strip().endswith(f"NAME is one of: {names}")
 
 
@@ -196,3 +196,12 @@ def test_bench_load_says_who_was_served_and_how_long_health_took():
     assert rows["pictures served"]["value"] == rows["pictures served"]["baseline"] == 8
     assert rows["other answers"]["value"] == rows["health not answered"]["value"] == 0
     assert (rows["health"]["status"], rows["health"]["met"]) == ("quick", None)
+
+
+def test_bench_map_judges_places_and_clusters_beside_their_baselines(labelled, tiny):
+    done = bench("map", "--quick", "--json", "--images", labelled, "--model", tiny, OMP_NUM_THREADS="1")
+
+    assert done.returncode == 0, done.stderr
+    rows = {each["metric"]: each for each in json.loads(done.stdout)["rows"]}
+    assert 0 < rows["steel: nearest kept near on the map"]["baseline"] <= 1
+    assert rows["steel: clusters beside classes (AMI)"]["value"] > 0
