@@ -1,7 +1,7 @@
 # Likeness in one image: page and API at port 8000, everything it keeps under /data.
 #
 #   docker build -t likeness .                                        torch as the index has it: on Linux with CUDA
-#   docker build -t likeness --target cpu --build-arg TORCH_INDEX=URL .    a torch without CUDA from that index: a third of the size
+#   docker build -t likeness --target cpu --build-arg TORCH_INDEX=URL .    a torch without CUDA from that index: smaller
 #   docker run --init --read-only --tmpfs /tmp -p 127.0.0.1:8000:8000 -v likeness:/data -v ~/Pictures:/pictures:ro likeness
 #   docker run --gpus all ...                                         with a GPU (and NVIDIA's container toolkit)
 #
