@@ -12,6 +12,7 @@ from indexer.steer import direction
 
 LOOKED_AT = 200  # hits that a more varied list is chosen from
 RARE = 3.5  # robust standard deviations above the collection's median: one in some thousand ordinary pictures
+ONE_IN = 0.01  # ... and where no hit is as rare as that, the share of ordinary pictures that score as much
 SAMPLE, FEWEST = 1000, 30  # random vectors that say what is ordinary; with fewer than so many there is no telling
 
 _ordinary: WeakKeyDictionary[VectorIndex, np.ndarray] = WeakKeyDictionary()
@@ -100,11 +101,12 @@ def _end(index: VectorIndex, query: np.ndarray, scores: np.ndarray, complete: bo
     middle = float(np.median(ordinary))
     spread = 1.4826 * float(np.median(np.abs(ordinary - middle)))
     score = middle + RARE * spread
+    reason = f"An ordinary picture of this collection scores {middle:.2f}, give or take {spread:.2f}"
+    if not len(scores) or scores[0] < score:  # many pictures are somewhat alike, as under a general encoder
+        score = float(np.quantile(ordinary, 1 - ONE_IN))
+        reason = f"Nothing stands out here: one ordinary picture in {1 / ONE_IN:.0f} scores {score:.2f} or more"
     before = int(np.count_nonzero(scores >= score))
-    reason = (
-        f"An ordinary picture of this collection scores {middle:.2f}, give or take {spread:.2f}; "
-        f"below {score:.2f} likeness may be chance."
-    )
+    reason += f"; below {score:.2f} likeness may be chance."
     return End(round(score, 6), before if complete or before < len(scores) else None, reason)
 
 

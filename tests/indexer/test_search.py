@@ -177,6 +177,17 @@ def test_the_alike_ones_end_where_ordinary_pictures_begin(grouped):
     assert f"{hits.end.score:.2f}" in hits.end.reason
 
 
+def test_where_nothing_stands_out_the_best_hundredth_is_the_end(grouped):
+    lonely = unit_vectors(1, 64, seed=99)  # like nothing there
+
+    hits = search(grouped, lonely, NONE, limit=50)
+
+    assert hits.end is not None
+    assert hits.end.at is not None
+    assert 1 <= hits.end.at <= 12
+    assert "Nothing stands out" in hits.end.reason
+
+
 def test_what_is_alike_beyond_the_page_ends_at_a_place_the_page_does_not_know(grouped):
     assert search(grouped, grouped.vectors[[5]], NONE, limit=2).end.at is None
 
