@@ -1,8 +1,8 @@
 """Durable jobs: long work as rows of the catalog, done by the worker of their lane.
 
-Two lanes, one worker each: `pictures` (import, index) and `learning` (training, fine-tuning, maps), so that ten new
-images are searchable while a model trains. A killed worker's job is queued again when the worker returns, and goes on
-from its last batch.
+Two lanes, one worker each: `pictures` (import, index) and `learning` (training, fine-tuning,
+maps, duplicates), so that ten new images are searchable while a model trains. A killed worker's job is queued again
+when the worker returns, and goes on from its last batch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from indexer.errors import NoSuchJob
 from indexer.schema import collections, jobs, now
 from model.errors import BadInput
 
-LANES = {"import": "pictures", "index": "pictures", "training": "learning", "finetuning": "learning", "map": "learning"}
+LANES = {
+    "import": "pictures",
+    "index": "pictures",
+    "training": "learning",
+    "finetuning": "learning",
+    "map": "learning",
+    "duplicates": "learning",
+}
 FINISHED = ("succeeded", "failed", "cancelled")
 
 
@@ -163,6 +170,15 @@ def waiting_uploads(engine: Engine, collection: Collection) -> list[str]:
     query = select(jobs.c.params).where(jobs.c.collection_id == collection.id, jobs.c.state.not_in(["succeeded"]))
     with engine.connect() as connection:
         return [params["upload"] for params in connection.execute(query).scalars() if "upload" in params]
+
+
+def unfinished(engine: Engine, collection: Collection, kind: str) -> int | None:
+    """The id of the newest such job that waits, runs or pauses."""
+    query = select(func.max(jobs.c.id)).where(
+        jobs.c.collection_id == collection.id, jobs.c.kind == kind, jobs.c.state.not_in(FINISHED)
+    )
+    with engine.connect() as connection:
+        return connection.execute(query).scalar()
 
 
 def is_queued(engine: Engine, collection: Collection, kind: str) -> bool:

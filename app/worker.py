@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from app import jobs, logs, work
+from app.duplicates import look_for_duplicates
 from app.finetuning import finetune
 from app.jobs import Job
 from app.mapping import draw_map
@@ -157,12 +158,18 @@ def _map(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) 
     return draw_map(workspace, collection, bool(job.params.get("again")), watch.progress, watch.stop)
 
 
+def _duplicates(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    look = look_for_duplicates(workspace, collection, watch.progress, watch.stop)
+    return {"images": look.images, "pairs": len(look.pairs)}
+
+
 _KINDS: dict[str, Callable[[Workspace, Collection, Job, _Watch], dict[str, Any]]] = {
     "import": _import,
     "index": _index,
     "training": _train,
     "finetuning": _finetune,
     "map": _map,
+    "duplicates": _duplicates,
 }
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, select
 from indexer.catalog import Collection
 from indexer.home import Home
 from indexer.images import Image, get_images
+from indexer.importer import Progress
 from indexer.schema import distinct_pairs, images, now
 from model.alike import same_shot, thumb
 from model.errors import BadInput, Cancelled, CannotDecode
@@ -29,7 +30,12 @@ Pair = tuple[int, int]  # image ids, the smaller first
 
 
 def find_pairs(
-    engine: Engine, home: Home, ids: np.ndarray, vectors: np.ndarray, stop: Callable[[], bool] = lambda: False
+    engine: Engine,
+    home: Home,
+    ids: np.ndarray,
+    vectors: np.ndarray,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda share, message: None,
 ) -> list[Pair]:
     """The pairs that show one shot among images `ids` (N,) with unit `vectors` (N, D)."""
     candidates = _candidates(ids, vectors)
@@ -47,6 +53,7 @@ def find_pairs(
         for start in range(0, len(wanted), 500):
             if stop():
                 raise Cancelled("Stopped while looking for near-duplicates.")
+            progress(start / len(wanted), f"looking at {start:,} of {len(wanted):,} pictures that have a near one")
             list(pool.map(read, get_images(engine, wanted[start : start + 500])))
     return sorted(
         (first, second)

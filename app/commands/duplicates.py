@@ -7,13 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from app.commands.common import CollectionOption, in_workspace
+from app.duplicates import look_for_duplicates
 from app.terminal import Terminal
 from app.workspace import Workspace
 from indexer.catalog import collection_named
-from indexer.duplicates import dismiss, find_pairs, group
-from indexer.errors import NoIndex
+from indexer.duplicates import dismiss, group
 from indexer.images import path_of
-from indexer.index import open_index
 from indexer.sources import readable
 
 
@@ -32,11 +31,7 @@ def duplicates(
         count = dismiss(workspace.engine, target, not_duplicates)
         terminal.result({"dismissed": count}, f"{count:,} pairs are remembered as distinct")
         return
-    if target.active_model is None:
-        raise NoIndex(f"{collection!r} has no index yet: run `likeness index --collection {collection}` first.")
-    index = open_index(workspace.home.index(target.id, target.active_model))
-    terminal.progress(0.0, "comparing")
-    pairs = find_pairs(workspace.engine, workspace.home, index.ids, index.vectors, terminal.stop)
+    pairs = look_for_duplicates(workspace, target, terminal.progress, terminal.stop).pairs
     groups: list[list[dict[str, Any]]] = []
     for members in group(workspace.engine, target, pairs):
         rows = []

@@ -1,24 +1,62 @@
+import json
+
+import pytest
+
+from app.cli import main
 from tests import pictures
 from tests.app.conftest import do_jobs
 
+URL = "/v1/collections/photos/duplicates"
 
-def test_duplicates_are_listed_and_dismissed_by_the_api(client, workspace, model_folder):
-    shots = [(f"{name}.jpg", pictures.encoded(pictures.picture(name, 200))) for name in ("cat", "rocket", "coffee")]
+
+@pytest.fixture
+def shots(client, workspace, model_folder):
+    """A collection with a shot twice, once smaller and worse."""
+    files = [(f"{name}.jpg", pictures.encoded(pictures.picture(name, 200))) for name in ("cat", "rocket", "coffee")]
     copy = ("cat small.jpg", pictures.encoded(pictures.picture("cat", 200).resize((150, 100)), quality=60))
     client.post("/v1/collections", json={"name": "photos"})
-    client.post("/v1/collections/photos/images", files=[("files", file) for file in (*shots, copy)])
-    early = client.get("/v1/collections/photos/duplicates")
+    early = client.get(URL), client.post(URL)
+    client.post("/v1/collections/photos/images", files=[("files", file) for file in (*files, copy)])
     client.post("/v1/collections/photos/indexes", json={"model": model_folder.name})
     do_jobs(workspace)
+    return early
 
-    found = client.get("/v1/collections/photos/duplicates").json()
+
+def test_duplicates_are_looked_for_by_a_job_and_dismissed(client, workspace, shots):
+    before = client.get(URL).json()
+    job = client.post(URL)
+    waiting = client.get(URL).json()
+    do_jobs(workspace)
+    found = client.get(URL).json()
     [members] = [item["images"] for item in found["items"]]
-    said = client.post(
-        "/v1/collections/photos/duplicates/dismiss", json={"image_ids": [image["id"] for image in members]}
-    )
-    after = client.get("/v1/collections/photos/duplicates").json()
+    said = client.post(f"{URL}/dismiss", json={"image_ids": [image["id"] for image in members]})
+    after = client.get(URL).json()
 
-    assert (early.status_code, early.json()["error"]) == (409, "NoIndex")
+    assert [(answer.status_code, answer.json()["error"]) for answer in shots] == [(409, "NoIndex")] * 2
+    assert (before["looked"], before["total"], job.status_code, waiting["job"]) == (None, 0, 202, job.json()["id"])
     assert [image["name"] for image in members] == ["cat.jpg", "cat small.jpg"]
+    assert (found["looked"]["images"], found["job"]) == (4, None)
     assert (found["total"], after["total"], said.json()) == (1, 0, {"dismissed": 1})
-    assert client.post("/v1/collections/photos/duplicates/dismiss", json={"image_ids": [1]}).status_code == 422
+    assert client.post(f"{URL}/dismiss", json={"image_ids": [1]}).status_code == 422
+
+
+def test_a_removed_picture_is_no_duplicate_any_more(client, workspace, shots):
+    client.post(URL)
+    do_jobs(workspace)
+    [members] = [item["images"] for item in client.get(URL).json()["items"]]
+
+    client.post("/v1/collections/photos/images/remove", json={"image_ids": [members[1]["id"]]})
+
+    assert client.get(URL).json()["total"] == 0
+
+
+def test_the_command_lists_groups_and_remembers_what_is_none(settings, shots, capsys):
+    home = ["--home", str(settings.home), "--json"]
+
+    first = main(["duplicates", *home]), json.loads(capsys.readouterr().out)
+    [rows] = first[1]["groups"]
+    told = main(["duplicates", *home, *(f"--not={row['id']}" for row in rows)]), json.loads(capsys.readouterr().out)
+    second = main(["duplicates", *home]), json.loads(capsys.readouterr().out)
+
+    assert (first[0], told, second[0], second[1]["groups"]) == (0, (0, {"dismissed": 1}), 0, [])
+    assert [row["path"] for row in rows] == ["cat.jpg", "cat small.jpg"]
