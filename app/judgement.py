@@ -14,7 +14,7 @@ from app.probes import Fitted
 from indexer.catalog import Collection
 from indexer.images import Filter
 from indexer.labels import current_labels
-from model.errors import TooFewLabels
+from model.errors import BadInput, TooFewLabels
 from model.quality import figures, still_to_find
 
 UNDER_WAY = "Cross-validation is under way."
@@ -49,6 +49,27 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
         "interval": [round(x, 4) for x in quality.interval], "confusion": quality.confusion.tolist(),
         "folds": quality.folds,
     }  # fmt: skip
+
+
+def behind(engine: Engine, collection: Collection, actual: str, predicted: str) -> np.ndarray:
+    """The ids behind a cell of the confusion: labelled `actual`, said to be `predicted` unseen, the surest first.
+
+    Raises TooFewLabels while there is no confusion, and BadInput for a class it does not have.
+    """
+    engine.probes.quality(collection)  # waits for it
+    fitted = engine.probes.fitted(collection)
+    checked = engine.probes.checked_so_far(fitted)
+    if checked is None or isinstance(checked.quality, TooFewLabels):
+        raise TooFewLabels("Labels have just changed: ask again in a moment.")
+    names = list(checked.quality.classes)
+    for name in (actual, predicted):
+        if name not in names:
+            raise BadInput(f"{name!r} is not in the confusion: the labelled classes are {', '.join(names)}.")
+    unseen, column = checked.quality.unseen, names.index(predicted)
+    there = (np.array(fitted.names) == actual) & (unseen.argmax(axis=1) == column)
+    there &= ~np.isin(fitted.ids, list(learnt_labels(engine.workspace, collection)))  # not in the figures either
+    rows = np.flatnonzero(there)
+    return fitted.ids[rows[np.argsort(-unseen[rows, column], kind="stable")]]
 
 
 def audit(engine: Engine, collection: Collection) -> dict[str, Any]:

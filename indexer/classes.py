@@ -125,6 +125,13 @@ def bring_back(connection: Connection, collection: Collection, class_ids: Collec
         _note_change(connection, collection)
 
 
+def hide(connection: Connection, collection: Collection, class_ids: Collection_[int]) -> None:
+    """Hide these classes; their answers stay."""
+    shown = classes.c.id.in_(list(class_ids)) & classes.c.removed_at.is_(None)
+    if class_ids and connection.execute(classes.update().where(shown).values(removed_at=now())).rowcount:
+        _note_change(connection, collection)
+
+
 def _note_change(connection: Connection, collection: Collection) -> None:
     """Let the journal show that classes changed, or a fitted probe would go on offering the old ones."""
     values = {"collection_id": collection.id, "kind": "classes", "source": "hand", "created_at": now()}

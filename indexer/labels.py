@@ -16,7 +16,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Select, func, select
 
 from indexer.catalog import Collection, lock_writes, visible
-from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, bring_back, ensure_class
+from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, bring_back, ensure_class, hide
 from indexer.errors import NoSuchImage, NothingToUndo
 from indexer.schema import actions, classes, images, label_events, now
 from model.errors import BadInput
@@ -289,7 +289,15 @@ def _revert(engine: Engine, collection: Collection, kind: str) -> Change:
         )
         wanted = {(image_id, class_id): answer for image_id, class_id, answer in events}
         # A class that was merged away returns with what it had; one that a person removed had its answers all along.
-        bring_back(connection, collection, {class_id for (_, class_id), answer in wanted.items() if answer == "yes"})
+        returning = {class_id for (_, class_id), answer in wanted.items() if answer == "yes"}
+        source = connection.execute(select(actions.c.source).where(actions.c.id == action)).scalar()
+        if source == "merge":
+            taken = (label_events.c.action_id == action) & (label_events.c.answer == "none")
+            emptied = set(connection.execute(select(label_events.c.class_id).where(taken)).scalars())
+            returning = returning | emptied if kind == "undo" else returning - emptied
+            if kind == "redo":
+                hide(connection, collection, emptied)
+        bring_back(connection, collection, returning)
         return _record(connection, collection, kind, wanted, _answers(connection, collection), "hand", of_action=action)
 
 

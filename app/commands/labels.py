@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from app import labelfile
 from app.commands.common import CollectionOption, in_workspace
 from app.terminal import Terminal
 from app.workspace import Workspace
 from indexer.catalog import collection_named
-from indexer.images import find_by_path
 from indexer.sources import batches, read, readable, scan
 from model.errors import BadInput, Cancelled
 
@@ -41,14 +41,8 @@ def label(
         rows = _read_csv(csv_file) if csv_file is not None else [(path, set_ or "") for path in paths or []]
         if not rows:
             raise BadInput("There is nothing to label: name pictures after --set CLASS.")
-        ids = find_by_path(workspace.engine, target, [path for path, _ in rows])
-        unknown = [path for path, _ in rows if path not in ids]
-        if len(unknown) == len(rows):
-            raise BadInput(f"None of the pictures is in {collection!r} ({unknown[0]}, ...): import them first.")
-        wanted = {ids[path]: name for path, name in rows if path in ids}
-        change = labels.label_each(
-            workspace.engine, target, wanted, "csv" if csv_file is not None else "hand", by=_user()
-        )
+        given = labelfile.give(workspace.engine, target, rows, "csv" if csv_file is not None else "hand", _user())
+        change, unknown = labels.Change(given.action, given.changed), given.unknown
     standing = [x for x in labels.current_labels(workspace.engine, target) if x.answer == "yes"]
     lines = [f"{change.changed:,} answers changed, {len(standing):,} pictures labelled"]
     lines += [f"  not in the collection: {path}" for path in unknown]
@@ -125,19 +119,13 @@ def _user() -> str | None:
 
 
 def _read_csv(file: Path) -> list[tuple[str, str]]:
-    """Rows path,class; a first row that says so is a header. Paths may be relative to the CSV's folder."""
+    """Rows path,class. Paths may be relative to the CSV's folder."""
     try:
-        with open(file, newline="", encoding="utf-8-sig") as opened:
-            rows = [row for row in csv.reader(opened) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        data = file.read_bytes()
+    except OSError as error:
         raise BadInput(f"{file} cannot be read as CSV ({error}): write rows path,class in UTF-8.") from error
-    if rows and [cell.strip().lower() for cell in rows[0][:2]] == ["path", "class"]:
-        rows = rows[1:]
-    for number, row in enumerate(rows, 1):
-        if len(row) < 2 or not row[0].strip() or not row[1].strip():
-            raise BadInput(f"{file}, row {number}: expected path,class and found {','.join(row)!r}.")
-    beside = [(file.parent / row[0].strip(), row) for row in rows]
-    return [(str(path) if path.exists() else row[0].strip(), row[1].strip()) for path, row in beside]
+    rows = [(file.parent / path, path, class_name) for path, class_name in labelfile.parse(data, str(file))]
+    return [(str(beside) if beside.exists() else path, class_name) for beside, path, class_name in rows]
 
 
 def _table(classes: tuple[str, ...], confusion: list[list[int]]) -> str:

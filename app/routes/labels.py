@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, File, Query, UploadFile
+from fastapi import APIRouter, File, Form, Query, UploadFile
 
-from app import labelling
-from app.judgement import judgement
-from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, images_json, selected
+from app import labelfile, labelling
+from app.judgement import behind, judgement
+from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, image_page, images_json, selected
 from app.schemas import LabelRequest, Page
 from indexer import labels as journal
 from indexer.catalog import Collection
+from indexer.classes import LONGEST_NAME
 from indexer.images import get_images
 from indexer.labels import Change, current_labels
 from model.errors import BadInput
@@ -69,6 +70,20 @@ def list_labels(collection: CollectionDep, workspace: WorkspaceDep, offset: Offs
         for x in page
     ]
     return Page(items=items, total=len(found), offset=offset, limit=limit)
+
+
+@router.post("/labels/csv")
+def label_by_csv(
+    collection: CollectionDep,
+    engine: EngineDep,
+    file: Annotated[UploadFile, File()],
+    by: Annotated[str | None, Form(max_length=100)] = None,
+) -> dict[str, Any]:
+    """Give each picture that a CSV names its class, as one action; the CSV of the export can be sent back."""
+    rows = labelfile.parse(file.file.read(), file.filename or "The file")
+    given = labelfile.give(engine.workspace.engine, collection, rows, "csv", by)
+    labelled = len(engine.probes.labels(collection).classes)
+    return {"labelled": labelled, "changed": given.changed, "action": given.action, "unknown": given.unknown}
 
 
 @router.post("/labels/undo")
@@ -156,6 +171,19 @@ def probe(collection: CollectionDep, engine: EngineDep, wait: bool = True) -> di
     fitted = engine.probes.fitted(collection)
     engine.probes.store(collection, fitted)
     return judgement(engine, collection, fitted, engine.probes.checked_so_far(fitted))
+
+
+@router.get("/probe/confusion")
+def confusion(
+    collection: CollectionDep,
+    engine: EngineDep,
+    actual: Annotated[str, Query(max_length=LONGEST_NAME)],
+    predicted: Annotated[str, Query(max_length=LONGEST_NAME)],
+    offset: Offset = 0,
+    limit: Limit = 100,
+) -> Page:
+    """The pictures behind a cell of the cross-validated confusion, the surest first."""
+    return image_page(engine, collection, behind(engine, collection, actual, predicted), offset, limit)
 
 
 @router.post("/predict")

@@ -140,3 +140,72 @@ def test_accepting_all_above_a_line_is_previewed_and_undone_in_one_step(indexed)
     assert all(image["predicted"]["class"] == "cat" for image in preview["preview"])
     assert (before, after) == (12, 12 + done["changed"])
     assert indexed.get(path).json()["total"] == 12
+
+
+def test_the_pictures_behind_every_cell_of_the_confusion_are_those_it_counts(indexed):
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 6), subject)
+    (wrong,) = of_subject(indexed, "rocket", 1)
+    label(indexed, [wrong], "cat")
+    path = "/v1/collections/photos/probe"
+    said = indexed.get(path).json()
+
+    cells = {
+        (actual, predicted): indexed.get(f"{path}/confusion", params={"actual": actual, "predicted": predicted}).json()
+        for actual in said["classes"]
+        for predicted in said["classes"]
+    }
+    unknown = indexed.get(f"{path}/confusion", params={"actual": "cat", "predicted": "dog"})
+
+    assert [[cells[a, p]["total"] for p in said["classes"]] for a in said["classes"]] == said["confusion"]
+    assert all(image["class"] == a for (a, _), cell in cells.items() for image in cell["items"])
+    assert wrong in [image["id"] for image in cells["cat", "rocket"]["items"]]
+    assert sum(cell["total"] for cell in cells.values()) == 18
+    assert unknown.status_code == 422
+    assert "'dog' is not in the confusion" in unknown.json()["detail"]
+
+
+def test_an_exported_csv_labels_the_same_pictures_again_in_one_step_that_undo_takes_back(indexed):
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 3), subject)
+    path = "/v1/collections/photos/labels"
+    said = {"image_ids": of_subject(indexed, "cat", 4)[3:], "answer": "none_of_these"}
+    indexed.post(path, json=said)
+    exported = indexed.get("/v1/collections/photos/export").content
+
+    def standing():
+        items = indexed.get(path, params={"limit": 500}).json()["items"]
+        return {item["image_id"]: (item["class"], item["answer"]) for item in items}
+
+    before = standing()
+    again = indexed.post(f"{path}/csv", files={"file": ("labels.csv", exported)}).json()
+    indexed.post(path, json={"image_ids": list(before), "answer": "none"})
+    emptied = standing()
+    csv = exported + b"99,/nowhere/dog.jpg,dog.jpg,,dog,,\r\n"
+    back = indexed.post(f"{path}/csv", files={"file": ("labels.csv", csv)}, data={"by": "Ada"}).json()
+    returned = standing()
+    indexed.post(f"{path}/undo")
+
+    assert (again["changed"], again["action"]) == (0, 0)
+    assert emptied == {}
+    assert (back["changed"], back["labelled"], back["unknown"]) == (10, 10, ["/nowhere/dog.jpg"])
+    assert returned == before
+    assert standing() == {}
+
+
+def test_a_csv_that_cannot_be_right_is_refused_with_a_sentence_and_changes_nothing(indexed):
+    path = "/v1/collections/photos/labels"
+    (image,) = indexed.get("/v1/collections/photos/images", params={"limit": 1}).json()["items"]
+    name = f"{image['folder']}/{image['name']}"
+
+    def refused(data):
+        answer = indexed.post(f"{path}/csv", files={"file": ("labels.csv", data)})
+        assert answer.status_code == 422
+        return answer.json()["detail"]
+
+    assert "is given both 'cat' and 'dog'" in refused(f"{name},cat\n{name},dog\n".encode())
+    assert "row 1: expected path,class" in refused(b"only a path\n")
+    assert "cannot be read as CSV" in refused(b"\xff\xfe\x00")
+    assert "gives no picture a class" in refused(b"path,class\n")
+    assert "None of the pictures" in refused(b"/nowhere/dog.jpg,dog\n")
+    assert indexed.get(path).json()["total"] == 0

@@ -112,6 +112,33 @@ def label(root: str, class_name: str, *image_ids: str) -> None:
         say(image_id)
 
 
+def change_class(root: str, what: str, nth: str) -> None:
+    """Rename "cat", or merge it into "dog", and die just before the `nth` statement or commit."""
+    from sqlalchemy import event
+
+    from indexer.catalog import collection_named, open_catalog
+    from indexer.classes import merge_class, update_class
+
+    engine = open_catalog(Home(Path(root)))
+    photos = collection_named(engine, "photos")
+    steps = 0
+
+    def step(*_: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == int(nth):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(engine, "before_cursor_execute", step)
+    event.listen(engine, "commit", step)
+    if what == "rename":
+        update_class(engine, photos, "cat", "kitten", None)
+    else:
+        merge_class(engine, photos, "cat", "dog")
+    say("done")
+    os.kill(os.getpid(), signal.SIGKILL)  # at once after it was acknowledged
+
+
 def hold(root: str, kind: str) -> None:
     with Home(Path(root)).lock(1, "photos", kind):
         say(os.getpid())

@@ -6,7 +6,9 @@ import time
 import numpy as np
 import pytest
 
+from indexer import labels
 from indexer.catalog import collection_named, open_catalog
+from indexer.classes import all_classes
 from indexer.embed import embed_missing
 from indexer.images import Filter, contents_of, get_images, read_preview, select_ids
 from indexer.importer import import_sources
@@ -158,3 +160,36 @@ def test_a_label_that_was_acknowledged_survives_a_kill(engine, home, photos, bri
     acknowledged_ids = [int(line) for line in said[1:]]
     assert labelled[: len(acknowledged_ids)] == acknowledged_ids
     assert len(labelled) <= len(acknowledged_ids) + 1
+
+
+@pytest.mark.promise(6)
+@pytest.mark.parametrize("what", ["rename", "merge"])
+def test_a_class_change_killed_before_any_statement_is_whole_or_not_begun(engine, home, photos, bring, many, what):
+    ids = [item["id"] for item in bring(many).added]
+    of = dict.fromkeys(ids[:3], "cat") | dict.fromkeys(ids[3:8], "dog")
+    labels.label_each(engine, photos, of, "hand")
+
+    def state():
+        given = {item.image_id: item.class_name for item in current_labels(engine, photos)}
+        return given, sorted(item.name for item in all_classes(engine, photos))
+
+    old = (of, ["cat", "dog"])
+    merged = {name: {"cat": "kitten" if what == "rename" else "dog"}.get(name, name) for name in ("cat", "dog")}
+    new = ({image_id: merged[name] for image_id, name in of.items()}, sorted(set(merged.values())))
+    for nth in range(1, 40):
+        before = Child.kills
+        said = Child("change_class", home.root, what, nth).end()
+        assert Child.kills == before + 1
+        if said == ["done"]:
+            break
+        if state() == new:  # killed after the commit and before it was said
+            break
+        assert state() == old
+
+    assert state() == new
+    assert nth > 4
+    if what == "merge":
+        labels.undo(engine, photos)
+        assert state() == old
+        labels.redo(engine, photos)
+        assert state() == new

@@ -320,3 +320,32 @@ def test_a_class_cannot_be_merged_into_itself(engine, photos):
 
     with pytest.raises(BadInput, match="into itself"):
         merge_class(engine, photos, "cat", "cat")
+
+
+def test_several_bulk_actions_are_undone_and_done_again_one_by_one(engine, photos):
+    ids = fill(engine, photos, 9)
+
+    def state():
+        given = {item.image_id: item.class_name for item in current_labels(engine, photos)}
+        return given, {item.name for item in all_classes(engine, photos) if item.name in given.values()}
+
+    states = [state()]
+    for act in (
+        lambda: label(engine, photos, ids[:6], "cat", "yes", "bulk"),
+        lambda: label_each(engine, photos, {ids[0]: "dog", ids[7]: "dog", ids[8]: "owl"}, "csv"),
+        lambda: merge_class(engine, photos, "cat", "dog"),
+        lambda: clear(engine, photos, "hand", image_ids=ids[:2]),
+        lambda: clear(engine, photos, "hand"),
+    ):
+        act()
+        states.append(state())
+
+    for before in states[-2::-1]:
+        undo(engine, photos)
+        assert state() == before
+    for after in states[1:]:
+        redo(engine, photos)
+        assert state() == after
+    assert "cat" not in {item.name for item in all_classes(engine, photos)}
+    with pytest.raises(NothingToUndo):
+        redo(engine, photos)
