@@ -2,7 +2,7 @@
 
 UMAP (arXiv:1802.03426) lays out a sample. Every other picture, and every one that comes later, is put between its
 nearest neighbours in the sample, so that nothing that lies on the map ever moves. Clusters are k-means on the vectors:
-by adjusted mutual information with the classes of real collections it beats HDBSCAN (docs/benchmarks.md).
+where classes run into each other HDBSCAN calls nearly all pictures noise (docs/benchmarks.md).
 A map is a cache: made from an index, of one model, in one file.
 """
 

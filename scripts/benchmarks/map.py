@@ -27,7 +27,7 @@ from scripts.benchmarks.labelled import encoder_of, read, start_of
 from scripts.benchmarks.table import Row, quick, report, row
 
 NEAR, JUDGED = 100, 1000  # on the map; pictures that are asked
-HDBSCAN_DIM, HDBSCAN_LEAST = 32, 10  # it needs few dimensions; the best of 10, 25 and 50
+HDBSCAN_DIM, HDBSCAN_LEAST, HDBSCAN_CORE = 32, 25, 5  # it needs few dimensions; the best of 10, 25 and 50
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
 def judge(name: str, vectors: np.ndarray, classes: list[str]) -> list[Row]:
     flat = PCA(2, random_state=0).fit_transform(vectors)
     few = PCA(min(HDBSCAN_DIM, len(vectors) - 1), random_state=0).fit_transform(vectors)
-    dense = HDBSCAN(min_cluster_size=min(HDBSCAN_LEAST, len(vectors) // 4), copy=False).fit_predict(few)
+    dense = HDBSCAN(min(HDBSCAN_LEAST, len(vectors) // 4), min_samples=HDBSCAN_CORE, copy=False).fit_predict(few)
     started = time.perf_counter()
     found = make_map(np.arange(len(vectors)), vectors)
     seconds = time.perf_counter() - started
