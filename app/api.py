@@ -24,10 +24,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs
 from app.engine import Engine, warm_up
-from app.guard import Guard, request_id
+from app.guard import Guard
 from app.listening import listen
 from app.metrics import Installation, Measured, Measures
 from app.pressure import COME_BACK, Overloaded, Pressure
+from app.problem import as_dict, request_id
 from app.routes import (
     classes,
     collections,
@@ -156,8 +157,7 @@ class BodyLimits:
 
 
 def problem(request: Request, status: int, error: str, detail: str) -> JSONResponse:
-    body = {"error": error, "detail": detail, "request_id": request_id(request.scope)}
-    return JSONResponse(body, status_code=status)
+    return JSONResponse(as_dict(error, detail, request_id(request.scope)), status_code=status)
 
 
 async def _on_likeness_error(request: Request, error: Any) -> JSONResponse:

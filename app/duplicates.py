@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_with_id
 from indexer.duplicates import Pair, find_pairs
-from indexer.errors import NoIndex
 from indexer.importer import Progress
 from indexer.index import open_index
 from indexer.schema import now
@@ -33,11 +32,7 @@ def look_for_duplicates(
     """Compare every indexed picture with its nearest ones, and keep what shows the same shot."""
     with workspace.home.lock(collection.id, collection.name, "duplicates"):
         collection = collection_with_id(workspace.engine, collection.id)
-        if collection.active_model is None:
-            raise NoIndex(
-                f"{collection.name!r} has no index yet: run `likeness index --collection {collection.name}` first."
-            )
-        folder = workspace.home.index(collection.id, collection.active_model)
+        folder = workspace.index_folder(collection)
         index = open_index(folder)
         progress(0.0, f"comparing {len(index.ids):,} pictures")
         pairs = find_pairs(workspace.engine, workspace.home, index.ids, index.vectors, stop, progress)
@@ -48,10 +43,11 @@ def look_for_duplicates(
 
 
 def last_look(workspace: Workspace, collection: Collection) -> Look | None:
-    """What the last look by the active model found; None before the first, or where its file is damaged."""
-    if collection.active_model is None:
-        raise NoIndex(f"{collection.name!r} has no index yet: import pictures, then index them.")
-    file = workspace.home.index(collection.id, collection.active_model) / FILE
+    """What the last look by the active model found; None before the first, or where its file is damaged.
+
+    Pairs are of images, so it stays true when the index is built anew; it only does not know those that came since.
+    """
+    file = workspace.index_folder(collection) / FILE
     try:
         said = json.loads(file.read_bytes())
         return Look(said["at"], said["images"], [(int(first), int(second)) for first, second in said["pairs"]])

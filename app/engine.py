@@ -6,7 +6,6 @@ old list or the new one, and requests share them without a lock.
 
 from __future__ import annotations
 
-import io
 import logging
 import secrets
 import threading
@@ -17,14 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image as PILImage
 from sqlalchemy import select
 
 from app.mapping import map_of
 from app.pressure import Gate
 from app.probes import Probes
 from app.why import Why
-from app.workspace import Workspace
+from app.workspace import Workspace, active_model
 from indexer.catalog import Collection
 from indexer.errors import DamagedIndex, NoIndex, NoSuchImage, NoSuchQuery
 from indexer.images import Filter, gone_ids, select_ids
@@ -33,7 +31,7 @@ from indexer.published import read_published
 from indexer.schema import now, queries
 from indexer.search import Hits, Wish, search
 from model.encoder import Encoder, open_encoder
-from model.images import make_preview
+from model.images import decode, make_preview
 from model.softmax import one_thread_each
 
 log = logging.getLogger("likeness.engine")
@@ -79,11 +77,9 @@ class Engine:
 
     def index(self, collection: Collection) -> VectorIndex:
         """The live index of the collection's active model."""
-        if collection.active_model is None:
-            raise NoIndex(f"{collection.name!r} has no index yet: import pictures, then index them.")
-        folder = self.workspace.home.index(collection.id, collection.active_model)
+        key = (collection.id, active_model(collection))
+        folder = self.workspace.home.index(*key)
         published = read_published(folder)
-        key = (collection.id, collection.active_model)
         held = self._indexes.get(key) or self._leaving.get(key)
         if held is None or held.published != published:
             if held is not None and published.matrix is not None and held.published.faiss != published.faiss:
@@ -140,8 +136,7 @@ class Engine:
         encoder = self.encoder(fingerprint)
         squares = []
         for data in previews:
-            with PILImage.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-                squares.append(encoder.prepare(image))
+            squares.append(encoder.prepare(decode(data, "preview")))
         return encoder.encode(np.stack(squares))
 
     def search(

@@ -19,9 +19,8 @@ from app.report import write_report
 from app.together import groups_of
 from app.views import view_size
 from app.work import Progress, Stop, index_when_free, never, silent, training_runs
-from app.workspace import Workspace, find_model
+from app.workspace import Workspace, active_model, find_model
 from indexer.catalog import Collection
-from indexer.errors import NoIndex
 from indexer.images import contents_of, median_side
 from indexer.index import open_index
 from indexer.labels import current_labels
@@ -154,7 +153,7 @@ def lesson_of(workspace: Workspace, collection: Collection) -> Lesson:
         if label.answer == "yes":
             by_image.setdefault(label.image_id, set()).add(label.class_name)
     single = sorted(image_id for image_id, names in by_image.items() if len(names) == 1)
-    index = open_index(workspace.home.index(collection.id, _active(workspace, collection).fingerprint))
+    index = open_index(workspace.index_folder(collection))
     ids, vectors = index.vectors_of(np.array(single, np.int64))
     names = np.array([min(by_image[i]) for i in ids.tolist()], dtype=str)
     counts = Counter(names.tolist())
@@ -215,6 +214,4 @@ def learnt_labels(workspace: Workspace, collection: Collection) -> set[int]:
 
 
 def _active(workspace: Workspace, collection: Collection) -> ModelInfo:
-    if collection.active_model is None:
-        raise NoIndex(f"{collection.name!r} has no index yet: import pictures, then index them.")
-    return find_model(workspace.home, collection.active_model)
+    return find_model(workspace.home, active_model(collection))

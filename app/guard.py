@@ -8,16 +8,15 @@ for the key are served without it.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
-from collections.abc import MutableMapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
 from app.key import OPEN, admits, sign_in_url
+from app.problem import as_json
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 ID = re.compile("[0-9a-f]{16}")
@@ -54,8 +53,7 @@ class Guard:
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        body = _json(error, detail, request_id)
-        response_headers = _json_headers(body)
+        body, response_headers = as_json(error, detail, request_id)
         if status == 401 and "text/html" in headers.get("accept", "") and not scope["path"].startswith("/v1"):
             status = 303  # a person with a browser: they type the key, and come back
             target = sign_in_url(scope["path"], scope["query_string"].decode("latin-1"))
@@ -98,27 +96,16 @@ def _with_headers(send: Send, request_id: str) -> Send:
             # Starlette's body limit answers in plain text; everything we say to a program is JSON.
             too_large = message["status"] == 413 and (b"content-type", b"application/json") not in headers
             if too_large:
-                headers = _json_headers(_too_large(request_id))
+                headers = _too_large(request_id)[1]
             headers += [*INERT, (b"x-request-id", request_id.encode())]
             message = {**message, "headers": headers}
         elif too_large and message["type"] == "http.response.body":
-            message = {"type": "http.response.body", "body": _too_large(request_id)}
+            message = {"type": "http.response.body", "body": _too_large(request_id)[0]}
         await send(message)
 
     return sender
 
 
-def _too_large(request_id: str) -> bytes:
-    return _json("TooLarge", "The request is larger than this server accepts (LIKENESS_MAX_UPLOAD_MB).", request_id)
-
-
-def _json(error: str, detail: str, request_id: str) -> bytes:
-    return json.dumps({"error": error, "detail": detail, "request_id": request_id}).encode()
-
-
-def _json_headers(body: bytes) -> list[tuple[bytes, bytes]]:
-    return [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-
-
-def request_id(scope: MutableMapping[str, Any]) -> str:
-    return str(scope.get("state", {}).get("request_id", ""))
+def _too_large(request_id: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+    detail = "The request is larger than this server accepts (LIKENESS_MAX_UPLOAD_MB)."
+    return as_json("TooLarge", detail, request_id)

@@ -7,13 +7,14 @@ the client sends: some hundred silent connections would use up what one process 
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from asyncio.events import TimerHandle
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.problem import as_json
 
 HEAD_WITHIN = 15.0  # seconds from the connection, or the last answer, to a whole head
 LONGEST_HEAD = 64 << 10  # bytes
@@ -58,10 +59,9 @@ class Patience(HttpToolsProtocol):
         if self._head > LONGEST_HEAD:
             status, error = b"431 Request Header Fields Too Large", "TooLarge"
             detail = f"The head of a request may have {LONGEST_HEAD >> 10} KB."
-        said = {"error": error, "detail": detail, "request_id": secrets.token_hex(8)}
-        body = json.dumps(said).encode()
-        head = b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(head % (status, len(body)) + body)
+        body, headers = as_json(error, detail, secrets.token_hex(8))
+        lines = [b"HTTP/1.1 " + status, *(b": ".join(each) for each in headers), b"connection: close", b"", body]
+        self.transport.write(b"\r\n".join(lines))
         self._end_deadline()
         self.transport.close()
 

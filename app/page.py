@@ -17,10 +17,11 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from app import logs
-from app.guard import INERT, Guard, request_id
+from app.guard import INERT, Guard
 from app.key import sign_in_route
 from app.listening import listen
 from app.pressure import Pressure
+from app.problem import as_dict, request_id
 from app.settings import Settings, load_settings
 
 SCRIPT = Path(__file__).parent.parent / "ui" / "main.py"
@@ -54,11 +55,8 @@ def proxy_to(api: str) -> Starlette:
         try:
             answer = await client.send(outgoing, stream=True)
         except httpx.TransportError:
-            body = {
-                "error": "ApiDown",
-                "detail": "The API does not answer; it is being restarted. Try again in a moment.",
-                "request_id": request_id(request.scope),
-            }
+            detail = "The API does not answer; it is being restarted. Try again in a moment."
+            body = as_dict("ApiDown", detail, request_id(request.scope))
             return JSONResponse(body, status_code=503, headers={"Retry-After": "2"})
         return StreamingResponse(
             answer.aiter_raw(),

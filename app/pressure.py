@@ -8,7 +8,6 @@ wait, and health is answered always. A client that sends its body too slowly, or
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import threading
 import time
@@ -18,6 +17,7 @@ from contextlib import contextmanager
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.problem import as_json, request_id
 from model.errors import LikenessError
 
 IN_FLIGHT = 512  # requests at once, events that are listened to among them
@@ -126,16 +126,7 @@ def _is_large(scope: Scope) -> bool:
 
 
 async def _refuse(scope: Scope, send: Send) -> None:
-    said = {
-        "error": "Overloaded",
-        "detail": str(Overloaded()),
-        "request_id": scope.get("state", {}).get("request_id", ""),
-    }
-    body = json.dumps(said).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(COME_BACK).encode()),
-    ]
+    body, headers = as_json("Overloaded", str(Overloaded()), request_id(scope))
+    headers.append((b"retry-after", str(COME_BACK).encode()))
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": body})

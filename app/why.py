@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import threading
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from app.workspace import Workspace
 from model.encoder import graph_of
+from model.images import decode
 from model.info import read_verified
 from model.probe import Probe
 from model.regions import Heat, Regions, box_around, for_class, match
@@ -26,13 +25,13 @@ class Why:
 
     def alike(self, fingerprint: str, first: bytes, second: bytes) -> tuple[Heat, Heat]:
         """Which regions of two previews match."""
-        regions, pictures = self._regions(fingerprint), [_opened(first), _opened(second)]
+        regions, pictures = self._regions(fingerprint), [decode(first, "preview"), decode(second, "preview")]
         cells = match(*regions.maps(pictures))
         return Heat(cells[0], regions.area(*pictures[0].size)), Heat(cells[1], regions.area(*pictures[1].size))
 
     def of_class(self, fingerprint: str, preview: bytes, probe: Probe, name: str) -> Heat:
         """Which regions of a preview speak for one of the probe's classes."""
-        regions, picture = self._regions(fingerprint), _opened(preview)
+        regions, picture = self._regions(fingerprint), decode(preview, "preview")
         (found,) = regions.maps([picture])
         return Heat(for_class(found, probe.weights, probe.classes.index(name)), regions.area(*picture.size))
 
@@ -60,8 +59,3 @@ def share_of(heat: Heat) -> float:
     """How much of the picture's heat its brightest fifth holds: 0.2 if it were everywhere the same, 1 at most."""
     cells = np.sort(heat.cells.ravel())[::-1]
     return float(cells[: max(1, len(cells) // 5)].sum() / max(float(cells.sum()), 1e-12))
-
-
-def _opened(data: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
-        return image.convert("RGB")

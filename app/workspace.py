@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from app.settings import Settings
-from indexer.catalog import open_catalog
-from indexer.errors import NoSuchModel
+from indexer.catalog import Collection, open_catalog
+from indexer.errors import NoIndex, NoSuchModel
 from indexer.home import Home
 from model.errors import DamagedModel
 from model.info import ModelInfo, read_info
@@ -26,6 +27,17 @@ class Workspace:
     def open(cls, settings: Settings) -> Workspace:
         home = Home(settings.home)
         return cls(settings, home, open_catalog(home, settings.database_url))
+
+    def index_folder(self, collection: Collection) -> Path:
+        """Where the index by the collection's active model lies. Raises `NoIndex` where there is no such model yet."""
+        return self.home.index(collection.id, active_model(collection))
+
+
+def active_model(collection: Collection) -> str:
+    """The fingerprint of the model that answers for a collection. Raises `NoIndex` where there is none yet."""
+    if collection.active_model is None:
+        raise NoIndex(f"{collection.name!r} has no index yet: import pictures, then index them.")
+    return collection.active_model
 
 
 def all_models(home: Home) -> list[ModelInfo]:

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, Select, func, select
 
 from indexer.catalog import Collection, lock_writes, visible
-from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, bring_back, ensure_class, hide
-from indexer.errors import NoSuchImage, NothingToUndo
+from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, ensure_class
+from indexer.errors import NoSuchImage
 from indexer.schema import actions, classes, images, label_events, now
 from model.errors import BadInput
 
@@ -82,7 +82,7 @@ def label_each(
         lock_writes(connection)
         _check_images(connection, collection, of)
         ids = {name: ensure_class(connection, collection, name) for name in dict.fromkeys(of.values())}
-        current = _answers(connection, collection, of)
+        current = answers_of(connection, collection, of)
         wanted: dict[tuple[int, int], str] = {}
         for image_id, name in of.items():
             if answer == "yes":
@@ -90,7 +90,7 @@ def label_each(
                     if given == "yes" and class_id != ids[name]:
                         wanted[image_id, class_id] = "none"  # one class an image
             wanted[image_id, ids[name]] = answer
-        return _record(connection, collection, "label", wanted, current, source, by=by)
+        return record(connection, collection, "label", wanted, current, source, by=by)
 
 
 def label_unlabelled(engine: Engine, collection: Collection, of: Mapping[int, str], source: str) -> int:
@@ -116,39 +116,23 @@ def clear(
         lock_writes(connection)
         if image_ids is not None:
             _check_images(connection, collection, image_ids)
-        current = _answers(connection, collection, image_ids)
+        current = answers_of(connection, collection, image_ids)
         those = current if image_ids is None else {i: current[i] for i in set(image_ids) & set(current)}
         wanted = {(image_id, class_id): "none" for image_id, given in those.items() for class_id in given}
-        return _record(connection, collection, "label", wanted, current, source, by=by)
+        return record(connection, collection, "label", wanted, current, source, by=by)
 
 
 def move_answers(connection: Connection, collection: Collection, old: int, new: int) -> int:
     """Within a transaction: the images of class `old` become ones of class `new`. Returns how many they were."""
-    current = _answers(connection, collection)
+    current = answers_of(connection, collection)
     wanted: dict[tuple[int, int], str] = {}
     for image_id, given in current.items():
         if old in given:
             wanted[image_id, old] = "none"
             if given[old] == "yes" or new not in given:
                 wanted[image_id, new] = given[old]
-    _record(connection, collection, "label", wanted, current, "merge")
+    record(connection, collection, "label", wanted, current, "merge")
     return sum(current[image_id][old] == "yes" for image_id, class_id in wanted if class_id == old)
-
-
-def undo(engine: Engine, collection: Collection) -> Change:
-    """Take the newest standing action back."""
-    return _revert(engine, collection, "undo")
-
-
-def redo(engine: Engine, collection: Collection) -> Change:
-    """Do the action that was taken back last again."""
-    return _revert(engine, collection, "redo")
-
-
-def can_undo_redo(engine: Engine, collection: Collection) -> tuple[bool, bool]:
-    with engine.connect() as connection:
-        standing, undone = _stacks(connection, collection)
-    return bool(standing), bool(undone)
 
 
 def last_action(engine: Engine, collection: Collection) -> int:
@@ -231,7 +215,7 @@ def _current(collection: Collection, image_ids: Collection_[int] | None = None) 
     )
 
 
-def _answers(
+def answers_of(
     connection: Connection, collection: Collection, image_ids: Collection_[int] | None = None
 ) -> dict[int, dict[int, str]]:
     """Image id → class id → the answer that stands, at least for `image_ids`.
@@ -245,7 +229,7 @@ def _answers(
     return found
 
 
-def _record(
+def record(
     connection: Connection,
     collection: Collection,
     kind: str,
@@ -273,48 +257,6 @@ def _record(
     if changes:
         connection.execute(label_events.insert(), [{"action_id": action, **change} for change in changes])
     return Change(action, len(changes))
-
-
-def _revert(engine: Engine, collection: Collection, kind: str) -> Change:
-    with engine.begin() as connection:
-        lock_writes(connection)
-        standing, undone = _stacks(connection, collection)
-        stack = standing if kind == "undo" else undone
-        if not stack:
-            raise NothingToUndo("There is nothing to undo." if kind == "undo" else "There is nothing to do again.")
-        action = stack[-1]
-        column = label_events.c.previous if kind == "undo" else label_events.c.answer
-        events = connection.execute(
-            select(label_events.c.image_id, label_events.c.class_id, column).where(label_events.c.action_id == action)
-        )
-        wanted = {(image_id, class_id): answer for image_id, class_id, answer in events}
-        # A class that was merged away returns with what it had; one that a person removed had its answers all along.
-        returning = {class_id for (_, class_id), answer in wanted.items() if answer == "yes"}
-        source = connection.execute(select(actions.c.source).where(actions.c.id == action)).scalar()
-        if source == "merge":
-            taken = (label_events.c.action_id == action) & (label_events.c.answer == "none")
-            emptied = set(connection.execute(select(label_events.c.class_id).where(taken)).scalars())
-            returning = returning | emptied if kind == "undo" else returning - emptied
-            if kind == "redo":
-                hide(connection, collection, emptied)
-        bring_back(connection, collection, returning)
-        return _record(connection, collection, kind, wanted, _answers(connection, collection), "hand", of_action=action)
-
-
-def _stacks(connection: Connection, collection: Collection) -> tuple[list[int], list[int]]:
-    """The label actions that stand and those taken back, each newest last."""
-    standing: list[int] = []
-    undone: list[int] = []
-    query = select(actions.c.id, actions.c.kind).where(actions.c.collection_id == collection.id).order_by(actions.c.id)
-    for action, kind in connection.execute(query):
-        if kind == "label":
-            standing.append(action)
-            undone.clear()  # as in every editor: a new action ends what could be done again
-        elif kind == "undo":
-            undone.append(standing.pop())
-        elif kind == "redo":
-            standing.append(undone.pop())
-    return standing, undone
 
 
 def _check_images(connection: Connection, collection: Collection, image_ids: Iterable[int]) -> None:

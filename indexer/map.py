@@ -25,7 +25,8 @@ from model.files import write_atomically
 FILE = "map.npz"
 SAMPLE = 10_000  # pictures that UMAP lays out, in about a minute; more would only take longer
 FEWEST = 20  # pictures that make a map
-NEIGHBOURS = 15  # UMAP's own default, and how many say where another picture lies
+NEIGHBOURS = 15  # UMAP's own default
+BETWEEN, SHARPNESS = 5, 8  # pictures of the sample that another is put between, and the power of their cosines
 MOST_CLUSTERS, FEW = 64, 3  # clusters; pictures that make one
 REPRESENTATIVES = 5
 FAR = 3.5  # robust standard deviations less like its cluster than others are: an outlier
@@ -82,8 +83,7 @@ def make_map(
         raise TooFewImages(
             f"A map needs {FEWEST} indexed pictures; there are {len(ids)}: import more, then index them."
         )
-    known = None if earlier is None else np.isin(ids, earlier.ids)
-    if earlier is None or known is None or np.count_nonzero(known) * 2 < len(ids):
+    if earlier is None or _outgrown(earlier, ids):
         rows = np.arange(len(ids))  # of the sample
         if len(ids) > SAMPLE:
             rows = np.sort(np.random.default_rng(seed).choice(len(ids), SAMPLE, replace=False))
@@ -97,7 +97,7 @@ def make_map(
         places = np.full((len(ids), 2), np.nan, np.float32)
         places[rows] = layout
     else:
-        centres = earlier.centres
+        centres, known = earlier.centres, np.isin(ids, earlier.ids)
         places = np.full((len(ids), 2), np.nan, np.float32)
         places[known] = earlier.places[np.searchsorted(earlier.ids, ids[known])]
         rows = np.flatnonzero(np.isin(ids, earlier.sampled))
@@ -108,6 +108,12 @@ def make_map(
         likeness = vectors[at : at + BLOCK] @ centres.T  # (B, K)
         cluster[at : at + BLOCK], fits[at : at + BLOCK] = likeness.argmax(axis=1), likeness.max(axis=1)
     return Map(ids, places, cluster, fits, ids[rows], centres)
+
+
+def _outgrown(earlier: Map, ids: np.ndarray) -> bool:
+    """Whether most pictures are strange to a map, or too few are left of the sample that the others are put between."""
+    known, left = (int(np.isin(ids, of).sum()) for of in (earlier.ids, earlier.sampled))
+    return known * 2 < len(ids) or left * 2 < min(SAMPLE, len(ids))
 
 
 def _unless(stop: Callable[[], bool]) -> None:
@@ -167,8 +173,8 @@ def _place(
         _unless(stop)
         progress(0.6 + 0.4 * at / len(rows), f"placing {at:,} of {len(rows):,} pictures")
         part = rows[at : at + 1024]
-        cosines, near = index.search(np.ascontiguousarray(vectors[part], np.float32), min(5, len(sample)))
-        weights = np.maximum(cosines, 1e-3) ** 8
+        cosines, near = index.search(np.ascontiguousarray(vectors[part], np.float32), min(BETWEEN, len(sample)))
+        weights = np.maximum(cosines, 1e-3) ** SHARPNESS
         weights /= weights.sum(axis=1, keepdims=True)
         places[part] = np.einsum("nk,nkd->nd", weights, layout[near])
 

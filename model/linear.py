@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from model.errors import TooFewLabels
-from model.probe import wilson
+from model.interval import wilson
 
 STRENGTHS = np.logspace(-6, 5, 45)  # λ of Σ cross-entropy + λ/2 |weights|²
 STEPS = (8, 4, 2, 1)  # places in STRENGTHS from one trial to the next: two decades at first, then half as far each time

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from model.probe import wilson
+from model.interval import wilson
 
 RESAMPLES = 2000
 LEAST = 0.005  # half a point: less is "the same", however sure

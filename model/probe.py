@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.errors import BadInput, TooFewLabels
+from model.interval import interval_of, wilson
 from model.softmax import coordinates, one_thread_each, solve, split_evenly, unseen_logits
 
 STRENGTHS = np.geomspace(1e5, 1e-6, 45)  # λ, strong to weak, of vectors brought to mean 0 and mean square length 1
@@ -201,31 +202,6 @@ def assess(
     right = int(np.trace(confusion))
     within = interval_of(unseen.argmax(axis=1) == y, groups)
     return Quality(len(y), right / len(y), within, classes, confusion, folds, unseen)
-
-
-def wilson(right: float, total: float) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson 1927): stays inside 0..1 and honest for small numbers."""
-    z, p = 1.959964, right / total
-    middle = (p + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def interval_of(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
-    """The 95 % interval of the mean of `right` (n,) bools: Wilson's, for as many labels as those of `groups` (n,) are
-    worth. Ten of one burst are right or wrong together, and worth little more than one.
-
-    How many that is follows from the variance between groups (the design effect; Kish 1965, section 8.2).
-    """
-    n, p = len(right), float(right.mean())
-    worth = float(n)
-    if groups is not None:
-        number = np.unique(groups, return_inverse=True)[1]
-        off = np.bincount(number, weights=right - p)  # (G,) how far each group as a whole lies from the mean
-        variance = float((off**2).sum()) / n**2
-        # All right, or all wrong: nothing shows how they vary, so a group counts once.
-        worth = min(n, p * (1 - p) / variance) if variance > 0 else float(len(off))
-    return wilson(p * worth, worth)
 
 
 def _as_numbers(vectors: np.ndarray, labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from model.probe import Choice, Quality, fit_probe, wilson
+from model.interval import wilson
+from model.probe import Choice, Quality, fit_probe
 from model.softmax import split_evenly
 
 MORE = 10  # labels whose worth the learning curve foretells

@@ -17,7 +17,7 @@ from model.errors import BadInput
 from model.images import square
 from model.info import Preparation
 
-SIDE = 320  # px: with planted patches the best of 96 to 384; previews hold no more
+SIDE = 320  # px, as much as previews hold: planted patches are found far more often than at an encoder's 96
 POOLING = ("GlobalAveragePool", "ReduceMean")
 BOX_FROM = 0.5  # of the strongest cell: what is weaker lies outside the box
 FINE = 8  # parts a cell's side is cut into when the box is drawn

@@ -147,7 +147,7 @@ def test_every_pretrained_name_in_the_documentation_is_one_timm_knows():
 
 
 def test_the_intervals_on_the_page_are_those_of_the_formula_and_of_the_program():
-    from model.probe import wilson
+    from model.interval import wilson
 
     said = page("evaluating-a-model.md")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,7 +46,6 @@ def pretrain(
 ) -> None:
     """Learn from the collection's own pictures (SimCLR), and report against the model it started from."""
     from app import work
-    from app.report import HTML
     from app.views import write_sheet
 
     chosen = {
@@ -63,12 +62,8 @@ def pretrain(
         terminal.result(result, "\n".join(lines))
         return
     result = work.train(workspace, target, given, terminal.progress, terminal.stop, terminal.say)
-    after = "It is the active model now." if result["adopted"] else (
-        f"Search with it: likeness index --collection {collection} --model {result['model']}"
-    )  # fmt: skip
-    page = workspace.home.model(result["model"]) / HTML
-    text = f"model {result['model']}\n{result['sentence']}\nThe report, to read in a browser: {page}\n{after}"
-    terminal.result({**result, "report_file": str(page)}, text)
+    otherwise = f"Search with it: likeness index --collection {collection} --model {result['model']}"
+    _tell(terminal, workspace, result, otherwise)
 
 
 @in_workspace
@@ -89,7 +84,6 @@ def finetune(
 ) -> None:
     """Learn from the labels, when there are many: a better encoder than the active one, or the active one stays."""
     from app.finetuning import finetune as run
-    from app.report import HTML
 
     chosen = {
         "loss": loss, "epochs": epochs, "batch_size": batch_size, "image_size": image_size, "preset": preset,
@@ -97,8 +91,15 @@ def finetune(
     }  # fmt: skip
     target = collection_named(workspace.engine, collection)
     result = run(workspace, target, chosen, terminal.progress, terminal.stop)
+    _tell(terminal, workspace, result, "The active model stays.")
+
+
+def _tell(terminal: Terminal, workspace: Workspace, result: dict[str, Any], otherwise: str) -> None:
+    """What came of a training; `otherwise` is said where the new model was not adopted."""
+    from app.report import HTML
+
     page = workspace.home.model(result["model"]) / HTML
-    after = "It is the active model now." if result["adopted"] else "The active model stays."
+    after = "It is the active model now." if result["adopted"] else otherwise
     text = f"model {result['model']}\n{result['sentence']}\nThe report, to read in a browser: {page}\n{after}"
     terminal.result({**result, "report_file": str(page)}, text)
 

@@ -13,7 +13,7 @@ from app.probes import Prediction
 from app.schemas import MAX_ID, Page, Selection
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named, collection_with_id
-from indexer.images import Filter, Image, get_images, labels_of
+from indexer.images import Filter, Image, get_image, get_images, labels_of
 from model.errors import BadInput
 
 
@@ -103,6 +103,14 @@ def selected(engine: Engine, collection: Collection, selection: Selection) -> li
     if wanted.empty:
         raise BadInput("An empty filter would mean every image: name at least one condition.")
     return engine.select(collection, wanted).tolist()
+
+
+def image_in(engine: Engine, collection: Collection, image_id: int) -> Image:
+    """One image of this collection. Raises `NoSuchImage`, and `BadInput` where it is another collection's."""
+    image = get_image(engine.workspace.engine, image_id)
+    if image.collection_id != collection.id:
+        raise BadInput(f"Image {image_id} is not in {collection.name!r}.")
+    return image
 
 
 def collection_of(engine: Engine, image: Image) -> Collection:

@@ -11,6 +11,7 @@ from app import jobs
 from app.duplicates import last_look
 from app.routes.common import CollectionDep, EngineDep, Offset, WorkspaceDep, images_json
 from app.schemas import ImageNumber, Strict
+from app.workspace import active_model
 from indexer.duplicates import dismiss, group
 
 router = APIRouter(prefix="/collections/{collection}/duplicates", tags=["duplicates"])
@@ -45,7 +46,7 @@ def list_duplicates(
 @router.post("", status_code=202)
 def look(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
     """Look for images that show the same shot. Nothing is ever deleted."""
-    last_look(workspace, collection)  # say now that there is no index, and not when the job's turn comes
+    active_model(collection)  # say now that there is no index, and not when the job's turn comes
     return jobs.create(workspace.engine, collection, "duplicates", {}).public()
 
 

@@ -12,6 +12,7 @@ from app.judgement import behind, judgement
 from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, image_page, images_json, selected
 from app.schemas import LabelRequest, Page
 from indexer import labels as journal
+from indexer import undo as undoing
 from indexer.catalog import Collection
 from indexer.classes import LONGEST_NAME
 from indexer.images import get_images
@@ -89,13 +90,13 @@ def label_by_csv(
 @router.post("/labels/undo")
 def undo(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
     """Take the newest action back, whole."""
-    return _reverted(workspace, collection, journal.undo(workspace.engine, collection))
+    return _reverted(workspace, collection, undoing.undo(workspace.engine, collection))
 
 
 @router.post("/labels/redo")
 def redo(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
     """Do what was taken back last again."""
-    return _reverted(workspace, collection, journal.redo(workspace.engine, collection))
+    return _reverted(workspace, collection, undoing.redo(workspace.engine, collection))
 
 
 @router.get("/suggestions")
@@ -195,5 +196,5 @@ def predict(collection: CollectionDep, engine: EngineDep, files: Annotated[list[
 
 
 def _reverted(workspace: WorkspaceDep, collection: CollectionDep, change: Change) -> dict[str, Any]:
-    can_undo, can_redo = journal.can_undo_redo(workspace.engine, collection)
+    can_undo, can_redo = undoing.can_undo_redo(workspace.engine, collection)
     return {"undone": change.action, "changed": change.changed, "can_undo": can_undo, "can_redo": can_redo}

@@ -12,7 +12,7 @@ from app import jobs
 from app.mapping import made_at, map_of
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
 from app.schemas import MapRequest
-from indexer.errors import NoIndex
+from app.workspace import active_model
 from indexer.images import Filter
 
 router = APIRouter(prefix="/collections/{collection}", tags=["map"])
@@ -21,8 +21,7 @@ router = APIRouter(prefix="/collections/{collection}", tags=["map"])
 @router.post("/maps", status_code=202)
 def start_map(collection: CollectionDep, workspace: WorkspaceDep, body: MapRequest | None = None) -> dict[str, Any]:
     """Lay the pictures out, or place those that came since; `again` lays all of them out anew."""
-    if collection.active_model is None:
-        raise NoIndex(f"{collection.name!r} has no index yet: import pictures, then index them.")
+    active_model(collection)  # say now that there is no index, and not when the job's turn comes
     again = body is not None and body.again
     return jobs.create(workspace.engine, collection, "map", {"again": again}).public()
 

@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from app.routes.common import CollectionDep, EngineDep, WorkspaceDep, collection_of, images_json
+from app.routes.common import CollectionDep, EngineDep, WorkspaceDep, image_in, images_json
 from app.routes.images import FOREVER, SUFFIX_TYPES
 from app.schemas import MAX_ID, BoxQuery, SavedSearchRequest, SearchRequest
 from indexer.catalog import Collection
 from indexer.errors import NoSuchSearch
-from indexer.images import get_image, get_images, read_original
+from indexer.images import get_images, read_original
 from indexer.schema import now, searches
 from model.errors import BadInput
 from model.images import crop
@@ -140,9 +140,7 @@ def _boxed(engine: EngineDep, collection: Collection, body: BoxQuery) -> tuple[b
     x0, y0, x1, y1 = body.box
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise BadInput("A box is [x0, y0, x1, y1] in fractions of the picture, with x0 < x1 and y0 < y1.")
-    image = get_image(engine.workspace.engine, body.image_id)
-    if collection_of(engine, image).id != collection.id:
-        raise BadInput(f"Image {body.image_id} is not in {collection.name!r}.")
+    image = image_in(engine, collection, body.image_id)
     data = read_original(engine.workspace.engine, engine.workspace.home, image)
     with engine.decoding.place():
         return crop(data, image.name, body.box), image.name

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from app.routes.common import CollectionDep, EngineDep, collection_of
+from app.routes.common import CollectionDep, EngineDep, image_in
 from app.schemas import LONG, MAX_ID
 from app.why import box_json, heat_json, share_of
-from indexer.catalog import Collection
-from indexer.errors import NoIndex, NoSuchClass
-from indexer.images import get_image, read_preview
+from app.workspace import active_model
+from indexer.errors import NoSuchClass
+from indexer.images import read_preview
 from model.errors import BadInput
 
 router = APIRouter(tags=["search"])
+NUMBER = re.compile("[0-9]{1,18}")  # an image's id, as long as the catalog can hold
 
 
 @router.get("/collections/{collection}/why")
@@ -28,13 +30,15 @@ def why(
     """Which regions of `image` match those of `query` (an image's or query's id), or speak for a `class`."""
     if (query is None) == (class_ is None):
         raise BadInput("Say either query, an image's or a query's id, or class.")
-    if collection.active_model is None:
-        raise NoIndex(f"{collection.name!r} has no index yet: import pictures, then index them.")
-    shown = _preview(engine, collection, image)
+    fingerprint = active_model(collection)
+    home, shown = engine.workspace.home, image_in(engine, collection, image)
+    preview = read_preview(home, shown)
     if query is not None:
-        asked = _preview(engine, collection, int(query)) if query.isascii() and query.isdecimal() else None
-        asked = engine.query_preview(query)[0] if asked is None else asked
-        first, second = engine.why.alike(collection.active_model, asked, shown)
+        if NUMBER.fullmatch(query):
+            asked = read_preview(home, image_in(engine, collection, int(query)))
+        else:
+            asked = engine.query_preview(query)[0]
+        first, second = engine.why.alike(fingerprint, asked, preview)
         sentence = (
             f"The brightest fifth of this picture holds {share_of(second):.0%} of what matches. "
             "The colours say where pictures match, not how alike they are."
@@ -43,13 +47,6 @@ def why(
     probe = engine.probes.fitted(collection).probe
     if class_ not in probe.classes:
         raise NoSuchClass(f"The classifier knows no class {class_!r}: label pictures of it first.")
-    heat = engine.why.of_class(collection.active_model, shown, probe, str(class_))
+    heat = engine.why.of_class(fingerprint, preview, probe, str(class_))
     sentence = f"The brightest fifth of this picture holds {share_of(heat):.0%} of what speaks for {class_}."
     return {"image": heat_json(heat), "box": box_json(heat), "sentence": sentence}
-
-
-def _preview(engine: EngineDep, collection: Collection, image_id: int) -> bytes:
-    image = get_image(engine.workspace.engine, image_id)
-    if collection_of(engine, image).id != collection.id:
-        raise BadInput(f"Image {image_id} is not in {collection.name!r}.")
-    return read_preview(engine.workspace.home, image)

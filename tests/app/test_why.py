@@ -45,4 +45,6 @@ def test_why_says_what_it_lacks(indexed):
     gone = indexed.get(why, params={"image": image, "query": "q00"})
     early = indexed.get(why, params={"image": image, "class": "rocket"})
 
-    assert [answer.status_code for answer in (neither, gone, early)] == [422, 404, 409]
+    huge = indexed.get(why, params={"image": image, "query": "9" * 40})  # no number that a catalog can hold
+
+    assert [answer.status_code for answer in (neither, gone, early, huge)] == [422, 404, 409, 404]

@@ -17,6 +17,7 @@ from indexer.labels import current_labels
 from indexer.publish import publish
 from indexer.published import read_published
 from indexer.sources import scan
+from indexer.undo import redo, undo
 from indexer.vectors import VectorStore
 from model.files import PARTIAL
 from tests.faults.kill import Child
@@ -189,7 +190,7 @@ def test_a_class_change_killed_before_any_statement_is_whole_or_not_begun(engine
     assert state() == new
     assert nth > 4
     if what == "merge":
-        labels.undo(engine, photos)
+        undo(engine, photos)
         assert state() == old
-        labels.redo(engine, photos)
+        redo(engine, photos)
         assert state() == new

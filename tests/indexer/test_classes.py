@@ -2,7 +2,8 @@ import pytest
 
 from indexer.classes import all_classes, create_class, remove_class, update_class
 from indexer.errors import NoSuchClass
-from indexer.labels import clear, label, last_action, undo
+from indexer.labels import clear, label, last_action
+from indexer.undo import undo
 from model.errors import BadInput
 
 

@@ -4,7 +4,8 @@ from indexer.catalog import collection_with_id
 from indexer.classes import remove_class, update_class
 from indexer.images import remove
 from indexer.labelbook import LabelBook
-from indexer.labels import can_undo_redo, clear, current_labels, label, last_action, redo, undo
+from indexer.labels import clear, current_labels, label, last_action
+from indexer.undo import can_undo_redo, redo, undo
 from tests.indexer.helpers import fill
 
 

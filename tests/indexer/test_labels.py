@@ -8,7 +8,6 @@ from indexer.classes import all_classes, create_class, merge_class, remove_class
 from indexer.errors import NoSuchImage, NothingToUndo
 from indexer.images import remove
 from indexer.labels import (
-    can_undo_redo,
     clear,
     current_labels,
     history,
@@ -16,10 +15,9 @@ from indexer.labels import (
     label_each,
     label_unlabelled,
     last_action,
-    redo,
-    undo,
 )
 from indexer.schema import label_events, now
+from indexer.undo import can_undo_redo, redo, undo
 from model.errors import BadInput
 from tests.indexer.helpers import events, fill
 

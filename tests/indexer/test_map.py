@@ -60,6 +60,20 @@ def test_a_map_of_half_strangers_is_drawn_anew(drawn):
     assert len(later.sampled) == 520
 
 
+def test_a_map_whose_sample_has_left_is_drawn_anew(monkeypatch):
+    monkeypatch.setattr("indexer.map.SAMPLE", 40)
+    vectors, belongs = groups(60)
+    found = make_map(np.arange(240), vectors)
+    rest = np.setdiff1d(found.ids, found.sampled)  # every picture that UMAP laid out was removed
+
+    later = make_map(rest, vectors[rest], found)
+
+    assert set(later.sampled) <= set(rest)
+    distance = np.linalg.norm(later.places[:, None] - later.places[None], axis=2)
+    np.fill_diagonal(distance, np.inf)
+    assert (belongs[rest][distance.argmin(axis=1)] == belongs[rest]).mean() > 0.9
+
+
 def test_a_picture_that_fits_nowhere_is_an_outlier():
     vectors, _ = groups(60)
     strange = -vectors[:1]

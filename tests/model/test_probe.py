@@ -7,7 +7,8 @@ import pytest
 
 from model.errors import BadInput, TooFewLabels
 from model.evaluate import colour_histogram
-from model.probe import USUAL, Choice, Probe, assess, fit_probe, usual, wilson
+from model.interval import wilson
+from model.probe import USUAL, Choice, Probe, assess, fit_probe, usual
 from tests.pictures import labelled_views
 
 

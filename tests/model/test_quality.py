@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import hypergeom
 
-from model.probe import Choice, assess, interval_of, wilson
+from model.interval import interval_of, wilson
+from model.probe import Choice, assess
 from model.quality import by_class, learning_curve, near_duplicates, reliability, still_to_find
 from tests.model.test_probe import clusters
 

@@ -1,0 +1,71 @@
+"""Undo and redo of what was said about labels, over any number of actions: each is an action of the journal itself."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine, select
+
+from indexer.catalog import Collection, lock_writes
+from indexer.classes import bring_back, hide
+from indexer.errors import NothingToUndo
+from indexer.labels import Change, answers_of, record
+from indexer.schema import actions, label_events
+
+
+def undo(engine: Engine, collection: Collection) -> Change:
+    """Take the newest standing action back."""
+    return _revert(engine, collection, "undo")
+
+
+def redo(engine: Engine, collection: Collection) -> Change:
+    """Do the action that was taken back last again."""
+    return _revert(engine, collection, "redo")
+
+
+def can_undo_redo(engine: Engine, collection: Collection) -> tuple[bool, bool]:
+    with engine.connect() as connection:
+        standing, undone = _stacks(connection, collection)
+    return bool(standing), bool(undone)
+
+
+def _revert(engine: Engine, collection: Collection, kind: str) -> Change:
+    with engine.begin() as connection:
+        lock_writes(connection)
+        standing, undone = _stacks(connection, collection)
+        stack = standing if kind == "undo" else undone
+        if not stack:
+            raise NothingToUndo("There is nothing to undo." if kind == "undo" else "There is nothing to do again.")
+        action = stack[-1]
+        column = label_events.c.previous if kind == "undo" else label_events.c.answer
+        events = connection.execute(
+            select(label_events.c.image_id, label_events.c.class_id, column).where(label_events.c.action_id == action)
+        )
+        wanted = {(image_id, class_id): answer for image_id, class_id, answer in events}
+        # A class that was merged away returns with what it had; one that a person removed had its answers all along.
+        returning = {class_id for (_, class_id), answer in wanted.items() if answer == "yes"}
+        source = connection.execute(select(actions.c.source).where(actions.c.id == action)).scalar()
+        if source == "merge":
+            taken = (label_events.c.action_id == action) & (label_events.c.answer == "none")
+            emptied = set(connection.execute(select(label_events.c.class_id).where(taken)).scalars())
+            returning = returning | emptied if kind == "undo" else returning - emptied
+            if kind == "redo":
+                hide(connection, collection, emptied)
+        bring_back(connection, collection, returning)
+        return record(
+            connection, collection, kind, wanted, answers_of(connection, collection), "hand", of_action=action
+        )
+
+
+def _stacks(connection: Connection, collection: Collection) -> tuple[list[int], list[int]]:
+    """The label actions that stand and those taken back, each newest last."""
+    standing: list[int] = []
+    undone: list[int] = []
+    query = select(actions.c.id, actions.c.kind).where(actions.c.collection_id == collection.id).order_by(actions.c.id)
+    for action, kind in connection.execute(query):
+        if kind == "label":
+            standing.append(action)
+            undone.clear()  # as in every editor: a new action ends what could be done again
+        elif kind == "undo":
+            undone.append(standing.pop())
+        elif kind == "redo":
+            standing.append(undone.pop())
+    return standing, undone
