@@ -93,6 +93,12 @@ class Selection(Strict):
     filter: FilterBody | None = None
 
 
+class ImageList(Strict):
+    """Images to list, in the order to list them in."""
+
+    image_ids: list[ImageNumber] = Field(max_length=500)
+
+
 class LabelRequest(Selection):
     """Without a class the answer is none_of_these, unsure, or none, which takes every answer away."""
 

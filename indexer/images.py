@@ -103,12 +103,21 @@ def select_ids(engine: Engine, collection: Collection, wanted: Filter, sort: str
     return ids
 
 
-def get_images(engine: Engine, ids: Sequence[int]) -> list[Image]:
-    """The images of these ids, in their order; ids that are gone are left out."""
+def all_folders(engine: Engine, collection: Collection) -> tuple[np.ndarray, list[str]]:
+    """The ids (N,) of the images that lie in a folder, and what each one's is called."""
+    query = select(images.c.id, images.c.folder).where(visible(collection.id), images.c.folder != "")
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    return np.array([row[0] for row in rows], np.int64), [row[1] for row in rows]
+
+
+def get_images(engine: Engine, ids: Sequence[int], within: Collection | None = None) -> list[Image]:
+    """The images of these ids, in their order; ids that are gone, or not in the collection `within`, are left out."""
     found: dict[int, Image] = {}
+    query = _ROWS if within is None else _ROWS.where(visible(within.id))
     with engine.connect() as connection:
         for part in _parts([int(i) for i in ids]):
-            rows = connection.execute(_ROWS.where(images.c.id.in_(part)))
+            rows = connection.execute(query.where(images.c.id.in_(part)))
             found |= {row.id: Image(**row._mapping) for row in rows}
     return [found[int(i)] for i in ids if int(i) in found]
 
