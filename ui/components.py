@@ -46,6 +46,11 @@ _BOARD = (
 )
 _gallery = _component("gallery", (*_BOARD, "gallery"), ("grid", "menu", "viewer"))
 _search = _component("search", (*_BOARD, "strip", "remembered", "why", "search"), ("grid", "menu", "viewer", "search"))
+_map = _component(
+    "map",
+    (*_BOARD, "points", "marks", "faces", "plothand", "plot", "colouring", "groups", "pointcard", "redraw", "map"),
+    ("grid", "menu", "viewer", "map"),
+)
 _queue = _component("queue", ("labels", "learned", "queue"), ("queue",))
 _probe = _component("probe", ("learned", "probe"), ("queue",))
 _upload = _component("upload", ("sending", "upload"), ("upload",))
@@ -103,6 +108,27 @@ def search(collection: str, query: Query, on_query: Callable[[Query], None]) -> 
     """The search; `on_query` gets what the person has made of it."""
     key = f"search-{collection}"
     _search(data={"collection": collection, "query": query}, key=key, on_query_change=_told(key, "query", on_query))
+
+
+def picture_map(
+    collection: str,
+    view: dict[str, Any],
+    on_similar: Callable[[list[int | str]], None],
+    on_varied: Callable[[list[int | str]], None],
+    on_view: Callable[[dict[str, Any]], None],
+) -> None:
+    """The 2-D map with what is chosen on it.
+
+    `on_similar` gets ids to search with, `on_varied` ids to walk on from, `on_view` what the map is coloured by.
+    """
+    key = f"map-{collection}"
+    _map(
+        data={"collection": collection, "view": view},
+        key=key,
+        on_similar_change=_told(key, "similar", on_similar),
+        on_varied_change=_told(key, "varied", on_varied),
+        on_view_change=_told(key, "view", on_view),
+    )
 
 
 def label_queue(collection: str) -> None:

@@ -170,7 +170,7 @@ class Board {
     const { selection } = this.grid;
     const labelled = this.grid.chosen().filter((image) => image.class);
     for (const name of new Set(labelled.map((image) => image.class))) {
-      if (selection.everything) await this.chosen.label(name, "none");
+      if (selection.everything || selection.listed) await this.chosen.label(name, "none");
       else await this.give(labelled.filter((image) => image.class === name), name, "none");
     }
   }

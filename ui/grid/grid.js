@@ -234,8 +234,9 @@ class PictureGrid {
   }
 
   async selectAll() {
-    const filter = this.does.everything?.();
-    if (filter) this.selection.all(filter, this.total);
+    const every = this.does.everything?.(); // a filter, or ids
+    if (Array.isArray(every)) this.selection.these(every);
+    else if (every) this.selection.all(every, this.total);
     else await this.range(0, Math.min(this.total, ALL) - 1);
     this.repaint();
   }
@@ -247,8 +248,9 @@ class PictureGrid {
 
   /** The selected pictures that are known one by one, or the one in focus when none is. */
   chosen() {
-    if (this.selection.everything) return this.items.filter(Boolean).map(({ image }) => image);
-    if (this.selection.size) return [...this.selection.images.values()];
+    const { selection } = this;
+    if (selection.everything || selection.listed?.size) return this.items.filter((item) => item && selection.has(item.image)).map(({ image }) => image);
+    if (selection.size) return [...selection.images.values()];
     const image = this.items[this.focus]?.image;
     return image ? [image] : [];
   }

@@ -29,7 +29,12 @@ class Viewer {
 
   open(position) {
     const image = this.grid.items[position]?.image;
-    if (!image) return;
+    if (image) this.look(image);
+  }
+
+  /** Show a picture; one that is `alone` is in no list, and has no neighbours to step to. */
+  look(image, alone = false) {
+    this.dialog.classList.toggle("alone", alone);
     if (!this.dialog.open) this.dialog.showModal();
     this.show(image);
   }
@@ -79,6 +84,7 @@ class Viewer {
         does.similar ? button(say("grid.find_similar"), () => (this.dialog.close(), does.similar([image])), ".primary") : "",
         button(say("viewer.box"), () => this.drawing.start()),
         button(say("viewer.full"), () => this.full()),
+        does.varied ? button(say("map.varied"), () => (this.dialog.close(), does.varied([image]))) : "",
         does.why ? button(say("grid.why"), () => (this.dialog.close(), does.why(image))) : "",
       ),
       el(
@@ -126,6 +132,7 @@ class Viewer {
   }
 
   step(by) {
+    if (this.dialog.classList.contains("alone")) return;
     this.grid.move(this.grid.focus + by, false);
     const position = this.grid.focus;
     if (this.grid.items[position]) return this.open(position);
