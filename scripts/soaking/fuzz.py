@@ -98,15 +98,14 @@ def try_batch(seed: int, first: int, count: int) -> Found:
     return Found(count, accepted, wrong, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def fuzz(seed: int, until: float, files: int, tally: Tally) -> list[str]:
-    """Try files until the time is up and at least `files` were tried; returns sentences about them."""
+def fuzz(seed: int, tally: Tally) -> list[str]:
+    """Try files for as long as the tally goes on; returns sentences about them."""
     accepted, slowest, memory = 0, (0.0, 0), 0
     numbers = itertools.count(0, BATCH)
     waiting: dict[Future[Found], int] = {}
     pool = _pool()
     while True:
-        more = time.monotonic() < until or tally.tries + BATCH * len(waiting) < files
-        while more and len(waiting) < 2 * (os.cpu_count() or 1):
+        while tally.goes_on(BATCH * len(waiting)) and len(waiting) < 2 * (os.cpu_count() or 1):
             first = next(numbers)
             waiting[pool.submit(try_batch, seed, first, BATCH)] = first
         if not waiting:
