@@ -43,6 +43,18 @@ def filters(page: Page) -> None:
     page.get_by_role("button", name="Filter", exact=True).click()
 
 
+def whole_map(page: Page) -> None:
+    """The map, wherever the pictures before have left it."""
+    expect(page.locator("canvas.plot")).to_have_attribute("aria-busy", "false", timeout=PATIENCE)
+
+
+def map_group(page: Page) -> None:
+    """A group of the map, chosen from the list."""
+    whole_map(page)
+    page.get_by_role("list", name="Groups").get_by_role("button").nth(3).click()
+    expect(page.get_by_role("listbox", name="Pictures").get_by_role("option").first).to_be_visible()
+
+
 def nothing(page: Page) -> None:
     """As the page opens."""
 
@@ -53,6 +65,8 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {  # file: address, what 
     "filters": ("gallery?orientation=square&", filters),
     "viewer": ("gallery?sort=name&text=astronaut&", viewer),
     "search": ("search?like={coffee}&not={moon}&", nothing),
+    "map": ("map?by=prediction&", whole_map),
+    "map-group": ("map?", map_group),
     "label": ("label?", nothing),
     "predictions": ("label?view=predictions&", nothing),
     "accuracy": ("label?view=accuracy&", nothing),
@@ -93,6 +107,7 @@ def prepare(address: str) -> dict[str, int]:
             found = likeness.images("demo", filter={"text": subject}, sort="name", limit=count)["items"]
             likeness.label("demo", [image["id"] for image in found], subject)
             ids[subject] = found[0]["id"]
+        likeness.wait(likeness.draw_map("demo"), timeout=600)
         likeness.probe("demo")
     return ids
 

@@ -8,6 +8,9 @@ picture. Cold is the first page after the server has started, with an empty brow
 same browser, median of five. A screenful: the grid is moved on by its own height, or to a random place far away, and
 waited for until every tile in the window shows its picture; median and 95th percentile of twenty.
 
+The map: painted when every point is on its canvas; a frame is from a key that moves or zooms it to the frame that shows
+it, median of forty, with all points in view.
+
 The previews are cuts of real photographs at 160 px; 512 different ones stand for all, each under an address of its own,
 so the browser fetches and decodes every one of them.
 """
@@ -38,6 +41,7 @@ from indexer.schema import contents, images, now
 from model.images import decode
 from scripts.benchmarks.calls import say
 from scripts.benchmarks.table import Row, aim, quick, report, row
+from scripts.benchmarks.ui_map import draw, map_rows
 
 SIZES, WARM, SCREENS = (1_000, 10_000, 100_000), 5, 20
 QUICK_SIZES, QUICK_WARM, QUICK_SCREENS = (1_000,), 1, 4
@@ -91,21 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(size: int, warm: int, screens: int) -> list[Row]:
     """The figures at one size."""
+    name = f"{size:,} pictures"
     with tempfile.TemporaryDirectory() as folder:
         say(f"making a collection of {size:,} pictures")
         fill(Home(Path(folder)), size)
         with serving(Path(folder)) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
             found = measured(browser, f"{address}/gallery?c=photos", warm, screens)
+            on_the_map = map_rows(browser, address, name, warm)
             browser.close()
     cold, again, steps, jumps = found
-    name = f"{size:,} pictures"
     return [
         aim(row(f"{name}: painted, cold", cold, "s"), at_most=COLD_S),
         aim(row(f"{name}: painted, warm (median)", float(np.median(again)), "s"), at_most=WARM_S),
         aim(row(f"{name}: a screenful on (median)", float(np.median(steps)), "ms"), at_most=SCREEN_MS),
         row(f"{name}: a screenful on (95th percentile)", float(np.percentile(steps, 95)), "ms"),
         row(f"{name}: a jump far away (median)", float(np.median(jumps)), "ms"),
+        *on_the_map,
     ]
 
 
@@ -148,6 +154,7 @@ def fill(home: Home, size: int) -> None:
             connection.execute(contents.insert(), [{"sha256": h, "preview_sha256": h, **like} for _, h in part])
             about = {"collection_id": collection.id, "folder": "made", "added_at": now()}
             connection.execute(images.insert(), [{"sha256": h, "name": f"{n:06}.jpg", **about} for n, h in part])
+    draw(engine, home, collection.name)
     engine.dispose()
 
 

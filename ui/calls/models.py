@@ -28,6 +28,14 @@ class Models(Connection):
         """Compute the vectors that are missing and publish the index."""
         return self._call("POST", self._of(collection, "indexes"), json={"model": model} if model else {})
 
+    def draw_map(self, collection: str, again: bool = False) -> Job:
+        """Lay the pictures out on the 2-D map, or put those on it that came since; `again` lays all out anew."""
+        return self._call("POST", self._of(collection, "maps"), json={"again": again})
+
+    def map(self, collection: str) -> dict[str, Any]:
+        """The map as columns: ids, x, y, cluster; and its clusters and outliers."""
+        return self._call("GET", self._of(collection, "map"))
+
     def models(self) -> list[Model]:
         """Every encoder on this machine."""
         return self._call("GET", "/v1/models")["items"]

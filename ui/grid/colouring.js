@@ -134,7 +134,7 @@ class Colouring {
       const counts = new Map();
       for (const row of rows) if (column.name[row] >= 0) counts.set(column.name[row], (counts.get(column.name[row]) ?? 0) + 1);
       const [best, n] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a), [-1, 0]);
-      if (n > MOSTLY * rows.length) return { name: column.names[best], share: n / rows.length };
+      if (n > MOSTLY * rows.length) return { by, name: column.names[best], share: percent(n / rows.length) };
     }
     return null;
   }

@@ -14,7 +14,7 @@ class Groups {
     const named = clusters.map(({ cluster, size, representatives }) => {
       const most = called(cluster);
       const title = say("map.group", { number: String(cluster) });
-      return this.line({ title, about: most && say("map.mostly", { name: most.name, share: percent(most.share) }), n: size, faces: representatives, choose: () => this.does.choose(cluster, title) });
+      return this.line({ title, about: most && say(most.by === "prediction" ? "map.look_like" : "map.mostly", most), n: size, faces: representatives, choose: () => this.does.choose(cluster, title) });
     });
     const strange = outliers.length ? this.line({ title: say("map.outliers"), about: say("map.outliers_about"), n: outliers.length, faces: outliers.slice(0, 5), choose: () => this.does.choose("outliers", say("map.outliers")) }) : "";
     this.list.replaceChildren(...named, strange);

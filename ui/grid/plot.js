@@ -5,6 +5,7 @@ const EDGE = 30; // pixels kept free around the map when all of it is in view
 const NEAREST_ZOOM = 1;
 const FARTHEST_ZOOM = 2000;
 const CROWD = 2; // points for each place that a picture could have; where there are more, points are shown
+const HIDDEN = 8; // points for each picture that is shown: where it would cover more, points say more
 const AT_REST = 120; // ms without a movement after which pictures are fetched
 const FAINT = 0.16; // of what is not chosen, while something is
 const TOUCH = 9; // pixels from a point that still mean it
@@ -192,7 +193,7 @@ class Plot {
       }
   }
 
-  /** The places of the pictures in view: none where points are so many that most pictures would be hidden. */
+  /** The places of the pictures in view: none where points are so many, or so close, that most would be hidden. */
   roomForFaces() {
     const { points, inView, found } = this;
     const places = [];
@@ -202,6 +203,7 @@ class Plot {
     places.sort((a, b) => a - b); // the same ones, wherever the view has come from
     // In pixels of the whole map, not of the window: a picture that is there stays while the map is dragged.
     const free = apart(places.map((row) => [row, points.x[row] * this.across, points.y[row] * this.down]), FACE);
+    if (free.length * HIDDEN < places.length) return [];
     return free.map(([row]) => [row, ...this.toScreen(points.x[row], points.y[row])]);
   }
 
@@ -234,9 +236,10 @@ class Plot {
     context.textBaseline = "middle";
     context.lineJoin = "round";
     for (const { text, x, y } of this.names) {
-      const [px, py] = this.toScreen(x, y);
+      let [px, py] = this.toScreen(x, y);
       if (px < 0 || py < 0 || px > this.width || py > this.height) continue;
       const half = context.measureText(text).width / 2 + 6;
+      px = Math.max(half, Math.min(this.width - half, px));
       if (taken.some(([u, v, w]) => Math.abs(u - px) < half + w && Math.abs(v - py) < 20)) continue;
       taken.push([px, py, half]);
       context.strokeStyle = `rgb(${this.paper})`;
