@@ -67,7 +67,7 @@ class Accepting {
 
   face({ name, preview, predicted }) {
     const said = say("grid.looks_like", { name: predicted.class, sure: percent(predicted.probability) });
-    return el("figure", {}, el("img", { src: preview, alt: name, title: `${name}, ${said}` }), el("figcaption.small", {}, `${predicted.class} ${percent(predicted.probability)}`));
+    return el("figure", {}, el("img", { src: preview, alt: name, title: `${name}, ${said}` }), el("figcaption.small", {}, `${percent(predicted.probability)} ${predicted.class}`));
   }
 
   async closed() {

@@ -16,7 +16,7 @@ class Answering {
     this.naming = new Naming({ classes: () => this.labels.classes, give: (name) => this.answer(name), away: () => this.stage.focus({ preventScroll: true }) });
     this.learned = new Learned(this.collection);
     this.saved = el("p.saved.small", { role: "status" });
-    const button = (key, text, onclick) => el("button", { type: "button", onclick }, el("kbd", {}, key), ` ${text}`);
+    const button = (key, text, onclick) => el("button", { type: "button", "aria-keyshortcuts": key.replace("Ctrl", "Control"), onclick }, el("kbd", {}, key), ` ${text}`);
     this.accepting = button("Space", say("label.accept"), () => this.accept());
     this.keyButtons = el(
       "div.row.keys",
@@ -81,7 +81,7 @@ class Answering {
           {},
           el(
             guess?.class === name ? "button.guessed" : "button",
-            { type: "button", "aria-label": say("label.class_labels", { name, n: labels }), style: `--colour:${colour}`, onclick: () => this.answer(name) },
+            { type: "button", "aria-label": say("label.class_labels", { name, n: labels }), style: `--colour:${colour}`, "aria-keyshortcuts": key, onclick: () => this.answer(name) },
             el("kbd", {}, key ?? "·"),
             el("span.dot"),
             el("span.grow", {}, name),

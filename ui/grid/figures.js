@@ -1,12 +1,12 @@
 // The classifier's figures as tables and one drawing, each number with its interval.
 
-const share = (value, [low, high]) => `${percent(value)} (${percent(low)} – ${percent(high)})`;
+const share = (value, [low, high]) => `${percent(value)} (${Math.round(100 * low)}–${Math.round(100 * high)})`;
 
 /** A share as a bar, with its interval as a line over it. */
 function shareBar(value, interval) {
   if (value === null) return el("span.quiet", {}, "–");
   const [low, high] = interval;
-  return el("span.share", {}, el("span.bar", { "aria-hidden": "true" }, el("span.fill", { style: `width:${100 * value}%` }), el("span.within", { style: `left:${100 * low}%;width:${100 * (high - low)}%` })), el("span.number", {}, share(value, interval)));
+  return el("span.share", {}, el("span.gauge", { "aria-hidden": "true" }, el("span.fill", { style: `width:${100 * value}%` }), el("span.within", { style: `left:${100 * low}%;width:${100 * (high - low)}%` })), el("span.number", {}, share(value, interval)));
 }
 
 function table(title, heads, rows, kind = "") {

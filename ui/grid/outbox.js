@@ -7,8 +7,8 @@ const SOONEST = 500; // ms until a write that failed is tried again, at first
 const LATEST = 8000; // and at last
 const LEFT = 30_000; // ms after which a window that has not touched what it keeps is gone
 
-/** Whether trying again may help: nobody answered, or not now. All else the API has refused for good. */
-const passes = (error) => error.status === 0 || error.status >= 500 || [401, 408, 429].includes(error.status);
+/** Whether trying again may help: nobody answered, or not now. All else the API has refused for good; a 500 is a fault of it. */
+const passes = ({ status }, tries) => status === 0 || (status === 500 ? tries < 3 : status > 500) || [401, 408, 429].includes(status);
 
 class Outbox {
   constructor() {
@@ -18,6 +18,8 @@ class Outbox {
     this.after = new Map(); // operation → what to do when it is saved or refused
     this.trouble = null; // why the oldest is still here, in a sentence
     window.addEventListener("online", () => this.wake?.());
+    window.addEventListener("pagehide", () => this.keep(0)); // the next page need not wait to see whether this one is gone
+    window.addEventListener("pageshow", () => this.keep());
     if (this.waiting.length) this.send();
   }
 
@@ -58,8 +60,8 @@ class Outbox {
     }
   }
 
-  keep() {
-    this.write(localStorage, this.key, this.waiting.length ? JSON.stringify({ at: Date.now(), waiting: this.waiting }) : null);
+  keep(at = Date.now()) {
+    this.write(localStorage, this.key, this.waiting.length ? JSON.stringify({ at, waiting: this.waiting }) : null);
     tell("outbox", { waiting: this.waiting.length, trouble: this.trouble });
   }
 
@@ -104,7 +106,8 @@ class Outbox {
         tellOthers("labels", operation.collection);
       } catch (error) {
         if (!(error instanceof Sentence)) console.error(error);
-        if (passes(error)) {
+        operation.failed = (operation.failed ?? 0) + 1;
+        if (passes(error, operation.failed)) {
           this.trouble = error.message;
           this.keep();
           await Promise.race([sleep(Math.max(wait, (error.wait ?? 0) * 1000)), new Promise((wake) => (this.wake = wake))]);

@@ -4,7 +4,6 @@
 const AHEAD = 24; // suggestions fetched at a time
 const KEPT = 3; // of them that a new list does not replace: the one on show, and those that are ready behind it
 const RETHINK = 1000; // ms between two times that the order is asked for
-const GLANCE = 400; // ms in which a guess may still change under the eye; later it stays, for a hand is on its way
 const KINDS = ["unsure", "typical", "novel", "rare", "audit", "mislabelled"];
 
 class Queue extends Answering {
@@ -83,7 +82,8 @@ class Queue extends Answering {
     const kept = this.waiting.slice(0, KEPT);
     for (const [place, item] of kept.entries()) {
       const now = fresh.get(item.image.id);
-      if (now && (place || performance.now() - this.since < GLANCE || !item.image.predicted)) item.image.predicted = now.image.predicted;
+      // Under the eye a guess stays what it was: a hand may be on its way to accept it.
+      if (now && (place || !item.image.predicted)) item.image.predicted = now.image.predicted;
     }
     const known = new Set([...this.seen, ...kept.map(({ image }) => image.id)]);
     this.waiting = [...kept, ...items.filter(({ image }) => !known.has(image.id))];
@@ -112,7 +112,6 @@ class Queue extends Answering {
     this.ahead.want(this.waiting.map((next) => next.image));
     if (this.shown !== image.id) {
       this.shown = image.id;
-      this.since = performance.now();
       this.heat.clear();
       this.hang(this.ahead.of(image));
     }
