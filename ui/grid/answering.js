@@ -58,7 +58,7 @@ class Answering {
   sayState({ waiting, trouble }) {
     const n = waiting.length;
     this.saved.classList.toggle("bad", Boolean(n && trouble));
-    this.saved.textContent = !n ? (this.past.length ? say("label.all_saved") : "") : trouble ? say("label.kept", { n, sentence: trouble }) : say("label.saving", { n });
+    this.saved.textContent = !n ? (this.begun ? say("label.all_saved") : "") : trouble ? say("label.kept", { n, sentence: trouble }) : say("label.saving", { n });
   }
 
   async refreshClasses() {
@@ -135,10 +135,12 @@ class Answering {
   /** Hand a step to the outbox; when the API refuses it, its pictures come back with the API's sentence. */
   send(step) {
     const refused = (error) => {
+      if (this.gone) return tell("unsaved", { sentence: error.message });
       this.toast.fail(error);
       this.past = this.past.filter((one) => one !== step);
       this.backward(step);
     };
+    this.begun = true;
     const body = { ...step.body, source: step.images.length > 1 ? "bulk" : "hand" };
     step.operation = outbox().add(this.collection, "labels", body, { done: () => this.done(step), refused });
   }

@@ -27,8 +27,8 @@ class Outbox {
   left() {
     const found = [];
     for (const key of this.keys()) {
-      const kept = JSON.parse(this.read(localStorage, key) ?? "null");
-      if (!kept || (key !== this.key && Date.now() - kept.at < LEFT)) continue;
+      const kept = this.parsed(this.read(localStorage, key));
+      if (!Array.isArray(kept?.waiting) || (key !== this.key && Date.now() - kept.at < LEFT)) continue;
       found.push(...kept.waiting.map((one) => ({ ...one, tried: true }))); // nobody knows whether it arrived
       if (key !== this.key) this.write(localStorage, key, null);
     }
@@ -40,6 +40,14 @@ class Outbox {
       return Object.keys(localStorage).filter((key) => key.startsWith(OUTBOX));
     } catch {
       return [];
+    }
+  }
+
+  parsed(text) {
+    try {
+      return JSON.parse(text);
+    } catch {
+      return null; // not ours
     }
   }
 
@@ -114,7 +122,8 @@ class Outbox {
           wait = Math.min(LATEST, wait * 2);
         } else {
           this.over(operation);
-          refused?.(error);
+          if (refused) refused(error);
+          else tell("unsaved", { sentence: error.message }); // a window that is gone gave it
         }
       }
     }

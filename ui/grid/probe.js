@@ -28,6 +28,7 @@ class Report {
     const follows = head === null;
     if (follows && this.drawn) return this.body.querySelector(".follows")?.replaceChildren(rest); // what was measured a moment ago stays
     this.drawn = true;
+    const wide = (content) => el("div.wide", { tabindex: "0", role: "group", "aria-label": content.getAttribute("aria-label") }, content); // scrolls on a phone
     const section = (title, about, ...content) => el("section", {}, el("h2", {}, title), about ? el("p.quiet.small", {}, about) : "", ...content);
     this.body.replaceChildren(
       ...[
@@ -37,9 +38,9 @@ class Report {
         el(
           "div.sections",
           {},
-          probe?.confusion ? section(say("report.confusion"), say("report.confusion_about"), el("div.wide", {}, confusionTable(probe, (actual, predicted) => this.open({ actual, predicted })))) : "",
-          probe?.per_class ? section(say("report.per_class"), say("report.per_class_about"), el("div.wide", {}, perClassTable(probe.per_class))) : "",
-          probe?.reliability ? section(say("report.reliability"), say("report.reliability_about"), el("div.wide", {}, reliabilityTable(probe.reliability))) : "",
+          probe?.confusion ? section(say("report.confusion"), say("report.confusion_about"), wide(confusionTable(probe, (actual, predicted) => this.open({ actual, predicted })))) : "",
+          probe?.per_class ? section(say("report.per_class"), say("report.per_class_about"), wide(perClassTable(probe.per_class))) : "",
+          probe?.reliability ? section(say("report.reliability"), say("report.reliability_about"), wide(reliabilityTable(probe.reliability))) : "",
           probe?.curve ? section(say("report.curve"), worthInWords(probe), learningCurve(probe.curve)) : "",
           probe ? this.stopping(probe, section) : "",
         ),
@@ -52,7 +53,7 @@ class Report {
     const verdict = !curve ? say("report.too_early") : curve.interval[1] < SOON_ENOUGH ? say("report.enough", { most: points(curve.interval[1]) }) : say("report.not_enough", { most: points(curve.interval[1]) });
     const sample = audit.sample ? say("report.sample", { n: audit.sample, total: audit.images }) : say("report.no_sample");
     const ask = el("button", { type: "button", onclick: () => this.tell("queue", "audit") }, say("report.label_sample"));
-    return section(say("report.stop"), verdict, audit.classes.length ? el("div.wide", {}, auditTable(audit)) : "", el("p.quiet.small", {}, sample), ask);
+    return section(say("report.stop"), verdict, audit.classes.length ? auditTable(audit) : "", el("p.quiet.small", {}, sample), ask);
   }
 
   open(cell) {
