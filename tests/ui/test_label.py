@@ -173,6 +173,7 @@ def test_every_key_is_undone_and_done_again_in_order(mixed: Site, page: Page, tm
         page.keyboard.press("?")
         expect(page.get_by_role("dialog", name="Shortcuts")).to_contain_text("None of these classes")
         page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog", name="Shortcuts")).to_have_count(0)
 
         page.keyboard.press("9")  # no class has it: it is named instead, and Esc goes back
         expect(page.get_by_label("Name of the class")).to_be_focused()

@@ -159,7 +159,7 @@ class Search extends Board {
       at,
       el("span.grow", { title: end.reason }, say("search.end", { score: end.score.toFixed(2) }), " ", el("span.quiet.small", {}, end.reason)),
       button(say("search.end_select", { n: at }), () => this.grid.range(0, at - 1)),
-      button(say("search.end_cut"), () => this.want("min_score", Math.floor(end.score * 1e4) / 1e4)),
+      button(say("search.end_cut"), () => this.want("min_score", end.score)),
     );
   }
 
