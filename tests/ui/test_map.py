@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
 
 from tests.ui.conftest import Site, seen
-from tests.ui.test_everywhere import WCAG, barriers, settle
+from tests.ui.test_everywhere import DARK, FRAME, WCAG, barriers, settle
 from ui.client import ApiError, Likeness
 
 EDGE = 30  # pixels that are free around the whole map, as in ui/grid/plot.js
@@ -315,10 +315,11 @@ def test_the_map_has_no_barrier_that_axe_finds_in_light_or_dark_and_fits_a_phone
             settle(page)
             wrong += barriers(page, WCAG)
             page.emulate_media(color_scheme="dark")
-            page.wait_for_timeout(500)
+            page.wait_for_function(DARK)
+            page.evaluate(FRAME)
             wrong += barriers(page, ["color-contrast"])
             page.set_viewport_size({"width": 360, "height": 740})
-            page.wait_for_timeout(300)
+            page.evaluate(FRAME)
             if page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth") > 360:
                 wrong.append("the map scrolls sideways on a phone")
             page.set_viewport_size({"width": 1280, "height": 800})

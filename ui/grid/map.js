@@ -23,7 +23,7 @@ class PictureMap extends Board {
       other: (event) => this.otherKey(event),
     });
     this.card = new PointCard(this.plot.root, (row) => this.about(row));
-    this.groups = new Groups({ choose: (which, title) => this.chooseGroup(which, title) });
+    this.groups = new Clusters({ choose: (which, title) => this.chooseGroup(which, title) });
     this.redraw = new Redraw(this.collection, { drawn: () => this.load(), changed: () => this.sayMissing(), failed: (error) => this.toast.fail(error) });
     this.back = el("button", { type: "button", onclick: () => this.unchoose() }, say("map.all_groups"));
     this.title = el("h2.grow");
