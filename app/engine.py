@@ -181,6 +181,10 @@ class Engine:
                 self._selected.pop(old, None)
         return held
 
+    def present(self, collection: Collection) -> np.ndarray:
+        """The ids (N,) of all its images, ascending; remembered until some come or go."""
+        return self._among(collection, Filter())
+
     def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
         """The ids of the images a filter keeps, predictions included, in the order of `sort`."""
         ids = select_ids(self.workspace.engine, collection, wanted, sort)

@@ -16,7 +16,6 @@ from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
 from app.schemas import MapRequest
 from app.workspace import active_model
 from indexer.catalog import Collection
-from indexer.images import Filter
 
 router = APIRouter(prefix="/collections/{collection}", tags=["map"])
 
@@ -69,7 +68,7 @@ def read_column(
 
 
 def _shown(engine: Engine, collection: Collection) -> Shown:
-    return shown(engine.workspace, collection, engine.select(collection, Filter()))
+    return shown(engine.workspace, collection, engine.present(collection))
 
 
 def _columns(found: Shown, values: dict[str, Any]) -> JSONResponse:
