@@ -154,8 +154,19 @@ def test_what_is_drawn_around_is_shown_labelled_in_one_step_and_undone(
         expect(page.get_by_text(f"Undone: {len(expected) - 1} pictures.")).to_be_visible()
         assert total(mapped, "found") == 0
         expect(chip).to_have_count(0)
+
+        # the same selection is taken away as a list, and searched with
+        page.get_by_role("button", name="Export").click()
+        with page.expect_download() as download:
+            page.get_by_role("button", name="A list (CSV)").click()
+        rows = Path(download.value.path()).read_text("utf-8").splitlines()[1:]
+        assert {int(row.split(",")[0]) for row in rows} == given
         page.get_by_role("button", name="All groups").click()
         expect(groups(page)).to_be_visible()
+        expect(page.get_by_text(f"{len(expected) - 1} selected")).to_be_hidden()
+        groups(page).get_by_role("button").last.click()
+        page.get_by_role("button", name=re.compile("^Find similar")).click()
+        expect(page).to_have_url(re.compile(r"/search\?.*like=\d+"))
 
 
 def test_a_group_is_chosen_and_labelled_by_the_keyboard_alone(mapped: Site, page: Page, tmp_path: Path) -> None:
