@@ -49,7 +49,20 @@ _gallery = _component("gallery", (*_BOARD, "learned", "accept", "gallery"), ("gr
 _search = _component("search", (*_BOARD, "strip", "remembered", "why", "search"), ("grid", "menu", "viewer", "search"))
 _map = _component(
     "map",
-    (*_BOARD, "points", "marks", "faces", "plothand", "plot", "colouring", "clusters", "pointcard", "redraw", "map"),
+    (
+        *_BOARD,
+        "points",
+        "marks",
+        "faces",
+        "plothand",
+        "plot",
+        "colouring",
+        "clusters",
+        "pointcard",
+        "redraw",
+        "maptools",
+        "map",
+    ),
     ("grid", "menu", "viewer", "map"),
 )
 _ANSWERING = ("labels", "outbox", "learned", "naming", "shortcuts", "answering")

@@ -72,7 +72,7 @@ class Colouring {
     this.rank = new Map(order.map((at, rank) => [at, rank])); // colours go to the largest first, and stay while things are hidden
     const own = (at) => (classes && this.colours.get(names[at])) || PALETTE[(this.rank.get(at) ?? 0) % PALETTE.length];
     this.look = {
-      group: Int16Array.from(name),
+      group: Int32Array.from(name),
       alpha: probability ? Float32Array.from(probability, (p) => 0.15 + 0.85 * p * p) : null,
       visible: new Uint8Array(name.length),
       red: names.map((_, at) => channels(own(at))[0]),

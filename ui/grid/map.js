@@ -1,6 +1,7 @@
 // The map: every picture where those like it are. What is drawn around, or a group of the list, is shown beside it in the
 // same grid as everywhere, selected, so that one action labels, searches with, exports or removes all of it.
 
+const MOST = 100_000; // pictures that the API takes by their ids at once
 const JUDGED = 3; // typical pictures by which a group is judged
 const SWAPPED = 3; // times that map and colours are fetched again when the collection changes between the two
 
@@ -33,15 +34,10 @@ class PictureMap extends Board {
     this.nothing = el("div.message", { hidden: true });
     this.missing = el("div.row.missing", { hidden: true });
     this.bar.after(this.colouring.legend, this.missing, this.redraw.root, this.nothing, this.split);
-    this.lasso = el("button", { type: "button", "aria-pressed": "false", title: say("map.lasso_key"), onclick: () => this.setLasso(!this.plot.hand.lassoing) }, say("map.lasso"));
-    this.pictures = el("button", { type: "button", "aria-pressed": "true", title: say("map.pictures_about"), onclick: () => this.setPictures(!this.plot.pictures) }, say("map.pictures"));
-    const tool = (sign, key, act) => el("button", { type: "button", title: say(`map.${key}`), "aria-label": say(`map.${key}`), onclick: act }, sign);
-    this.plot.root.append(
-      el("div.tools", {}, tool("+", "zoom_in", () => this.plot.zoom(NOTCH)), tool("−", "zoom_out", () => this.plot.zoom(1 / NOTCH)), tool("⤢", "whole", () => this.plot.whole())),
-    );
+    this.tools = new MapTools(this.plot);
     this.anew = el("button", { type: "button", title: say("map.anew_about"), onclick: () => this.drawAnew() }, say("map.anew"));
     this.colourLine = el("label.row", {}, el("span", { "aria-hidden": "true" }, say("map.colour_by")), this.colouring.choice);
-    this.bar.append(this.colourLine, this.lasso, this.pictures, this.anew, el("span.grow"), this.status, this.sizeSlider(), this.helpButton());
+    this.bar.append(this.colourLine, this.tools.lasso, this.tools.pictures, this.anew, el("span.grow"), this.status, this.sizeSlider(), this.helpButton());
     this.changedOutside = settled(() => this.load(), 400);
     this.recolour = settled(() => this.safely(() => this.colourAgain()), 250);
     this.listGroups();
@@ -159,7 +155,7 @@ class PictureMap extends Board {
   }
 
   show(there) {
-    for (const part of [this.split, this.colouring.legend, this.colourLine, this.anew, this.lasso, this.pictures]) part.hidden = !there;
+    for (const part of [this.split, this.colouring.legend, this.colourLine, this.anew, this.tools.lasso, this.tools.pictures]) part.hidden = !there;
     this.nothing.hidden = there;
   }
 
@@ -193,7 +189,7 @@ class PictureMap extends Board {
 
   lassoed(rows) {
     if (!rows.length) return this.toast.say(say("map.none_inside"));
-    this.setLasso(false);
+    this.tools.setLasso(false);
     this.choose(rows.map((row) => this.points.ids[row]), say("map.drawn_around"));
   }
 
@@ -201,11 +197,12 @@ class PictureMap extends Board {
     const typical = which === "outliers" ? this.map.outliers : this.map.clusters.find(({ cluster }) => cluster === which).representatives;
     const others = which === "outliers" ? [] : this.members.get(which).map((row) => this.points.ids[row]);
     this.choose([...new Set([...typical, ...others])], title);
-    this.plot.lookAt(this.ids.map((id) => this.points.rowOf(id)));
+    if (this.ids) this.plot.lookAt(this.ids.map((id) => this.points.rowOf(id)));
   }
 
   /** Show these pictures beside the map, all of them selected. */
   async choose(ids, title) {
+    if (ids.length > MOST) return this.toast.say(say("map.too_many", { n: MOST }), { bad: true });
     this.ids = ids;
     this.plot.choose(ids.map((id) => this.points.rowOf(id)));
     this.title.textContent = say("map.chosen", { title, pictures: pictureCount(ids.length) });
@@ -292,24 +289,12 @@ class PictureMap extends Board {
     ].filter(Boolean);
   }
 
-  setLasso(on) {
-    this.plot.hand.lassoing = on;
-    this.plot.canvas.classList.toggle("lassoing", on);
-    this.lasso.setAttribute("aria-pressed", String(on));
-  }
-
-  setPictures(on) {
-    this.plot.pictures = on;
-    this.pictures.setAttribute("aria-pressed", String(on));
-    this.plot.later();
-  }
-
   /** A key on the map that neither moves nor zooms: what is selected beside it obeys here too. */
   otherKey(event) {
     const command = event.ctrlKey || event.metaKey;
     const key = event.key.toLowerCase();
-    if (!command && key === "l") this.setLasso(!this.plot.hand.lassoing);
-    else if (key === "escape" && this.plot.hand.lassoing) this.setLasso(false);
+    if (!command && key === "l") this.tools.setLasso(!this.plot.hand.lassoing);
+    else if (key === "escape" && this.plot.hand.lassoing) this.tools.setLasso(false);
     else if (key === "escape" && this.ids) this.unchoose();
     else if (this.grid.selection.size || command || key === "?") return this.grid.key(event);
     else return;

@@ -173,7 +173,7 @@ class Plot {
     const [x0, y0] = this.toMap(0, 0);
     const [x1, y1] = this.toMap(this.width, this.height);
     const count = (this.found = points.around(x0 - reach, y0 - reach, x1 + reach, y1 + reach, inView));
-    const stamps = shapes.map((shape) => painter.stamp(shape, this.radius * ratio));
+    const stamps = SHAPES.map((_, shape) => painter.stamp(shape, this.radius * ratio));
     const plain = painter.stamp(0, this.radius * ratio * 0.85);
     const [kx, ky] = [this.across * ratio, this.down * ratio];
     const [tx, ty] = [(this.width / 2) * ratio - view.x * kx, (this.height / 2) * ratio - view.y * ky];
@@ -189,7 +189,7 @@ class Plot {
         const py = Math.round(y[row] * ky + ty);
         const strength = (faint ? FAINT : 1) * (alpha && g >= 0 ? alpha[row] : 1);
         if (g < 0) painter.press(plain, px, py, GREY[0], GREY[1], GREY[2], chosen?.[row] ? 1 : strength * 0.8);
-        else painter.press(stamps[g], px, py, red[g], green[g], blue[g], strength);
+        else painter.press(stamps[shapes[g]], px, py, red[g], green[g], blue[g], strength);
       }
   }
 
