@@ -75,12 +75,12 @@ class Accepting {
     this.asked?.abort();
     this.dialog.remove();
     const { board } = this;
-    if (this.dialog.returnValue !== "yes") return board.grid.scroller.focus();
+    if (this.dialog.returnValue !== "yes") return board.grid.canvas.focus();
     await board.safely(async () => {
       const { changed } = await save(of(board.collection, "labels"), this.body());
       tellOthers("labels", board.collection);
       board.toast.say(say("accept.done", { n: changed }), { action: () => board.grid.does.undo() });
-      board.grid.scroller.focus({ preventScroll: true });
+      board.grid.canvas.focus({ preventScroll: true });
       await board.reload({ keepPlace: true });
     });
   }

@@ -9,7 +9,7 @@ class Behind extends Board {
     root.setAttribute("aria-label", say("report.behind", names));
     this.bar.replaceChildren(el("strong", {}, say("report.behind", names)), this.status, el("span.grow"), this.sizeSlider(), this.helpButton(), el("button", { type: "button", onclick: () => does.close() }, say("common.close")));
     this.refreshClasses();
-    this.reload().then(() => this.grid.scroller.focus());
+    this.reload().then(() => this.grid.canvas.focus());
   }
 
   async page(offset, limit, signal) {

@@ -209,7 +209,7 @@ class PictureMap extends Board {
     this.listGroups();
     this.grid.selection.these(ids);
     await this.reload();
-    this.grid.scroller.focus({ preventScroll: true });
+    this.grid.canvas.focus({ preventScroll: true });
   }
 
   unchoose() {

@@ -43,7 +43,7 @@ class Viewer {
     this.image = null;
     this.forget();
     this.picture.removeAttribute("src");
-    this.grid.scroller.focus({ preventScroll: true });
+    this.grid.canvas.focus({ preventScroll: true });
   }
 
   /** Let go of the original's bytes, and of its size. */
