@@ -7,7 +7,7 @@ and nothing else. Ours keeps a preview, a catalog row and a vector of every pict
 index; also with an int8 copy of the encoder, made from the pictures themselves. The limit is arithmetic: what decoding
 alone and encoding alone reach on all cores, one after the other. All use the encoder that ships, at its own side or at
 --side. Two more parts: "again" imports again a folder of --known files that have not changed, "memory" runs
-`likeness import` and `likeness index` on so many files and adds up what all their processes hold.
+`likeness import` on so many new ones and adds up what all its processes hold.
 """
 
 from __future__ import annotations
@@ -228,17 +228,24 @@ def measure_known(folder: Path, count: int) -> Row:
 
 
 def measure_memory(folder: Path, count: int) -> Row:
-    """The most that all processes of an import and an index of `count` new files hold together."""
+    """The most that all processes of an import of `count` new files hold together."""
     write_many(folder / "pictures", count)
-    peaks = []
-    for command, arguments in (("import", [str(folder / "pictures")]), ("index", [])):
-        whole = [sys.executable, "-m", "app.cli", command, *arguments, "--json", "--home", str(folder / "home")]
-        process = subprocess.Popen(whole, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        peaks.append(peak_of(process.pid))
-        said = json.loads(process.communicate()[0])
-        if said["added" if command == "import" else "indexed"] != count:
-            raise AssertionError(f"{command} took {said} of {count:,} files")
-    held = row(f"import and index of {count:,} pictures, peak memory of all processes", max(peaks) / 1e9, "GB")
+    command = [
+        sys.executable,
+        "-m",
+        "app.cli",
+        "import",
+        str(folder / "pictures"),
+        "--json",
+        "--home",
+        str(folder / "home"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    peak = peak_of(process.pid)
+    said = json.loads(process.communicate()[0])
+    if said["added"] != count:
+        raise AssertionError(f"{said['added']:,} of {count:,} files were imported")
+    held = row(f"import of {count:,} pictures, peak memory of all processes", peak / 1e9, "GB")
     return aim(held, at_most=2 if count >= 100_000 else None)
 
 
