@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def measure(pictures: Labelled, exact: Encoder, folder: Path) -> list[Row]:
     rows = []
     for name, changed in VARIANTS.items():
         say(f"{pictures.name}: {name}")
-        copy = on_cpu(exact.info, quantised(graph, squares[lot], **changed))
+        copy = on_cpu(replace(exact.info, arithmetic="int8"), quantised(graph, squares[lot], **changed))
         ints = copy.encode(squares)
         kept = row(
             f"{pictures.name}: {NEAREST} nearest that stay, {name}", nearest_kept(floats, ints, everyone, NEAREST), ""
