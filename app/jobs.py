@@ -1,8 +1,8 @@
 """Durable jobs: long work as rows of the catalog, done by the worker of their lane.
 
-Two lanes, one worker each: `pictures` (import, index) and `learning` (training, fine-tuning, maps, duplicates), so that
-ten new images are searchable while a model trains. A killed worker's job is queued again when the worker returns, and
-goes on from its last batch.
+Two lanes, one worker each: `pictures` (import, index) and `learning` (training, fine-tuning, int8, maps, duplicates),
+so that ten new images are searchable while a model trains. A killed worker's job is queued again when the worker
+returns, and goes on from its last batch.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LANES = {
     "index": "pictures",
     "training": "learning",
     "finetuning": "learning",
+    "int8": "learning",
     "map": "learning",
     "duplicates": "learning",
 }

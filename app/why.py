@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from app.workspace import Workspace
+from app.workspace import Workspace, float32_of
 from model.encoder import graph_of
 from model.images import decode
-from model.info import read_verified
+from model.info import read_info, read_verified
 from model.probe import Probe
 from model.regions import Heat, Regions, box_around, for_class, match
 
@@ -38,7 +38,9 @@ class Why:
     def _regions(self, fingerprint: str) -> Regions:
         with self._opening:
             if self._held is None or self._held[0] != fingerprint:
-                folder = self.workspace.home.model(fingerprint)
+                home = self.workspace.home
+                # What an int8 copy sees is what the model it was made from sees, and that one can be cut open.
+                folder = home.model(float32_of(home, read_info(home.model(fingerprint))).fingerprint)
                 info, _ = read_verified(folder)
                 self._held = fingerprint, Regions(graph_of(folder, info), info.preparation)
             return self._held[1]

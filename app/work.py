@@ -18,7 +18,7 @@ import numpy as np
 
 from app.report import write_report
 from app.views import disagreements, view_size
-from app.workspace import Workspace, all_models, find_model
+from app.workspace import Workspace, all_models, find_model, float32_of
 from indexer.catalog import Collection, collection_with_id, count_images, update_collection
 from indexer.errors import Busy, NoIndex
 from indexer.images import contents_of, median_side
@@ -173,7 +173,7 @@ def train(
     if earlier is not None:
         init = earlier.fingerprint
     elif init not in ("default", "random") and not init.startswith("timm:"):
-        earlier = find_model(home, init)
+        earlier = float32_of(home, find_model(home, init))
         init = earlier.fingerprint
     with home.lock(collection.id, collection.name, "training"):
         rows = contents_of(workspace.engine, collection)
@@ -281,7 +281,11 @@ def _model_for(workspace: Workspace, collection: Collection, progress: Progress)
     """The model to index with when none is named: the active one, else the newest trained here, else a first one."""
     if collection.active_model:
         return find_model(workspace.home, collection.active_model)
-    trained = [i for i in all_models(workspace.home) if i.training.get("collection_id") == collection.id]
+    trained = [
+        info
+        for info in all_models(workspace.home)
+        if info.training.get("collection_id") == collection.id and info.arithmetic == "float32"
+    ]
     if trained:
         return trained[-1]
     if (first := shipped.bring_into(workspace.home.models)) is not None:

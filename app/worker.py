@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from app import jobs, logs, work
 from app.duplicates import look_for_duplicates
 from app.finetuning import finetune
+from app.int8 import make_int8
 from app.jobs import Job
 from app.mapping import draw_map
 from app.workspace import Workspace
@@ -154,6 +155,10 @@ def _finetune(workspace: Workspace, collection: Collection, job: Job, watch: _Wa
     return finetune(workspace, collection, job.params, watch.progress, watch.stop)
 
 
+def _int8(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    return make_int8(workspace, collection, None, watch.progress, watch.stop)
+
+
 def _map(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
     return draw_map(workspace, collection, bool(job.params.get("again")), watch.progress, watch.stop)
 
@@ -168,6 +173,7 @@ _KINDS: dict[str, Callable[[Workspace, Collection, Job, _Watch], dict[str, Any]]
     "index": _index,
     "training": _train,
     "finetuning": _finetune,
+    "int8": _int8,
     "map": _map,
     "duplicates": _duplicates,
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.encoder import cached_graph
+from model.encoder import graph_of
 from model.errors import BadInput
 from model.info import ModelInfo, read_info
 from model.probe import Probe
@@ -31,7 +31,7 @@ def export_classifier(folder: Path, probe: Probe, name: str) -> dict[str, bytes]
     facts = {"classes": probe.classes, "model": info.fingerprint, "strength": probe.strength, "dim": info.dim,
              **asdict(info.preparation)}  # fmt: skip
     return {
-        GRAPH: pixels_to_probabilities(_graph(folder, info), probe),
+        GRAPH: pixels_to_probabilities(graph_of(folder, info), probe),
         WEIGHTS: save({"weights": np.ascontiguousarray(probe.weights), "bias": np.ascontiguousarray(probe.bias)}),
         FACTS: (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(),
         README: _readme(info, name).encode(),
@@ -58,15 +58,6 @@ def pixels_to_probabilities(graph: bytes, probe: Probe) -> bytes:
     model.graph.output.insert(0, shape)
     onnx.checker.check_model(model)
     return model.SerializeToString()
-
-
-def _graph(folder: Path, info: ModelInfo) -> bytes:
-    graph = cached_graph(folder, info)
-    if graph is not None:
-        return graph
-    from model.export import export_onnx  # only here: it imports torch
-
-    return export_onnx(folder)
 
 
 def _readme(info: ModelInfo, name: str) -> str:

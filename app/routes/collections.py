@@ -15,6 +15,7 @@ from fastapi import APIRouter, File, Response, UploadFile
 
 from app import jobs
 from app.finetuning import lesson_of
+from app.int8 import require_use
 from app.routes.common import CollectionDep, EngineDep, StoredCollectionDep, WorkspaceDep
 from app.schemas import (
     CollectionChanges,
@@ -157,6 +158,13 @@ def start_finetuning(
     _check_preset(body.preset)
     lesson_of(workspace, collection)  # say now what is missing, and not when the job's turn comes
     return jobs.create(workspace.engine, collection, "finetuning", body.model_dump(exclude_none=True)).public()
+
+
+@router.post("/{collection}/int8", status_code=202)
+def start_int8(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
+    """Make an int8 copy of the active model, and index with it if it is as good on these pictures."""
+    require_use(workspace, collection)  # say now why not, and not when the job's turn comes
+    return jobs.create(workspace.engine, collection, "int8", {}).public()
 
 
 @router.post("/{collection}/pairs")

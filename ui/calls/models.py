@@ -19,6 +19,10 @@ class Models(Connection):
         """Let the encoder learn from the labels, a hundred or more. Settings: loss, epochs, image_size, adopt, …"""
         return self._call("POST", self._of(collection, "finetunings"), json=settings)
 
+    def int8(self, collection: str) -> Job:
+        """Make an int8 copy of the active model, which encodes faster on a CPU; active where it is as good."""
+        return self._call("POST", self._of(collection, "int8"))
+
     def pairs(self, collection: str, preset: str | None = None, seed: int = 0, count: int = 12) -> Pairs:
         """Pictures with two views of each: what training with this preset would call the same."""
         body = {"seed": seed, "count": count, **({"preset": preset} if preset else {})}
