@@ -64,8 +64,9 @@ class Answering {
   async refreshClasses() {
     try {
       await this.labels.refresh();
+      this.known = true;
     } catch (error) {
-      return this.toast.fail(error);
+      return this.known && this.toast.fail(error); // the first time, whoever asks for pictures hears the same and says it
     }
     this.drawClasses();
   }

@@ -37,7 +37,6 @@ class Queue extends Answering {
     if (this.started) return;
     this.started = true;
     this.kind.value = KINDS.includes(data.kind) ? data.kind : "";
-    this.refreshClasses().then(() => !this.labels.classes.length && document.activeElement === document.body && this.naming.focus());
     this.refill();
   }
 
@@ -61,6 +60,7 @@ class Queue extends Answering {
       const kind = this.kind.value;
       if (!this.waiting.length) this.explain(say("label.choosing"));
       try {
+        if (!this.known) await this.begin();
         const { items } = await get(of(this.collection, `suggestions?${inUrl({ limit: AHEAD, kind })}`));
         if (this.gone) return;
         if (kind === this.kind.value) await this.take(items);
@@ -72,6 +72,12 @@ class Queue extends Answering {
       await sleep(RETHINK);
     } while (this.unanswered && !this.gone);
     this.filling = false;
+  }
+
+  /** A picture is shown once its keys mean something; where there is no class yet, letters name the first. */
+  async begin() {
+    await this.refreshClasses();
+    if (this.known && !this.labels.classes.length && document.activeElement === document.body) this.naming.focus();
   }
 
   async take(items) {
