@@ -78,9 +78,11 @@ class Hand:
     def label(self, name: str) -> None:
         """Say that the picture on show is of class `name`, in the fewest keystrokes; the next one is there at once."""
         before = name_of(self.page)
-        buttons = self.page.locator(".classlist button")
-        names = [text.split("\n") for text in buttons.all_inner_texts()]
-        known = {lines[1].strip(): (lines[0].strip(), len(lines) > 3) for lines in names}
+        classes = self.page.locator(".classlist button").evaluate_all(
+            "all => all.map((one) => [...one.querySelectorAll('.grow, kbd')].map((part) => part.innerText)"
+            ".concat(one.classList.contains('guessed')))"
+        )
+        known = {name: (key, guessed) for key, name, guessed in classes}
         if name in known:
             key, guessed = known[name]
             self.press("Space" if guessed else key)
@@ -131,6 +133,7 @@ def test_sixty_pictures_are_labelled_from_nothing_with_seventy_keystrokes_and_no
         # what it has learnt is said, with its interval, and follows without the page running again
         expect(page.get_by_text(re.compile(r"^\d+ % right$"))).to_be_visible()
         expect(page.get_by_text("measured on 60 labels it had not seen")).to_be_visible()
+        expect(page.get_by_title(re.compile(r"^\d+ pictures look like it$"))).to_have_count(2)
         expect(page.get_by_text(re.compile("^10 more labels are worth about"))).to_be_visible()
 
     assert hand.keys <= KEYS

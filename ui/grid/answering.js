@@ -76,7 +76,7 @@ class Answering {
     this.accepting.disabled = !guess;
     const inside = this.list.contains(this.root.getRootNode().activeElement);
     this.list.replaceChildren(
-      ...this.labels.classes.map(({ name, key, colour, labels }) =>
+      ...this.labels.classes.map(({ name, key, colour, labels, predicted }) =>
         el(
           "li",
           {},
@@ -86,7 +86,8 @@ class Answering {
             el("kbd", {}, key ?? "·"),
             el("span.dot"),
             el("span.grow", {}, name),
-            guess?.class === name ? el("span.quiet.small", {}, say("label.looks_like_it", { sure: percent(guess.probability) })) : "",
+            guess?.class === name ? el("span.sure", {}, percent(guess.probability)) : "",
+            predicted === null ? "" : el("span.quiet.small.number", { title: say("label.predicted_so", { n: predicted }) }, `≈ ${number(predicted)}`),
             el("span.quiet.number", {}, number(labels)),
           ),
         ),

@@ -122,7 +122,9 @@ class Queue extends Answering {
       this.hang(this.ahead.of(image));
     }
     const said = image.class ?? { none_of_these: say("grid.none_of_these"), unsure: say("grid.unsure") }[image.answer];
-    this.caption.replaceChildren(el("span", {}, image.name), reason ? el("span.quiet", {}, ` · ${reason}`) : "", said ? el("span.quiet", {}, ` · ${say("label.labelled_so", { name: said })}`) : "");
+    const looks = image.predicted && say("grid.looks_like", { name: classWords(image.predicted.class), sure: percent(image.predicted.probability) });
+    const about = [reason, looks, said && say("label.labelled_so", { name: said })].filter(Boolean);
+    this.caption.replaceChildren(el("span", {}, image.name), ...about.map((words) => el("span.quiet", {}, ` · ${words}`)));
     this.coming.replaceChildren(...this.waiting.slice(1, 9).map((next) => el("img", { src: next.image.preview, alt: "" })));
     this.drawClasses();
   }
