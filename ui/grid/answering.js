@@ -136,9 +136,9 @@ class Answering {
 
   /** Hand a step to the outbox; when the API refuses it, its pictures come back with the API's sentence. */
   send(step) {
-    const refused = (error) => {
-      if (this.gone) return tell("unsaved", { sentence: error.message });
-      this.toast.fail(error);
+    const refused = (sentence) => {
+      if (this.gone) return tell("unsaved", { sentence });
+      this.toast.say(sentence, { bad: true });
       this.past = this.past.filter((one) => one !== step);
       this.backward(step);
     };
@@ -191,7 +191,7 @@ class Answering {
 
   revert(step, which, state) {
     const check = { image: step.images[0].id, class: state.class, answer: state.answer };
-    outbox().add(this.collection, `labels/${which}`, {}, { check, done: () => this.done(step), refused: (error) => this.toast.fail(error) });
+    outbox().add(this.collection, `labels/${which}`, {}, { check, done: () => this.done(step), refused: (sentence) => this.toast.say(sentence, { bad: true }) });
   }
 
   /** What was labelled before this sitting, or elsewhere. */

@@ -84,7 +84,7 @@ class Outbox {
   /**
    * Send `body` to a collection's `path` once all before it is saved. `check` says how a picture is labelled once this
    * has been done, `{image, class, answer}`: undo must not be done twice when only its answer was lost.
-   * `done(said)` and `refused(error)` are called when the API has said so.
+   * `done(said)` and `refused(sentence)` are called when the API has said so.
    */
   add(collection, path, body, { check = null, done = () => {}, refused = () => {} } = {}) {
     const operation = { collection, path, body, check, tried: false };
@@ -130,8 +130,9 @@ class Outbox {
           wait = Math.min(LATEST, wait * 2);
         } else {
           this.over(operation);
-          if (refused) refused(error);
-          else tell("unsaved", { sentence: error.message }); // a window that is gone gave it
+          const sentence = error instanceof Sentence ? error.message : say("common.broken");
+          if (refused) refused(sentence);
+          else tell("unsaved", { sentence }); // a window that is gone gave it
         }
       }
     }
