@@ -2,6 +2,7 @@
 
 import io
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -319,8 +320,9 @@ def own(browser: Browser) -> Iterator[Page]:
 
 
 def test_labels_given_while_the_server_is_away_are_kept_said_to_be_unsaved_and_sent_later(
-    own: Page, tmp_path: Path
+    photos: Site, own: Page, tmp_path: Path
 ) -> None:
+    shutil.copytree(photos.home / "models", tmp_path / "home" / "models")  # exporting the encoder again takes 10 s
     ports, said = (free_port(), free_port()), {}
 
     def label(page: Page, count: int) -> None:
