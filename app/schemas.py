@@ -126,6 +126,7 @@ class TrainingRequest(Strict):
     grow_from: int | None = Field(None, ge=16, le=1024)
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
+    pins: list[ImageNumber] | None = Field(None, max_length=4)  # pictures whose nearest are looked at as it learns
 
 
 class FinetuningRequest(Strict):
@@ -158,6 +159,7 @@ class MapRequest(Strict):
 
 class IndexRequest(Strict):
     model: str | None = None
+    activate: bool = True  # make the model that is named the active one
 
 
 class WhatToSearch(Strict):

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from app import jobs, logs, work
 from app.duplicates import look_for_duplicates
+from app.estimate import estimated
 from app.finetuning import finetune
 from app.jobs import Job
 from app.mapping import draw_map
@@ -117,7 +118,11 @@ class _Watch:
 
     def stop(self) -> bool:
         self._tell()
-        return self.asked is not None or self.stopping.is_set()
+        return self.asked in ("cancel", "pause") or self.stopping.is_set()
+
+    def enough(self) -> bool:
+        """Whether a training shall end with the best so far."""
+        return self.asked == "keep"
 
     def _tell(self) -> None:
         if time.monotonic() - self.told > TELL:
@@ -143,11 +148,16 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
 
 
 def _index(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
-    return work.index(workspace, collection, job.params.get("model"), watch.progress, watch.stop)
+    activate = bool(job.params.get("activate", True))
+    return work.index(workspace, collection, job.params.get("model"), watch.progress, watch.stop, activate)
 
 
 def _train(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
-    return work.train(workspace, collection, job.params, watch.progress, watch.stop)
+    return work.train(workspace, collection, job.params, watch.progress, watch.stop, enough=watch.enough)
+
+
+def _estimate(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    return estimated(workspace, collection, job.params, watch.progress, watch.stop)
 
 
 def _finetune(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
@@ -167,6 +177,7 @@ _KINDS: dict[str, Callable[[Workspace, Collection, Job, _Watch], dict[str, Any]]
     "import": _import,
     "index": _index,
     "training": _train,
+    "estimate": _estimate,
     "finetuning": _finetune,
     "map": _map,
     "duplicates": _duplicates,

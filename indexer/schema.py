@@ -156,7 +156,7 @@ jobs = Table(
     Column("kind", String, nullable=False),  # import, index, training
     Column("lane", String, nullable=False),  # pictures, learning: one worker each
     Column("state", String, nullable=False),  # queued, running, paused, succeeded, failed, cancelled
-    Column("asked", String),  # cancel or pause: what a person wants of a running job
+    Column("asked", String),  # cancel, pause or keep: what a person wants of a running job
     Column("progress", Float, nullable=False),
     Column("message", String, nullable=False),
     Column("params", JSON, nullable=False),

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -43,6 +44,12 @@ def keeping_blocks() -> Iterator[None]:
         mallopt(M_MMAP_THRESHOLD, 2**25)  # where glibc's own, which grow as a program runs, end
         mallopt(M_TRIM_THRESHOLD, 2**26)
         trim(0)
+
+
+def resident_memory(root: Path = Path("/")) -> int:
+    """Bytes of RAM that this process has now; where the kernel has no /proc, the most that it ever had."""
+    words = " ".join(_lines(root / "proc/self/statm")).split()
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 else getrusage(RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _left_to_control_groups(root: Path) -> Iterator[int]:

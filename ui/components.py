@@ -49,9 +49,13 @@ _search = _component("search", (*_BOARD, "strip", "remembered", "why", "search")
 _queue = _component("queue", ("labels", "learned", "queue"), ("queue",))
 _probe = _component("probe", ("learned", "probe"), ("queue",))
 _upload = _component("upload", ("sending", "upload"), ("upload",))
-_pairs = _component("pairs", ("pairs",), ("pairs",))
-_jobs = _component("jobs", ("curve", "jobcards", "jobs"), ("jobs",))
-_tray = _component("tray", ("curve", "jobcards", "tray"), ("jobs",))
+_train = _component(
+    "train",
+    ("jobcards", "curve", "watched", "cost", "pairs", "setup", "course", "models", "train"),
+    ("jobs", "train"),
+)
+_jobs = _component("jobs", ("jobcards", "jobs"), ("jobs",))
+_tray = _component("tray", ("jobcards", "tray"), ("jobs",))
 
 
 def _nothing() -> None:
@@ -116,9 +120,9 @@ def probe_report(collection: str, on_pictures: Callable[[dict[str, str]], None])
     _probe(data={"collection": collection}, key=key, on_pictures_change=_told(key, "pictures", on_pictures))
 
 
-def pairs(collection: str, preset: str) -> None:
-    """Pictures beside two views of each, as training with `preset` would see them, and where the two disagree."""
-    _pairs(data={"collection": collection, "preset": preset}, key=f"pairs-{collection}")
+def train(collection: str) -> None:
+    """A training from its set-up to its report, and the models to choose from."""
+    _train(data={"collection": collection}, key=f"train-{collection}")
 
 
 def drop_zone(collection: str, exists: bool, on_show: Callable[[str], None]) -> None:
@@ -131,13 +135,9 @@ def drop_zone(collection: str, exists: bool, on_show: Callable[[str], None]) -> 
     _upload(data=data, key="upload", on_show_change=_told("upload", "show", on_show), on_finished_change=_nothing)
 
 
-def job_list(mode: str, collection: str | None = None, job: int | None = None) -> None:
-    """Jobs as they run: mode "list", or "training" (with its curve).
-
-    When one finishes the page runs again, so that what Python has drawn is new.
-    """
-    data = {"mode": mode, "collection": collection, "job": job}
-    _jobs(data=data, key=f"jobs-{mode}", on_finished_change=_nothing)
+def job_list() -> None:
+    """Every job as it runs. When one finishes the page runs again, so that what Python has drawn is new."""
+    _jobs(data={"mode": "list"}, key="jobs-list", on_finished_change=_nothing)
 
 
 def tray() -> None:
