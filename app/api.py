@@ -32,6 +32,7 @@ from app.problem import as_dict, request_id
 from app.routes import (
     classes,
     collections,
+    comparisons,
     demo,
     duplicates,
     exports,
@@ -118,6 +119,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     for module in (
         health,
         collections,
+        comparisons,
         images,
         searches,
         classes,

@@ -175,8 +175,21 @@ class WhatToSearch(Strict):
 
 
 class SearchRequest(WhatToSearch):
+    model: str | None = Field(None, max_length=64)  # the active one unless named
     limit: int = Field(60, ge=1, le=500)
     offset: int = Field(0, ge=0, le=1_000_000)
+
+
+class ComparisonRequest(Strict):
+    """Two models, and a picture to search with: one drawn by lot unless named."""
+
+    models: tuple[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=64)]]
+    image_id: ImageNumber | None = None
+    limit: int = Field(12, ge=1, le=48)
+
+
+class VoteRequest(Strict):
+    answer: Literal["left", "right", "same"]
 
 
 class SavedSearchRequest(WhatToSearch):

@@ -205,3 +205,18 @@ probes = Table(
     Column("quality", JSON, nullable=False),
     Column("created_at", String, nullable=False),
 )
+
+comparisons = Table(  # two models' answers to one picture, side by side, and which of them a person preferred
+    "comparisons",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), nullable=False),  # that was searched with
+    Column("left_model", String, nullable=False),  # which model stood where is nobody's to know before the answer
+    Column("right_model", String, nullable=False),
+    Column("answer", String),  # left, right, same; empty until it is given
+    Column("created_at", String, nullable=False),
+    Column("answered_at", String),
+    Index("comparisons_by_collection", "collection_id"),
+    sqlite_autoincrement=True,
+)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from ui.client import Likeness
 
 WIDTH, HEIGHT, LARGEST = 1280, 800, 150_000  # px, px, bytes
 LABELLED = {"coffee": 8, "rocket": 8, "astronaut": 8, "moon": 8}  # subject: labels given before the pictures are taken
+TRAINED = 4  # epochs of the training that is shown
 PATIENCE = 120_000  # ms
 
 
@@ -43,6 +45,18 @@ def filters(page: Page) -> None:
     page.get_by_role("button", name="Filter", exact=True).click()
 
 
+def training(page: Page) -> None:
+    """What a training has brought, with the pictures that were pinned."""
+    expect(page.get_by_role("group", name=re.compile("^Most like picture")).first).to_be_visible()
+
+
+def compared(page: Page) -> None:
+    """Some answers given, and what they say."""
+    page.get_by_role("button", name="Left is better").click()
+    expect(page.get_by_text("Left was")).to_be_visible()
+    page.get_by_text("Result so far", exact=True).click()
+
+
 def nothing(page: Page) -> None:
     """As the page opens."""
 
@@ -56,7 +70,8 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {  # file: address, what 
     "label": ("label?", nothing),
     "predictions": ("label?view=predictions&", nothing),
     "accuracy": ("label?view=accuracy&", nothing),
-    "train": ("train?", nothing),
+    "train": ("train?", training),
+    "compare": ("compare?", compared),
     "jobs": ("jobs?", nothing),
 }
 
@@ -94,6 +109,10 @@ def prepare(address: str) -> dict[str, int]:
             likeness.label("demo", [image["id"] for image in found], subject)
             ids[subject] = found[0]["id"]
         likeness.probe("demo")
+        pins = [ids["coffee"], ids["astronaut"]]
+        made = likeness.wait(likeness.train("demo", epochs=TRAINED, pins=pins), timeout=1800)
+        assert made["result"] is not None
+        likeness.wait(likeness.index("demo", made["result"]["model"], activate=False), timeout=600)
     return ids
 
 

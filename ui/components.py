@@ -51,9 +51,10 @@ _probe = _component("probe", ("learned", "probe"), ("queue",))
 _upload = _component("upload", ("sending", "upload"), ("upload",))
 _train = _component(
     "train",
-    ("jobcards", "curve", "watched", "cost", "pairs", "setup", "course", "models", "train"),
+    ("jobcards", "following", "curve", "watched", "cost", "pairs", "setup", "course", "models", "train"),
     ("jobs", "train"),
 )
+_compare = _component("compare", ("following", "compare"), ("compare",))
 _jobs = _component("jobs", ("jobcards", "jobs"), ("jobs",))
 _tray = _component("tray", ("jobcards", "tray"), ("jobs",))
 
@@ -123,6 +124,13 @@ def probe_report(collection: str, on_pictures: Callable[[dict[str, str]], None])
 def train(collection: str) -> None:
     """A training from its set-up to its report, and the models to choose from."""
     _train(data={"collection": collection}, key=f"train-{collection}")
+
+
+def compare(collection: str, pair: list[str], on_pair: Callable[[list[str]], None]) -> None:
+    """Two models compared blind; `on_pair` gets the fingerprints that the person chose."""
+    key = f"compare-{collection}"
+    data = {"collection": collection, "pair": pair}
+    _compare(data=data, key=key, on_pair_change=_told(key, "pair", on_pair))
 
 
 def drop_zone(collection: str, exists: bool, on_show: Callable[[str], None]) -> None:

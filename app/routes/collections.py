@@ -28,7 +28,7 @@ from app.schemas import (
 )
 from app.views import disagreements, shown, sight
 from app.work import activate, training_runs
-from app.workspace import find_model
+from app.workspace import all_models, find_model
 from indexer.catalog import (
     Collection,
     all_collections,
@@ -146,6 +146,21 @@ def estimate_training(
 ) -> dict[str, Any]:
     """What a training with the same body would cost: a job takes some of its steps, for ten seconds."""
     return _training_job(engine, collection, "estimate", body)
+
+
+@router.get("/{collection}/indexes")
+def list_indexes(collection: StoredCollectionDep, workspace: WorkspaceDep) -> Page:
+    """Under which models the collection can be searched, and how many of its pictures each index holds."""
+    count = count_images(workspace.engine, collection)
+    items = []
+    for info in all_models(workspace.home):
+        try:
+            published = read_published(workspace.home.index(collection.id, info.fingerprint))
+        except (NoIndex, DamagedIndex):
+            continue
+        active = info.fingerprint == collection.active_model
+        items.append({"model": info.fingerprint, "active": active, "images": count, **published.described()})
+    return Page(items=items, total=len(items), offset=0, limit=max(len(items), 1))
 
 
 def _training_job(engine: EngineDep, collection: Collection, kind: str, body: TrainingRequest | None) -> dict[str, Any]:

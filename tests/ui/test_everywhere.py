@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.ui.conftest import Site, seen
 
-PAGES = ("", "gallery", "search", "search?like=1", "label", "label?view=accuracy", "train", "jobs")
+PAGES = ("", "gallery", "search", "search?like=1", "label", "label?view=accuracy", "train", "compare", "jobs")
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 COUNT = re.compile(r"^(600|599) pictures$")  # another test may have removed one
 
