@@ -150,11 +150,11 @@ def finish(
 def ask(engine: Engine, job_id: int, what: str) -> Job:
     """Cancel, pause or resume a job, or end a training with the best so far (keep); at its next batch if it runs."""
     job = get(engine, job_id)
-    moves = {
+    moves: dict[tuple[str, str], dict[str, Any]] = {
         ("cancel", "queued"): {"state": "cancelled", "message": "cancelled", "finished_at": now()},
         ("cancel", "paused"): {"state": "cancelled", "message": "cancelled", "finished_at": now()},
         ("cancel", "running"): {"asked": "cancel", "message": "stopping"},
-        ("pause", "queued"): {"state": "paused", "message": "paused"},
+        ("pause", "queued"): {"state": "paused", "message": "paused", "asked": None},
         ("pause", "running"): {"asked": "pause", "message": "pausing"},
         ("resume", "paused"): {"state": "queued", "message": "waiting for its turn"},
     }

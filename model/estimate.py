@@ -6,6 +6,7 @@ the memory of what is kept between the passes grows with it.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from model.errors import Cancelled
 from model.learner import generator, pick_device, tuned
-from model.memory import growth
+from model.memory import free_memory, growth
 from model.network import Start
 from model.settings import TrainSettings
 from model.step import Step
@@ -53,8 +54,24 @@ def measure_step(
 
     Nothing is compiled for it. Leaves the start as it was, and the random numbers of the process.
     """
-    seconds = SECONDS if seconds is None else seconds
     device = pick_device(settings.device)
+    try:
+        return _measured(pixels, start, settings, device, encoded_at, SECONDS if seconds is None else seconds, stop)
+    finally:
+        if device.type == "cuda":  # whoever searches needs the memory more than a measurement that has ended
+            gc.collect()
+            torch.cuda.empty_cache()
+
+
+def _measured(
+    pixels: Tensor,
+    start: Start,
+    settings: TrainSettings,
+    device: torch.device,
+    encoded_at: int,
+    seconds: float,
+    stop: Callable[[], bool],
+) -> StepCost:
     with torch.random.fork_rng([device] if device.type == "cuda" else []), tuned(device), growth(device) as grown:
         per_picture = _steps(pixels, start, replace(settings, batch_size=SMALL), device, 0.0, stop)[1] / SMALL
         fitting = max(SMALL, int(seconds / (STEPS + 1) / per_picture))
@@ -73,8 +90,8 @@ def measure_step(
     slots = 2 if settings.optimizer == "adamw" else 1  # numbers that it remembers of each
     fixed = (2 + slots) * trained  # weights, gradients, and these
     activations = max(0, taken - fixed)
-    if stepper.parts == 1:  # in parts, the memory holds as much as it can whatever the batch
-        activations = activations * settings.batch_size // batch
+    if stepper.parts == 1:  # of more than fits, a training takes as much as there is, in parts
+        activations = min(activations * settings.batch_size // batch, free_memory(device))
     remembered = slots * trained // (2 if device.type == "cuda" else 1)
     return StepCost(
         device.type,

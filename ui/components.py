@@ -126,10 +126,10 @@ def train(collection: str) -> None:
     _train(data={"collection": collection}, key=f"train-{collection}")
 
 
-def compare(collection: str, pair: list[str], on_pair: Callable[[list[str]], None]) -> None:
-    """Two models compared blind; `on_pair` gets the fingerprints that the person chose."""
+def compare(collection: str, pair: list[str], image: int | None, on_pair: Callable[[list[str]], None]) -> None:
+    """Two models compared blind, first about `image`; `on_pair` gets the fingerprints that the person chose."""
     key = f"compare-{collection}"
-    data = {"collection": collection, "pair": pair}
+    data = {"collection": collection, "pair": pair, "image": image}
     _compare(data=data, key=key, on_pair_change=_told(key, "pair", on_pair))
 
 

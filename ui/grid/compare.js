@@ -22,10 +22,11 @@ class Compare {
     document.removeEventListener("keydown", this.keys);
   }
 
-  update({ collection, pair }) {
+  update({ collection, pair, image }) {
     if (this.collection === collection) return;
     this.collection = collection;
     this.wanted = pair;
+    this.image = image; // to ask about first
     this.look();
   }
 
@@ -77,7 +78,8 @@ class Compare {
     this.trial = null;
     this.result.hidden = true;
     if (lacking.length) this.stage.replaceChildren();
-    else this.next();
+    else this.next(this.image);
+    this.image = null;
   }
 
   /** An index of a model that does not become the active one. */
