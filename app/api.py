@@ -29,6 +29,7 @@ from app.listening import listen
 from app.metrics import Installation, Measured, Measures
 from app.pressure import COME_BACK, Overloaded, Pressure
 from app.problem import as_dict, request_id
+from app.rate import Rates
 from app.routes import (
     classes,
     collections,
@@ -110,7 +111,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
-            Middleware(Guard, hosts=settings.hosts, key=settings.api_key),
+            Middleware(Guard, hosts=settings.hosts, key=settings.api_key, rates=Rates(settings.requests_per_minute)),
             Middleware(Measured, measures=measures, log=logging.getLogger("likeness.requests")),
             Middleware(Pressure),
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),

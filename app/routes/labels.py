@@ -191,7 +191,7 @@ def confusion(
 def predict(collection: CollectionDep, engine: EngineDep, files: Annotated[list[UploadFile], File()]) -> dict[str, Any]:
     """Classify new pictures without importing them. A file that is no picture gets its own `error`."""
     fitted = engine.probes.fitted(collection)
-    named = ((file.filename or "upload", file.file.read()) for file in files)  # one at a time in memory
+    named = ((file.filename or "upload", file.file) for file in files)
     return {"predictions": labelling.predict(engine, collection, fitted, named), "model": collection.active_model}
 
 
