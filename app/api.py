@@ -52,6 +52,7 @@ from app.uploads import UploadConflict, Uploads
 from app.workspace import Workspace
 from indexer import errors as on_disk
 from model import errors
+from model.ram import give_back_pictures
 
 log = logging.getLogger("likeness.api")
 
@@ -217,6 +218,7 @@ async def _on_bug(request: Request, error: Any) -> JSONResponse:
 def main() -> None:
     settings = load_settings()
     logs.set_up(settings.log)
+    give_back_pictures()
     listen(create_api(settings), settings.api_host, settings.api_port)
 
 
