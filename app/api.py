@@ -33,6 +33,7 @@ from app.rate import Rates
 from app.routes import (
     classes,
     collections,
+    comparisons,
     demo,
     duplicates,
     exports,
@@ -120,6 +121,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     for module in (
         health,
         collections,
+        comparisons,
         images,
         searches,
         classes,

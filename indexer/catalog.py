@@ -17,7 +17,7 @@ from indexer.home import Home
 from indexer.schema import collections, images, now
 from model.errors import BadInput
 
-SCHEMA_VERSION = "0008"  # the newest migration below indexer/migrations/versions
+SCHEMA_VERSION = "0010"  # the newest migration below indexer/migrations/versions
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
 
 

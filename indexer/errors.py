@@ -47,6 +47,10 @@ class NoSuchSearch(NoSuch):
     """There is no saved search of that id."""
 
 
+class NoSuchComparison(NoSuch):
+    """There is no comparison of that id in the collection."""
+
+
 class CollectionExists(LikenessError):
     """The name is taken."""
 

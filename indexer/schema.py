@@ -156,7 +156,7 @@ jobs = Table(
     Column("kind", String, nullable=False),  # import, index, training
     Column("lane", String, nullable=False),  # pictures, learning: one worker each
     Column("state", String, nullable=False),  # queued, running, paused, succeeded, failed, cancelled
-    Column("asked", String),  # cancel or pause: what a person wants of a running job
+    Column("asked", String),  # cancel, pause or keep: what a person wants of a running job
     Column("progress", Float, nullable=False),
     Column("message", String, nullable=False),
     Column("params", JSON, nullable=False),
@@ -204,4 +204,19 @@ probes = Table(
     Column("data", LargeBinary, nullable=False),
     Column("quality", JSON, nullable=False),
     Column("created_at", String, nullable=False),
+)
+
+comparisons = Table(  # two models' answers to one picture, side by side, and which of them a person preferred
+    "comparisons",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), nullable=False),  # that was searched with
+    Column("left_model", String, nullable=False),  # which model stood where is nobody's to know before the answer
+    Column("right_model", String, nullable=False),
+    Column("answer", String),  # left, right, same; empty until it is given
+    Column("created_at", String, nullable=False),
+    Column("answered_at", String),
+    Index("comparisons_by_collection", "collection_id"),
+    sqlite_autoincrement=True,
 )

@@ -43,6 +43,9 @@ def pretrain(
     preview_pairs: Annotated[
         Path | None, typer.Option(help="Don't train: show what would count as the same, as a picture in this file.")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Don't train: measure ten seconds of it, and say what it would cost.")
+    ] = False,
 ) -> None:
     """Learn from the collection's own pictures (SimCLR), and report against the model it started from."""
     from app import work
@@ -60,6 +63,12 @@ def pretrain(
         result = write_sheet(workspace, target, given, preview_pairs)
         lines = [f"{preview_pairs}: what preset {result['preset']} takes for the same", *result["warnings"]]
         terminal.result(result, "\n".join(lines))
+        return
+    if estimate:
+        from app.estimate import estimated
+
+        cost = estimated(workspace, target, given, terminal.progress, terminal.stop)
+        terminal.result(cost, f"{cost['reason']}\n{cost['sentence']}")
         return
     result = work.train(workspace, target, given, terminal.progress, terminal.stop, terminal.say)
     otherwise = f"Search with it: likeness index --collection {collection} --model {result['model']}"

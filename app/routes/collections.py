@@ -16,7 +16,7 @@ from fastapi import APIRouter, File, Response, UploadFile
 from app import jobs
 from app.finetuning import lesson_of
 from app.int8 import require_use
-from app.routes.common import CollectionDep, EngineDep, StoredCollectionDep, WorkspaceDep
+from app.routes.common import CollectionDep, EngineDep, StoredCollectionDep, WorkspaceDep, image_in
 from app.schemas import (
     CollectionChanges,
     FinetuningRequest,
@@ -29,7 +29,7 @@ from app.schemas import (
 )
 from app.views import disagreements, shown, sight
 from app.work import activate, training_runs
-from app.workspace import find_model
+from app.workspace import all_models, find_model
 from indexer.catalog import (
     Collection,
     all_collections,
@@ -136,17 +136,44 @@ def import_path(collection: CollectionDep, body: ImportRequest, workspace: Works
 
 
 @router.post("/{collection}/trainings", status_code=202)
-def start_training(
-    collection: CollectionDep, workspace: WorkspaceDep, body: TrainingRequest | None = None
-) -> dict[str, Any]:
+def start_training(collection: CollectionDep, engine: EngineDep, body: TrainingRequest | None = None) -> dict[str, Any]:
     """Pretrain on this collection."""
+    return _training_job(engine, collection, "training", body)
+
+
+@router.post("/{collection}/trainings/estimate", status_code=202)
+def estimate_training(
+    collection: CollectionDep, engine: EngineDep, body: TrainingRequest | None = None
+) -> dict[str, Any]:
+    """What a training with the same body would cost: a job takes some of its steps, for ten seconds."""
+    return _training_job(engine, collection, "estimate", body)
+
+
+@router.get("/{collection}/indexes")
+def list_indexes(collection: StoredCollectionDep, workspace: WorkspaceDep) -> Page:
+    """Under which models the collection can be searched, and how many of its pictures each index holds."""
+    count = count_images(workspace.engine, collection)
+    items = []
+    for info in all_models(workspace.home):
+        try:
+            published = read_published(workspace.home.index(collection.id, info.fingerprint))
+        except (NoIndex, DamagedIndex):
+            continue
+        active = info.fingerprint == collection.active_model
+        items.append({"model": info.fingerprint, "active": active, "images": count, **published.described()})
+    return Page(items=items, total=len(items), offset=0, limit=max(len(items), 1))
+
+
+def _training_job(engine: EngineDep, collection: Collection, kind: str, body: TrainingRequest | None) -> dict[str, Any]:
     body = body or TrainingRequest()
     _check_preset(body.preset)
     if "=" in (body.init or ""):  # whoever may ask for a training may not read every file of this machine
         raise BadInput(
             "A file of weights can be named on the command line only: likeness pretrain --init timm:NAME=FILE."
         )
-    return jobs.create(workspace.engine, collection, "training", body.model_dump(exclude_none=True)).public()
+    for pin in body.pins or ():
+        image_in(engine, collection, pin)
+    return jobs.create(engine.workspace.engine, collection, kind, body.model_dump(exclude_none=True)).public()
 
 
 @router.post("/{collection}/finetunings", status_code=202)
@@ -189,9 +216,12 @@ def pairs(collection: CollectionDep, workspace: WorkspaceDep, body: PairsRequest
 
 @router.post("/{collection}/indexes", status_code=202)
 def start_index(collection: CollectionDep, workspace: WorkspaceDep, body: IndexRequest | None = None) -> dict[str, Any]:
-    """Embed what is missing and publish the index; the model named becomes the active one."""
-    model = find_model(workspace.home, body.model).fingerprint if body and body.model else None
-    return jobs.create(workspace.engine, collection, "index", {"model": model} if model else {}).public()
+    """Embed what is missing and publish the index; the model named becomes the active one, unless told otherwise."""
+    body = body or IndexRequest()
+    params: dict[str, Any] = {"model": find_model(workspace.home, body.model).fingerprint} if body.model else {}
+    if not body.activate:
+        params["activate"] = False
+    return jobs.create(workspace.engine, collection, "index", params).public()
 
 
 def _check_preset(preset: str | None) -> None:

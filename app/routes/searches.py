@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep, image_in, images_json
 from app.routes.images import FOREVER, SUFFIX_TYPES
 from app.schemas import MAX_ID, BoxQuery, SavedSearchRequest, SearchRequest
+from app.workspace import find_model
 from indexer.catalog import Collection
 from indexer.errors import NoSuchSearch
 from indexer.images import get_images, read_original
@@ -72,8 +73,9 @@ def query_preview(query_id: Annotated[str, Path(max_length=64)], engine: EngineD
 @router.post("/collections/{collection}/search")
 def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) -> JSONResponse:
     """The images most like `positive` and least like `negative`, best first."""
+    model = find_model(engine.workspace.home, body.model).fingerprint if body.model else None
     hits, took_ms = engine.search(
-        collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish()
+        collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish(), model
     )
     found = get_images(engine.workspace.engine, hits.ids.tolist())
     shown = {image["id"]: image for image in images_json(engine, collection, found)}
@@ -91,7 +93,7 @@ def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) ->
         "total": hits.total,
         "end": asdict(hits.end) if hits.end else None,
         "took_ms": round(took_ms, 3),
-        "model": collection.active_model,
+        "model": model or collection.active_model,
     }
     return JSONResponse(answer)  # as it is: FastAPI would walk through every field of every hit, and then again
 
