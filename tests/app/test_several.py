@@ -104,6 +104,28 @@ def test_a_line_moves_what_is_predicted_and_its_figures(several):
     assert per_class["cat"]["recall"] > 0
 
 
+def test_accepting_gives_every_class_above_its_line_of_which_nothing_was_said(several):
+    answer_some(several)
+    cats = of_subject(several, "cat", EACH)
+    label(several, cats[-1:], "cat", "no")
+    ids = [x["id"] for x in images(several, limit=500)["items"]]
+    before = {x["id"]: x for x in images(several, limit=500)["items"]}
+
+    done = several.post(f"{HERE}/labels", json={"image_ids": ids, "as_predicted": True}).json()
+
+    after = {x["id"]: x["answers"] for x in images(several, limit=500)["items"]}
+    expected = {i: dict(x["answers"]) for i, x in before.items()}
+    for i, image in before.items():
+        for each in image["predicted"]["classes"] if image["predicted"]["fits"] else ():
+            expected[i].setdefault(each["class"], "yes")
+    assert after == expected != {i: x["answers"] for i, x in before.items()}
+    assert done["changed"] > 0
+    several.post(f"{HERE}/labels/undo")
+    assert {x["id"]: x["answers"] for x in images(several, limit=500)["items"]} == {
+        i: x["answers"] for i, x in before.items()
+    }
+
+
 def test_a_filter_by_prediction_finds_every_class_of_a_picture(several):
     answer_some(several)
 
