@@ -69,6 +69,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.NoMap: 409,
     on_disk.Busy: 409,
     on_disk.NothingToUndo: 409,
+    on_disk.SeveralClasses: 409,
     UploadConflict: 409,
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,

@@ -147,7 +147,15 @@ def finetune(
 
 
 def lesson_of(workspace: Workspace, collection: Collection) -> Lesson:
-    """The collection's labels, split. Images of several classes, or of none, teach no single one and are left out."""
+    """The collection's labels, split. Images of several classes, or of none, teach no single one and are left out.
+
+    Raises BadInput where images may have several classes, TooFewLabels.
+    """
+    if collection.multi_label:
+        raise BadInput(
+            f"Pictures of {collection.name!r} may have several classes, and fine-tuning learns one of each: "
+            "it is for collections whose pictures have one."
+        )
     by_image: dict[int, set[str]] = {}
     for label in current_labels(workspace.engine, collection):
         if label.answer == "yes":

@@ -69,12 +69,14 @@ class FilterBody(Strict):
 class NewCollection(Strict):
     name: str
     preset: str = Field("photo", max_length=200)
+    multi_label: bool = False
 
 
 class CollectionChanges(Strict):
     name: str | None = None
     preset: str | None = Field(None, max_length=200)
     active_model: str | None = None
+    multi_label: bool | None = None
 
 
 class ImportRequest(Strict):
@@ -216,6 +218,7 @@ class NewClass(Strict):
 class ClassChanges(Strict):
     name: str | None = None
     colour: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
+    line: float | None = Field(None, ge=0, le=1)
 
 
 class Page(BaseModel):

@@ -33,7 +33,10 @@ class Why:
         """Which regions of a preview speak for one of the probe's classes."""
         regions, picture = self._regions(fingerprint), decode(preview, "preview")
         (found,) = regions.maps([picture])
-        return Heat(for_class(found, probe.weights, probe.classes.index(name)), regions.area(*picture.size))
+        weights, number = probe.weights, probe.classes.index(name)
+        if probe.several:  # a class is told from pictures without it, and not from the other classes
+            weights, number = np.stack([weights[number], -weights[number]]), 0
+        return Heat(for_class(found, weights, number), regions.area(*picture.size))
 
     def _regions(self, fingerprint: str) -> Regions:
         with self._opening:

@@ -67,6 +67,10 @@ class Busy(LikenessError):
     """Another process does this kind of work on this collection; the message says which."""
 
 
+class SeveralClasses(LikenessError):
+    """A picture would have several classes in a collection where it may have one."""
+
+
 class NothingToUndo(LikenessError):
     """The journal holds no action to take back, or to do again."""
 

@@ -291,6 +291,15 @@ def labels_of(engine: Engine, collection: Collection, ids: Sequence[int]) -> dic
     return shown
 
 
+def answers_about(engine: Engine, collection: Collection, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Image id → class → what was said of it (yes, no, unsure), by name."""
+    found: dict[int, dict[str, str]] = {}
+    for item in sorted(current_labels(engine, collection, ids), key=lambda item: item.class_name):
+        if item.class_name:
+            found.setdefault(item.image_id, {})[item.class_name] = item.answer
+    return found
+
+
 def _parts(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
     """Few enough values at a time for the limits of SQL."""
     for start in range(0, len(values), size):

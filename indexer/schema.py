@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -39,6 +41,7 @@ collections = Table(
     Column("active_model", String),  # a fingerprint: what searches and labels use
     Column("revision", Integer, nullable=False),  # grows whenever images come or go, so that caches notice
     Column("created_at", String, nullable=False),
+    Column("multi_label", Boolean, nullable=False, server_default=false()),  # an image may have several classes
     sqlite_autoincrement=True,
 )
 
@@ -117,6 +120,7 @@ classes = Table(
     Column("created_at", String, nullable=False),
     Column("removed_at", String),
     Column("kind", String, nullable=False, server_default="class"),  # class, or answer: "none of these" and "unsure"
+    Column("line", Float),  # the probability from which on it is predicted, where an image may have several
     UniqueConstraint("collection_id", "name"),
 )
 
@@ -130,6 +134,7 @@ actions = Table(
     Column("source", String, nullable=False),  # hand, suggestion, bulk, csv, folders, merge
     Column("created_at", String, nullable=False),
     Column("given_by", String),  # who said so, where that is known
+    Column("hid_class", Integer),  # of a merge: the class that it emptied and hid
     Index("actions_by_collection", "collection_id"),
     sqlite_autoincrement=True,
 )

@@ -43,6 +43,7 @@ from indexer.errors import DamagedIndex, NoIndex
 from indexer.images import remove_collection
 from indexer.labels import current_labels
 from indexer.published import Published, read_published, sentence
+from indexer.several import allow_several
 from indexer.sources import NAMES
 from model.errors import BadInput
 from model.files import write_atomically
@@ -61,7 +62,7 @@ def list_collections(engine: EngineDep) -> Page:
 @router.post("", status_code=201)
 def new_collection(body: NewCollection, engine: EngineDep) -> dict[str, Any]:
     _check_preset(body.preset)
-    return _json(engine, create_collection(engine.workspace.engine, body.name, body.preset))
+    return _json(engine, create_collection(engine.workspace.engine, body.name, body.preset, body.multi_label))
 
 
 @router.get("/{collection}")
@@ -73,9 +74,14 @@ def get_collection(collection: StoredCollectionDep, engine: EngineDep) -> dict[s
 def change_collection(
     collection: StoredCollectionDep, body: CollectionChanges, engine: EngineDep, workspace: WorkspaceDep
 ) -> dict[str, Any]:
-    """Rename it, choose its preset, or make another model the active one (whose index must be there)."""
+    """Rename it, choose its preset, make another model the active one (whose index must be there).
+
+    `multi_label` says whether a picture may have several classes; 409 when it is turned off and one has.
+    """
     _check_preset(body.preset)
-    changes = body.model_dump(exclude_none=True, exclude={"active_model"})
+    if body.multi_label is not None:
+        allow_several(workspace.engine, collection, body.multi_label)
+    changes = body.model_dump(exclude_none=True, exclude={"active_model", "multi_label"})
     collection = update_collection(workspace.engine, collection, changes)
     if body.active_model is not None:
         collection = activate(workspace, collection, body.active_model)
@@ -239,6 +245,7 @@ def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
     return {
         "name": collection.name,
         "preset": collection.preset,
+        "multi_label": collection.multi_label,
         "images": count,
         "labelled": labelled,
         "classes": classes,
@@ -246,7 +253,7 @@ def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
         "indexed": indexed,
         "index": {**published.described(), "sentence": sentence(published.described())} if published else None,
         "created_at": collection.created_at,
-        "next_step": _next_step(count, indexed, labelled, classes),
+        "next_step": _next_step(count, indexed, labelled, 2 if collection.multi_label and classes else classes),
     }
 
 
