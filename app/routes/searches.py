@@ -13,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from app.routes.common import CollectionDep, EngineDep, WorkspaceDep, image_in, images_json
+from app.engine import Engine
+from app.routes.common import CollectionDep, EngineDep, Name, WorkspaceDep, image_in, images_json, served
 from app.routes.images import FOREVER, SUFFIX_TYPES
 from app.schemas import MAX_ID, BoxQuery, SavedSearchRequest, SearchRequest
 from indexer.catalog import Collection
@@ -68,14 +69,20 @@ def query_preview(query_id: Annotated[str, Path(max_length=64)], engine: EngineD
 
 
 @router.post("/collections/{collection}/search")
-def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) -> JSONResponse:
+def search(collection: Name, body: SearchRequest, engine: EngineDep) -> JSONResponse:
     """The images most like `positive` and least like `negative`, best first."""
+    # One function, so that one thread does it all; and the answer as it is: FastAPI would walk through every field of
+    # every hit, and then again.
+    return JSONResponse(_found(engine, served(engine, collection), body))
+
+
+def _found(engine: Engine, collection: Collection, body: SearchRequest) -> dict[str, Any]:
     hits, took_ms = engine.search(
         collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish()
     )
     found = get_images(engine.workspace.engine, hits.ids.tolist())
     shown = {image["id"]: image for image in images_json(engine, collection, found)}
-    answer = {
+    return {
         "hits": [
             {
                 "image": shown[i],
@@ -91,7 +98,6 @@ def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) ->
         "took_ms": round(took_ms, 3),
         "model": collection.active_model,
     }
-    return JSONResponse(answer)  # as it is: FastAPI would walk through every field of every hit, and then again
 
 
 @router.get("/collections/{collection}/searches")
