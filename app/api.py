@@ -29,6 +29,7 @@ from app.listening import listen
 from app.metrics import Installation, Measured, Measures
 from app.pressure import COME_BACK, Overloaded, Pressure
 from app.problem import as_dict, request_id
+from app.rate import Rates
 from app.routes import (
     classes,
     collections,
@@ -50,6 +51,7 @@ from app.uploads import UploadConflict, Uploads
 from app.workspace import Workspace
 from indexer import errors as on_disk
 from model import errors
+from model.ram import give_back_pictures
 
 log = logging.getLogger("likeness.api")
 
@@ -109,7 +111,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
-            Middleware(Guard, hosts=settings.hosts, key=settings.api_key),
+            Middleware(Guard, hosts=settings.hosts, key=settings.api_key, rates=Rates(settings.requests_per_minute)),
             Middleware(Measured, measures=measures, log=logging.getLogger("likeness.requests")),
             Middleware(Pressure),
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
@@ -214,6 +216,7 @@ async def _on_bug(request: Request, error: Any) -> JSONResponse:
 def main() -> None:
     settings = load_settings()
     logs.set_up(settings.log)
+    give_back_pictures()
     listen(create_api(settings), settings.api_host, settings.api_port)
 
 

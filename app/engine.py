@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from sqlalchemy import select
@@ -190,10 +191,13 @@ class Engine:
             ids = ids[np.isin(ids, map_of(self.workspace, collection).members(wanted.cluster))]
         return self.probes.keep(collection, wanted, ids) if wanted.needs_predictions else ids
 
-    def add_query(self, collection: Collection, data: bytes, name: str) -> str:
-        """Keep a picture to search with; returns its id. Raises `CannotDecode`."""
+    def add_query(self, collection: Collection, file: BinaryIO, name: str) -> str:
+        """Keep a picture to search with; returns its id. Raises `CannotDecode`.
+
+        The file is read once there is a place to decode it: who waits holds no picture in memory.
+        """
         with self.decoding.place():
-            preview = make_preview(data, name)
+            preview = make_preview(file.read(), name)
         query_id = "q" + secrets.token_hex(8)
         values = {
             "id": query_id, "collection_id": collection.id, "name": name, "preview": preview.data,

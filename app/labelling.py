@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -168,14 +168,14 @@ _WAYS: dict[str, Callable[[_Open, int], Iterable[Suggestion]]] = {
 
 
 def predict(
-    engine: Engine, collection: Collection, fitted: Fitted, pictures: Iterable[tuple[str, bytes]]
+    engine: Engine, collection: Collection, fitted: Fitted, pictures: Iterable[tuple[str, BinaryIO]]
 ) -> list[dict[str, Any]]:
     """Classes and probabilities of new pictures, prepared exactly as imported ones are."""
     found: list[dict[str, Any]] = []
-    for name, data in pictures:
+    for name, file in pictures:
         try:
             with engine.decoding.place():
-                preview = make_preview(data, name)
+                preview = make_preview(file.read(), name)
         except CannotDecode as error:
             found.append({"name": name, "error": error.reason})
             continue

@@ -101,6 +101,13 @@ class LabelRequest(Selection):
     source: Literal["hand", "suggestion", "bulk"] = "hand"
     by: str | None = Field(None, min_length=1, max_length=100)
     preview: bool = False  # only say what would change
+    as_predicted: bool = False  # instead of a class: each image the one that it is predicted to have
+
+    @model_validator(mode="after")
+    def _one_way(self) -> LabelRequest:
+        if self.as_predicted and (self.class_ is not None or self.answer != "yes"):
+            raise ValueError("as_predicted gives each picture its own class: leave class and answer out")
+        return self
 
 
 class MergeRequest(Strict):

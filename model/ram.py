@@ -29,20 +29,36 @@ def keeping_blocks() -> Iterator[None]:
     Otherwise glibc hands them back at once, and each step of a training waits for the kernel to clear hundreds of
     megabytes anew. Other C libraries are left as they are.
     """
-    try:
-        libc = ctypes.CDLL(None)
-        mallopt, trim = libc.mallopt, libc.malloc_trim
-    except (AttributeError, OSError, TypeError):
+    glibc = _glibc()
+    if glibc is None:
         yield
         return
-    mallopt(M_MMAP_THRESHOLD, 2**30)
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    glibc.mallopt(M_MMAP_THRESHOLD, 2**30)
+    glibc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:
-        mallopt(M_MMAP_THRESHOLD, 2**25)  # where glibc's own, which grow as a program runs, end
-        mallopt(M_TRIM_THRESHOLD, 2**26)
-        trim(0)
+        glibc.mallopt(M_MMAP_THRESHOLD, 2**25)  # where glibc's own, which grow as a program runs, end
+        glibc.mallopt(M_TRIM_THRESHOLD, 2**26)
+        glibc.malloc_trim(0)
+
+
+def give_back_pictures() -> None:
+    """From now on a block as large as a decoded picture goes back to the system when it is freed.
+
+    Otherwise glibc learns to keep such blocks, for each of a server's threads apart: sixteen pictures of 20 MB, two of
+    them decoded at once, left a process with a gigabyte. Other C libraries are left as they are.
+    """
+    if (glibc := _glibc()) is not None:
+        glibc.mallopt(M_MMAP_THRESHOLD, 2**23)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        libc = ctypes.CDLL(None)
+        return libc if libc.mallopt and libc.malloc_trim else None
+    except (AttributeError, OSError, TypeError):
+        return None
 
 
 def _left_to_control_groups(root: Path) -> Iterator[int]:

@@ -16,11 +16,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
-from scripts.benchmarks.ui import FLAGS, serving
-from ui.client import Likeness
+from scripts.benchmarks.hand import prepare
+from scripts.benchmarks.served import FLAGS, serving
 
 WIDTH, HEIGHT, LARGEST = 1280, 800, 150_000  # px, px, bytes
-LABELLED = {"coffee": 8, "rocket": 8, "astronaut": 8, "moon": 8}  # subject: labels given before the pictures are taken
 PATIENCE = 120_000  # ms
 
 
@@ -43,6 +42,28 @@ def filters(page: Page) -> None:
     page.get_by_role("button", name="Filter", exact=True).click()
 
 
+def why(page: Page) -> None:
+    """A picture to label, painted where it looks like its class."""
+    page.keyboard.press("w")
+    expect(page.get_by_role("group", name="Picture to label").locator("canvas")).to_be_visible(timeout=PATIENCE)
+
+
+def groups(page: Page) -> None:
+    """A group of alike pictures, framed."""
+    page.get_by_role("slider", name="How many").fill("22")
+
+
+def accept(page: Page) -> None:
+    """What accepting the predictions above a line would do."""
+    page.get_by_role("button", name="Accept…").click()
+    expect(page.get_by_role("dialog", name="Accept predictions").get_by_role("img").first).to_be_visible()
+
+
+def accuracy(page: Page) -> None:
+    """How good the classifier is, once that is measured."""
+    expect(page.get_by_role("table", name="Confusion table")).to_be_visible(timeout=PATIENCE)
+
+
 def nothing(page: Page) -> None:
     """As the page opens."""
 
@@ -54,8 +75,11 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {  # file: address, what 
     "viewer": ("gallery?sort=name&text=astronaut&", viewer),
     "search": ("search?like={coffee}&not={moon}&", nothing),
     "label": ("label?", nothing),
+    "why": ("label?", why),
+    "groups": ("label?view=groups&", groups),
     "predictions": ("label?view=predictions&", nothing),
-    "accuracy": ("label?view=accuracy&", nothing),
+    "accept": ("label?view=predictions&", accept),
+    "accuracy": ("label?view=accuracy&", accuracy),
     "train": ("train?", nothing),
     "jobs": ("jobs?", nothing),
 }
@@ -81,20 +105,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{saved.name}: {saved.stat().st_size / 1000:.0f} KB", file=sys.stderr)
         browser.close()
     return 0
-
-
-def prepare(address: str) -> dict[str, int]:
-    """The demo collection, searchable and partly labelled; the id of one picture of each subject that is labelled."""
-    ids = {}
-    with Likeness(address) as likeness:
-        likeness.wait(likeness.open_demo(), timeout=600)
-        likeness.wait(likeness.index("demo"), timeout=600)
-        for subject, count in LABELLED.items():
-            found = likeness.images("demo", filter={"text": subject}, sort="name", limit=count)["items"]
-            likeness.label("demo", [image["id"] for image in found], subject)
-            ids[subject] = found[0]["id"]
-        likeness.probe("demo")
-    return ids
 
 
 def settle(page: Page) -> None:

@@ -41,17 +41,20 @@ _BOARD = (
     "export",
     "chosen",
     "drawbox",
+    "shortcuts",
     "viewer",
     "board",
 )
-_gallery = _component("gallery", (*_BOARD, "gallery"), ("grid", "menu", "viewer"))
+_gallery = _component("gallery", (*_BOARD, "learned", "accept", "gallery"), ("grid", "menu", "viewer"))
 _search = _component("search", (*_BOARD, "strip", "remembered", "why", "search"), ("grid", "menu", "viewer", "search"))
-_queue = _component("queue", ("labels", "learned", "queue"), ("queue",))
-_probe = _component("probe", ("learned", "probe"), ("queue",))
+_ANSWERING = ("labels", "outbox", "learned", "naming", "shortcuts", "answering")
+_queue = _component("queue", (*_ANSWERING, "ahead", "why", "queue"), ("menu", "queue"))
+_groups = _component("groups", (*_ANSWERING, "groups"), ("menu", "queue", "groups"))
+_probe = _component("probe", (*_BOARD, "learned", "figures", "behind", "probe"), ("grid", "menu", "viewer", "report"))
 _upload = _component("upload", ("sending", "upload"), ("upload",))
 _pairs = _component("pairs", ("pairs",), ("pairs",))
 _jobs = _component("jobs", ("curve", "jobcards", "jobs"), ("jobs",))
-_tray = _component("tray", ("curve", "jobcards", "tray"), ("jobs",))
+_tray = _component("tray", ("curve", "jobcards", "outbox", "tray"), ("jobs",))
 
 
 def _nothing() -> None:
@@ -105,15 +108,26 @@ def search(collection: str, query: Query, on_query: Callable[[Query], None]) -> 
     _search(data={"collection": collection, "query": query}, key=key, on_query_change=_told(key, "query", on_query))
 
 
-def label_queue(collection: str) -> None:
-    """Suggestions to label, one picture at a time."""
-    _queue(data={"collection": collection}, key=f"queue-{collection}")
+def label_queue(collection: str, kind: str) -> None:
+    """Suggestions to label, one picture at a time: of one `kind`, or what teaches most where that is empty."""
+    _queue(data={"collection": collection, "kind": kind}, key=f"queue-{collection}-{kind}")
 
 
-def probe_report(collection: str, on_pictures: Callable[[dict[str, str]], None]) -> None:
-    """Accuracy and confusion; `on_pictures` gets {class, predicted} when a cell is opened."""
+def label_groups(collection: str) -> None:
+    """Groups of alike pictures to label, one group at a time."""
+    _groups(data={"collection": collection}, key=f"groups-{collection}")
+
+
+def probe_report(
+    collection: str, on_similar: Callable[[list[int | str]], None], on_queue: Callable[[str], None]
+) -> None:
+    """How good the classifier is, and the pictures behind each cell of its confusion.
+
+    `on_similar` gets ids to search with, `on_queue` the kind of suggestions that the person wants to label next.
+    """
     key = f"probe-{collection}"
-    _probe(data={"collection": collection}, key=key, on_pictures_change=_told(key, "pictures", on_pictures))
+    told = {"on_similar_change": _told(key, "similar", on_similar), "on_queue_change": _told(key, "queue", on_queue)}
+    _probe(data={"collection": collection}, key=key, **told)
 
 
 def pairs(collection: str, preset: str) -> None:

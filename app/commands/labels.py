@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import getpass
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -95,7 +96,7 @@ def predict(
                 raise Cancelled("Stopped; nothing was written.")
             path = readable(source.path)
             try:
-                item = classify(engine, target, fitted, [(source.name, read(source, archive))])[0]
+                item = classify(engine, target, fitted, [(source.name, BytesIO(read(source, archive)))])[0]
             except OSError as error:
                 item = {"error": str(error.strerror or error)}
             predictions.append({**item, "path": path})

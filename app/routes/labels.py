@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, File, Form, Query, UploadFile
 
 from app import labelfile, labelling
+from app.accepting import acceptable, expected_wrong
 from app.judgement import behind, judgement
 from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, image_page, images_json, selected
 from app.schemas import LabelRequest, Page
@@ -28,9 +30,12 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
     """Give an answer for some images; durable when this answers. `none` takes the answer away.
 
     Without a class: `none_of_these` or `unsure`. With `preview` nothing is written: it says what would change.
+    With `as_predicted` each gets the class that it is predicted to have, all as one action.
     `source` says how it came about and `by` who said so, for the history.
     """
     ids = selected(engine, collection, body)
+    if body.as_predicted:
+        return _accept(engine, collection, body, ids)
     if body.preview:
         return _preview(engine, collection, body, ids)
     change = journal.label(engine.workspace.engine, collection, ids, body.class_, body.answer, body.source, body.by)
@@ -51,6 +56,23 @@ def _preview(engine: EngineDep, collection: Collection, body: LabelRequest, ids:
         "changed": len(changing), "action": 0, "labelled": len(engine.probes.labels(collection).classes),
         "preview": images_json(engine, collection, shown),
     }  # fmt: skip
+
+
+def _accept(engine: EngineDep, collection: Collection, body: LabelRequest, ids: list[int]) -> dict[str, Any]:
+    """Give each image its predicted class, or say what that would change: the least sure ones are shown."""
+    said = acceptable(engine, collection, ids)
+    about: dict[str, Any] = {
+        "changed": len(said), "action": 0, "classes": Counter(p.class_name for p in said.values()),
+        "expected_wrong": expected_wrong(said),
+    }  # fmt: skip
+    catalog = engine.workspace.engine
+    if body.preview:
+        shown = get_images(catalog, list(said)[:PREVIEWED])
+        about["preview"] = images_json(engine, collection, shown, said)
+    elif said:
+        of = {image_id: p.class_name for image_id, p in said.items()}
+        about["action"] = journal.label_each(catalog, collection, of, body.source, by=body.by).action
+    return {**about, "labelled": len(engine.probes.labels(collection).classes)}
 
 
 @router.get("/labels")
@@ -191,7 +213,7 @@ def confusion(
 def predict(collection: CollectionDep, engine: EngineDep, files: Annotated[list[UploadFile], File()]) -> dict[str, Any]:
     """Classify new pictures without importing them. A file that is no picture gets its own `error`."""
     fitted = engine.probes.fitted(collection)
-    named = ((file.filename or "upload", file.file.read()) for file in files)  # one at a time in memory
+    named = ((file.filename or "upload", file.file) for file in files)
     return {"predictions": labelling.predict(engine, collection, fitted, named), "model": collection.active_model}
 
 

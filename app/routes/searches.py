@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from io import BytesIO
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -51,14 +52,15 @@ async def new_query(collection: CollectionDep, engine: EngineDep, request: Reque
             file = form.get("file")
             if not isinstance(file, UploadFile):
                 raise BadInput("Send the picture as the form's field `file`.")
-            data, name = await file.read(), file.filename or "upload"
+            name = file.filename or "upload"
+            query_id = await run_in_threadpool(engine.add_query, collection, file.file, name)
     else:
         try:
             body = BoxQuery.model_validate_json(await request.body())
         except ValidationError as error:
             raise BadInput(f"Send a form with a `file`, or {{image_id, box}} ({error.errors()[0]['msg']}).") from error
         data, name = await run_in_threadpool(_boxed, engine, collection, body)
-    query_id = await run_in_threadpool(engine.add_query, collection, data, name)
+        query_id = await run_in_threadpool(engine.add_query, collection, BytesIO(data), name)
     return {"query_id": query_id, "preview": f"/v1/queries/{query_id}/preview"}
 
 
@@ -147,6 +149,6 @@ def _boxed(engine: EngineDep, collection: Collection, body: BoxQuery) -> tuple[b
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise BadInput("A box is [x0, y0, x1, y1] in fractions of the picture, with x0 < x1 and y0 < y1.")
     image = image_in(engine, collection, body.image_id)
-    data = read_original(engine.workspace.engine, engine.workspace.home, image)
     with engine.decoding.place():
+        data = read_original(engine.workspace.engine, engine.workspace.home, image)
         return crop(data, image.name, body.box), image.name

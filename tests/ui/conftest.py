@@ -64,9 +64,9 @@ def stopped(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Site]:
-    """`likeness serve` with an empty home in `folder`."""
-    port, api_port = free_port(), free_port()
+def serving(folder: Path, ports: tuple[int, int] | None = None) -> Iterator[Site]:
+    """`likeness serve` with its home in `folder`, empty at first; on free ports, or where it was before."""
+    port, api_port = ports or (free_port(), free_port())
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--api-port", str(api_port)]
     process = started(
         [*command, "--home", str(folder / "home")], f"http://127.0.0.1:{port}/v1/ready", folder / "serve.log"

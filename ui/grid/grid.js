@@ -72,6 +72,7 @@ class PictureGrid {
     this.scroller.setAttribute("aria-busy", "false");
     this.items = [];
     this.layout.breakAt = null;
+    this.line.hidden = true;
     for (const tile of this.tiles.values()) tile.remove();
     this.tiles.clear();
     this.take(first, page);
@@ -80,9 +81,9 @@ class PictureGrid {
     this.draw();
   }
 
-  /** Draw a line across before `position`, with something to say in it; null takes it away. */
+  /** Draw a line across before `position`, with something to say in it, until another list is shown. */
   breakBefore(position, ...content) {
-    const inside = position !== null && position > 0 && position < this.total;
+    const inside = position > 0 && position < this.total;
     this.layout.breakAt = inside ? position : null;
     this.line.hidden = !inside;
     this.line.replaceChildren(...(inside ? content : []));
