@@ -154,14 +154,14 @@ def resident(pid: int | str = "self", what: str = "VmRSS") -> float:
 def measure_peer(name: str, task: Task, limit: float = np.inf) -> dict[str, float]:
     """Build, search at the least effort that reaches the recall, add ten, delete ten. ImportError when it is absent.
 
-    A build that takes longer than `limit` seconds is given up: then only `unfinished` comes back, how many vectors
-    were in by then.
+    A build that takes longer than `limit` seconds is given up: then `unfinished` comes back, how many vectors were
+    in by then, with its seconds.
     """
     (count, dim), queries, truth = task.opened().shape, task.queries(), task.truth()
     peer, before, build = PEERS[name](dim), resident(what="RssAnon"), 0.0
     for at, part in task.blocks():
         if build > limit:
-            return {"unfinished": at}
+            return {"unfinished": at, "build": build}
         started = time.perf_counter()
         peer.add(np.arange(at, at + len(part)), part)
         build += time.perf_counter() - started
