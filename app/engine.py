@@ -53,7 +53,7 @@ class Engine:
         self._indexes: dict[tuple[int, str], VectorIndex] = {}
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
-        self._selected: dict[tuple[int, int, Filter], np.ndarray] = {}
+        self._selected: dict[tuple[int, int, Filter, str], np.ndarray] = {}
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
         self._leaving: dict[tuple[int, str], VectorIndex] = {}
         self._others: OrderedDict[tuple[int, str], VectorIndex] = OrderedDict()  # of models that are not active
@@ -179,32 +179,35 @@ class Engine:
         dislikes = self._examples(by, index, negative)
         examples = np.array([x for x in (*positive, *negative) if isinstance(x, int)], np.int64)
         exclude = np.union1d(examples, self.gone(collection, index))
-        among = None if wanted.empty else self._among(collection, wanted)
+        among = None if wanted.empty else self._among(collection, index, wanted)
         hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude, wish=wish)
         return hits, (time.perf_counter() - started) * 1000
 
-    def _among(self, collection: Collection, wanted: Filter) -> np.ndarray:
-        """`select`, remembered for the pages and refinements that follow: half a million ids take half a second.
+    def _among(self, collection: Collection, index: VectorIndex, wanted: Filter) -> np.ndarray:
+        """(N,) bool: the rows of the index that a filter keeps, remembered for the searches that follow.
 
-        Not where labels, predictions or files that went missing decide: they change without the collection's revision.
+        Half a million ids take the catalog half a second, and finding their rows the index a twentieth. Not where
+        labels, predictions or files that went missing decide: they change without the collection's revision.
         """
         if wanted.needs_predictions:
             rest = replace(wanted, predicted=None, min_probability=None)
-            said = self.probes.said(collection, wanted)
-            return said if rest.empty else np.intersect1d(self._among(collection, rest), said, assume_unique=True)
+            fitted, said = self.probes.saying(collection, wanted)
+            if fitted is not index:
+                said = index.marked(fitted.ids[said])
+            return said if rest.empty else said & self._among(collection, index, rest)
         changing = (wanted.class_, wanted.labelled, wanted.text, wanted.missing, wanted.cluster)
         if any(value is not None for value in changing):
-            return self.select(collection, wanted)
-        key = (collection.id, collection.revision, wanted)
+            return index.marked(self.select(collection, wanted, None))
+        key = (collection.id, collection.revision, wanted, index.published.sha256)
         held = self._selected.get(key)
         if held is None:
-            held = self._selected[key] = self.select(collection, wanted)
+            held = self._selected[key] = index.marked(self.select(collection, wanted, None))
             for old in list(self._selected)[:-SELECTIONS]:
                 self._selected.pop(old, None)
         return held
 
-    def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
-        """The ids of the images a filter keeps, predictions included, in the order of `sort`."""
+    def select(self, collection: Collection, wanted: Filter, sort: str | None = "oldest") -> np.ndarray:
+        """The ids of the images a filter keeps, predictions included, in the order of `sort` (None: in any)."""
         ids = select_ids(self.workspace.engine, collection, wanted, sort)
         if wanted.cluster is not None:
             ids = ids[np.isin(ids, map_of(self.workspace, collection).members(wanted.cluster))]

@@ -15,19 +15,19 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import not_, select
+from sqlalchemy import select
 
 from app.crossvalidation import Checked, cross_validate, cross_validate_apart
 from app.fitted import Fitted, Prediction, classes_above, unchanged
 from app.together import groups_of
 from app.workspace import Workspace
-from indexer.catalog import Collection, visible
+from indexer.catalog import Collection
 from indexer.classes import NONE_OF_THESE, all_classes
 from indexer.errors import DamagedIndex, NoIndex
-from indexer.images import Filter
+from indexer.images import Filter, gone_ids
 from indexer.index import VectorIndex
 from indexer.labelbook import LabelBook
-from indexer.schema import images, now, probes
+from indexer.schema import now, probes
 from model.errors import BadInput, TooFewLabels
 from model.probe import Probe, Quality, fit_probe, usual
 from model.several import LINE, SeveralQuality, answers_from, fit_several
@@ -43,6 +43,7 @@ class Probes:
         self.workspace, self.index, self.behind = workspace, index, behind
         self._books: OrderedDict[int, LabelBook] = OrderedDict()
         self._fitted: dict[tuple[int, str], Fitted] = {}
+        self._lacking: dict[tuple[int, str], tuple[tuple[Any, ...], str]] = {}  # what a probe's labels lacked
         self._checked: OrderedDict[tuple[Any, ...], Checked] = OrderedDict()
         self._present: dict[int, tuple[tuple[int, str], np.ndarray | None]] = {}
         self._lock = threading.Lock()
@@ -62,10 +63,7 @@ class Probes:
         key = (collection.revision, index.published.sha256)
         held = self._present.get(collection.id)
         if held is None or held[0] != key:
-            query = select(images.c.id).where(images.c.collection_id == collection.id, not_(visible(collection.id)))
-            with self.workspace.engine.connect() as connection:
-                hidden = list(connection.execute(query).scalars())  # few, however large the collection is
-            there = ~np.isin(index.ids, hidden)
+            there = ~np.isin(index.ids, gone_ids(self.workspace.engine, collection))
             held = self._present[collection.id] = (key, None if there.all() else there)
         return held[1]
 
@@ -76,7 +74,14 @@ class Probes:
         here = (collection.id, collection.active_model or "")
         held = self._fitted.get(here)
         if held is None or held.key != key:
-            held = self._fit(collection, index, book, key, held)
+            lacking = self._lacking.get(here)
+            if lacking is not None and lacking[0] == key:
+                raise TooFewLabels(lacking[1])
+            try:
+                held = self._fit(collection, index, book, key, held)
+            except TooFewLabels as error:
+                self._lacking[here] = (key, str(error))
+                raise
             self._fitted[here] = held
         if self.behind and not held.settled:
             self._follow(here, held, collection)
@@ -174,14 +179,19 @@ class Probes:
 
     def said(self, collection: Collection, wanted: Filter) -> np.ndarray:
         """The indexed ids whose predictions the filter keeps, ascending."""
+        index, kept = self.saying(collection, wanted)
+        return index.ids[kept]
+
+    def saying(self, collection: Collection, wanted: Filter) -> tuple[VectorIndex, np.ndarray]:
+        """An index, and which of its rows (N,) have predictions that the filter keeps."""
         fitted = self.fitted(collection)
         kept, least = fitted.sure >= (wanted.min_probability or 0), wanted.min_probability or 0
         if wanted.predicted is not None:
             if wanted.predicted not in fitted.probe.classes:
-                return fitted.index.ids[:0]
+                return fitted.index, np.zeros(len(kept), bool)
             at = fitted.probe.classes.index(wanted.predicted)
             kept = fitted.said[:, at] & (fitted.probabilities[:, at] >= least)
-        return fitted.index.ids[kept]
+        return fitted.index, kept
 
     def store(self, collection: Collection, fitted: Fitted) -> None:
         """Keep the fitted probe in the catalog, where other programs, and the next start, find it."""

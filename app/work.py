@@ -19,7 +19,7 @@ from app.plan import planned
 from app.report import write_report
 from app.views import disagreements, view_size
 from app.workspace import Workspace, all_models, find_model
-from indexer.catalog import Collection, collection_with_id, count_images, update_collection
+from indexer.catalog import Collection, collection_with_id, has_images, update_collection
 from indexer.errors import Busy, NoIndex
 from indexer.images import median_side
 from indexer.importer import import_sources
@@ -95,7 +95,7 @@ def index(
     home = workspace.home
     with home.lock(collection.id, collection.name, "index"):
         collection = collection_with_id(workspace.engine, collection.id)
-        if not count_images(workspace.engine, collection):
+        if not has_images(workspace.engine, collection):
             raise TooFewImages(f"{collection.name!r} holds no pictures yet: import some first.")
         info = find_model(home, fingerprint) if fingerprint else _model_for(workspace, collection, progress)
         progress(0.0, "opening the model")

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, inspect, select, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
 from indexer.errors import Busy, CollectionExists, DamagedCatalog, NewerCatalog, NoSuchCollection, UnusableDatabase
@@ -19,6 +20,9 @@ from model.errors import BadInput
 
 SCHEMA_VERSION = "0010"  # the newest migration below indexer/migrations/versions
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
+# Every request asks this first. Made once: putting a statement together takes longer than SQLite takes to answer it.
+_NAMED = select(collections).where(collections.c.name == bindparam("name"))
+_counted: WeakKeyDictionary[Engine, dict[int, tuple[int, int]]] = WeakKeyDictionary()  # id → (revision, images)
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,7 @@ def check_name(name: str) -> None:
 
 def collection_named(engine: Engine, name: str) -> Collection:
     with engine.connect() as connection:
-        row = connection.execute(select(collections).where(collections.c.name == name)).mappings().first()
+        row = connection.execute(_NAMED, {"name": name}).mappings().first()
     if row is None:
         raise NoSuchCollection(f"There is no collection {name!r}: import pictures into it first, or check the name.")
     return Collection(**row)
@@ -206,9 +210,21 @@ def touch(connection: Connection, collection_id: int) -> None:
 
 
 def count_images(engine: Engine, collection: Collection) -> int:
+    """How many images are in the collection now; counted anew only after some came or went."""
+    held = _counted.setdefault(engine, {})
     with engine.connect() as connection:
-        query = select(func.count()).select_from(images).where(visible(collection.id))
-        return int(connection.execute(query).scalar_one())
+        query = select(collections.c.revision).where(collections.c.id == collection.id)
+        revision = connection.execute(query).scalar() or 0  # before counting: what comes in between is counted again
+        known = held.get(collection.id)
+        if known is None or known[0] != revision:
+            counting = select(func.count()).select_from(images).where(visible(collection.id))
+            known = held[collection.id] = (revision, int(connection.execute(counting).scalar_one()))
+    return known[1]
+
+
+def has_images(engine: Engine, collection: Collection) -> bool:
+    with engine.connect() as connection:
+        return connection.execute(select(images.c.id).where(visible(collection.id)).limit(1)).first() is not None
 
 
 def visible(collection_id: int) -> Any:

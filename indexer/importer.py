@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from model.progress import rate_line
 
 BATCH = 64  # images a transaction: what a kill may repeat
 Progress = Callable[[float, str], None]  # share done (0..1), one sentence
+FEW = 500  # files whose sizes are looked up one by one
 LISTED = 1000  # ids listed in a result; a job's row must stay small
 
 
@@ -99,7 +100,7 @@ def import_sources(
         result.removed += done.removed
 
     count, committed_at = 0, time.monotonic()
-    sizes = _known_sizes(engine) if plan.fresh else {}
+    sizes = _known_sizes(engine, plan.fresh)
     try:
         for source, digests in digested(plan.fresh, home, workers or os.cpu_count() or 1, sizes, cutting):
             pending.append((source, digests))
@@ -131,10 +132,18 @@ def _refusal(source: Source, reason: str) -> dict[str, str]:
     return {"path": path, "name": source.name, "reason": reason}
 
 
-def _known_sizes(engine: Engine) -> dict[int, frozenset[str]]:
-    """The hashes of all contents by their size in bytes: a file that was moved or copied is one of these."""
+def _known_sizes(engine: Engine, fresh: Sequence[Source]) -> dict[int, frozenset[str]]:
+    """The hashes of contents by their size in bytes: a file that was moved or copied is one of these.
+
+    Of all contents, or of those as large as `fresh` when these are few: a second less where there are a million.
+    """
+    if not fresh:
+        return {}
+    query = select(contents.c.bytes, contents.c.sha256)
+    if len(fresh) <= FEW:
+        query = query.where(contents.c.bytes.in_({source.size for source in fresh}))
     sizes: dict[int, set[str]] = {}
     with engine.connect() as connection:
-        for size, sha256 in connection.execute(select(contents.c.bytes, contents.c.sha256)):
+        for size, sha256 in connection.execute(query):
             sizes.setdefault(size, set()).add(sha256)
     return {size: frozenset(shas) for size, shas in sizes.items()}

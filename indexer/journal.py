@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, bindparam, func, select
 
 from indexer.catalog import Collection
 from indexer.errors import SeveralClasses
@@ -24,13 +24,13 @@ class Change:
     changed: int
 
 
-def current_answers(collection: Collection, image_ids: Collection_[int] | None = None) -> Select[Any]:
-    """The newest answer about each image and class, those of removed classes included."""
+def _current(some: bool) -> Select[Any]:
+    """The newest answer about each image and class, of `some` images or all, those of removed classes included."""
     newest = select(func.max(label_events.c.id)).group_by(label_events.c.image_id, label_events.c.class_id)
-    if image_ids is not None and len(image_ids) <= FEW:
-        newest = newest.where(label_events.c.image_id.in_(list(image_ids)))
+    if some:
+        newest = newest.where(label_events.c.image_id.in_(bindparam("images", expanding=True)))
     else:
-        of_it = actions.c.collection_id == collection.id
+        of_it = actions.c.collection_id == bindparam("collection")
         newest = newest.join(actions, actions.c.id == label_events.c.action_id).where(of_it)
     return (
         select(
@@ -45,8 +45,33 @@ def current_answers(collection: Collection, image_ids: Collection_[int] | None =
         .join(images, images.c.id == label_events.c.image_id)
         .join(classes, classes.c.id == label_events.c.class_id)
         .join(actions, actions.c.id == label_events.c.action_id)
-        .where(label_events.c.id.in_(newest), images.c.collection_id == collection.id)
+        .where(label_events.c.id.in_(newest), images.c.collection_id == bindparam("collection"))
     )
+
+
+def _shown_only(query: Select[Any]) -> Select[Any]:
+    """Those of images that are here, about classes that are, oldest first."""
+    here = images.c.removed_at.is_(None) & images.c.absent_at.is_(None) & classes.c.removed_at.is_(None)
+    return query.where(here).order_by(label_events.c.id)
+
+
+# Made once: every list and every search asks, and putting them together takes longer than answering them.
+_ANSWERS, _ANSWERS_OF_SOME = _current(False), _current(True)
+_SHOWN, _SHOWN_OF_SOME = _shown_only(_ANSWERS), _shown_only(_ANSWERS_OF_SOME)
+Asked = tuple[Select[Any], dict[str, Any]]  # a query and its parameters
+
+
+def shown_answers(collection: Collection, image_ids: Collection_[int] | None = None) -> Asked:
+    """The newest answer about each image that is here and each class that is, oldest first."""
+    return _asked(_SHOWN, _SHOWN_OF_SOME, collection, image_ids)
+
+
+def _asked(
+    of_all: Select[Any], of_some: Select[Any], collection: Collection, image_ids: Collection_[int] | None
+) -> Asked:
+    if image_ids is None or len(image_ids) > FEW:
+        return of_all, {"collection": collection.id}
+    return of_some, {"collection": collection.id, "images": list(image_ids)}
 
 
 def answers_of(
@@ -57,7 +82,7 @@ def answers_of(
     Removed classes count: they come back with their answers, and an image must not have two classes then.
     """
     found: dict[int, dict[int, str]] = {}
-    for row in connection.execute(current_answers(collection, image_ids)):
+    for row in connection.execute(*_asked(_ANSWERS, _ANSWERS_OF_SOME, collection, image_ids)):
         if row.answer != "none":
             found.setdefault(row.image_id, {})[row.class_id] = row.answer
     return found

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 
 from indexer.catalog import Collection, visible
 from indexer.classes import NONE_OF_THESE, UNSURE
 from indexer.labels import current_labels
 from indexer.schema import actions, classes, images, label_events
+
+_SINCE = (  # made once, for every request asks it
+    select(actions.c.id, actions.c.kind)
+    .where(actions.c.collection_id == bindparam("collection"), actions.c.id > bindparam("last"))
+    .order_by(actions.c.id)
+)
 
 
 @dataclass
@@ -21,6 +27,7 @@ class LabelBook:
     answers: dict[int, dict[str, bool]] = field(default_factory=dict)
     last_action: int = 0
     revision: int = -1
+    told: LabelBook | None = None  # what the last reader was given; nobody changes it
 
     @property
     def labelled(self) -> int:
@@ -29,13 +36,10 @@ class LabelBook:
 
     def read(self, engine: Engine, collection: Collection) -> LabelBook:
         """A book as the labels are now; this one is brought up to date and stays with whoever holds it."""
-        query = (
-            select(actions.c.id, actions.c.kind)
-            .where(actions.c.collection_id == collection.id, actions.c.id > self.last_action)
-            .order_by(actions.c.id)
-        )
         with engine.connect() as connection:
-            fresh = connection.execute(query).all()
+            fresh = connection.execute(_SINCE, {"collection": collection.id, "last": self.last_action}).all()
+        if self.told is not None and not fresh and self.revision == collection.revision:
+            return self.told
         # Classes that change, and images that come or go, reach back to labels of any age.
         if self.revision != collection.revision or any(kind == "classes" for _, kind in fresh):
             self._read_all(engine, collection)
@@ -44,7 +48,8 @@ class LabelBook:
         if fresh:
             self.last_action = fresh[-1][0]
         self.revision = collection.revision
-        return LabelBook(dict(self.classes), dict(self.answers), self.last_action, self.revision)
+        self.told = LabelBook(dict(self.classes), dict(self.answers), self.last_action, self.revision)
+        return self.told
 
     def _read_all(self, engine: Engine, collection: Collection) -> None:
         labels = current_labels(engine, collection)

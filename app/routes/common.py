@@ -37,12 +37,13 @@ def _stored(workspace: WorkspaceDep, collection: Name) -> Collection:
     return collection_named(workspace.engine, collection)
 
 
-def _served(engine: EngineDep, collection: Name) -> Collection:
+def served(engine: EngineDep, collection: Name) -> Collection:
+    """The collection of that name with the model that answers."""
     return engine.serving(collection_named(engine.workspace.engine, collection))
 
 
 StoredCollectionDep = Annotated[Collection, Depends(_stored)]  # with the model that was chosen last
-CollectionDep = Annotated[Collection, Depends(_served)]  # with the one that answers
+CollectionDep = Annotated[Collection, Depends(served)]  # with the one that answers
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
