@@ -22,8 +22,12 @@ class Named:
 
 
 def classes_of(engine: Engine, collection: Collection, ids: np.ndarray) -> Named:
-    """The class that each picture was given."""
-    given = {i: name for i, name in engine.probes.labels(collection).classes.items() if name != NONE_OF_THESE}
+    """The class that each picture was given; of several the first."""
+    book = engine.probes.labels(collection)
+    given = dict(book.classes)
+    for image_id, answers in book.answers.items():
+        given[image_id] = next((name for name, yes in answers.items() if yes), NONE_OF_THESE)
+    given = {i: name for i, name in given.items() if name != NONE_OF_THESE}
     return _named(ids, np.array(list(given), np.int64), list(given.values()))
 
 
@@ -37,8 +41,9 @@ def predictions_of(engine: Engine, collection: Collection, ids: np.ndarray) -> N
     fitted = engine.probes.fitted(collection)
     rows, there = fitted.index.rows_of(ids)
     best, sure = np.full(len(ids), -1), np.zeros(len(ids))
-    best[there], sure[there] = fitted.best[rows[there]], fitted.sure[rows[there]]
-    best[there] = np.where(fitted.of_a_class(best[there]), best[there], -1)
+    said = np.where(fitted.said[rows[there]], fitted.probabilities[rows[there]], -1)  # (n, C)
+    best[there], sure[there] = said.argmax(axis=1), said.max(axis=1)
+    best[(sure < 0) | ~fitted.of_a_class(best)] = -1
     sure[best < 0] = 0
     return Named(list(fitted.probe.classes), best.tolist(), sure.round(3).tolist())
 

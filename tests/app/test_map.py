@@ -75,6 +75,28 @@ def test_the_map_is_coloured_by_class_prediction_and_folder_row_by_row(indexed, 
     assert len(after["name"]) == len(drawn["ids"]) - 1
 
 
+def test_where_pictures_may_have_several_classes_the_map_shows_one_of_them(indexed, workspace):
+    indexed.post("/v1/collections/photos/maps")
+    do_jobs(workspace)
+    images = indexed.get("/v1/collections/photos/images?limit=100").json()["items"]
+    cats = [image["id"] for image in images if "cat" in image["folder"]][:4]
+    others = [image["id"] for image in images if "cat" not in image["folder"]][:4]
+    indexed.patch("/v1/collections/photos", json={"multi_label": True})
+    for name in ("cat", "animal"):
+        indexed.post("/v1/collections/photos/labels", json={"image_ids": cats, "class": name})
+        indexed.post("/v1/collections/photos/labels", json={"image_ids": others, "class": name, "answer": "no"})
+
+    ids = indexed.get("/v1/collections/photos/map").json()["ids"]
+    given = indexed.get("/v1/collections/photos/map/classes").json()
+    predicted = indexed.get("/v1/collections/photos/map/predictions").json()
+
+    assert {i for i, name in zip(ids, given["name"], strict=True) if name >= 0} == set(cats)
+    assert set(given["names"]) <= {"cat", "animal"}
+    said = dict(zip(ids, predicted["name"], strict=True))
+    assert all(said[i] >= 0 for i in cats)
+    assert all((name >= 0) == (p > 0) for name, p in zip(predicted["name"], predicted["probability"], strict=True))
+
+
 def test_images_are_listed_in_the_order_asked_for_without_those_that_are_gone(indexed):
     ids = [image["id"] for image in indexed.get("/v1/collections/photos/images?sort=random").json()["items"]]
     indexed.post("/v1/collections/photos/images/remove", json={"image_ids": ids[1:2]})
