@@ -90,8 +90,9 @@ def estimated(
 
 def _sentence(found: dict[str, Any]) -> str:
     where, memory = {"cpu": ("CPU", "memory"), "cuda": ("GPU", "GPU memory")}[found["device"]]
+    epochs = "1 epoch" if found["epochs"] == 1 else f"{found['epochs']} epochs"
     return (
-        f"About {duration(found['seconds'])} on this machine's {where}: {found['epochs']} epochs of "
+        f"About {duration(found['seconds'])} on this machine's {where}: {epochs} of "
         f"{found['pictures']:,} pictures at {found['views_per_second']:,.0f} views a second. It takes about "
         f"{found['memory_mb']:,} MB of {memory} and {found['disk_mb']:,} MB of disk."
     )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from model.errors import Cancelled
 from model.learner import generator, pick_device, tuned
-from model.memory import free_memory, growth
+from model.memory import free_memory, growth, view_in_training
 from model.network import Start
 from model.settings import TrainSettings
 from model.step import Step
@@ -88,10 +88,12 @@ def _measured(
     weights = sum(t.nbytes for t in learner.backbone.state_dict().values())
     trained = sum(p.nbytes for p in learner.parameters())
     slots = 2 if settings.optimizer == "adamw" else 1  # numbers that it remembers of each
-    fixed = (2 + slots) * trained  # weights, gradients, and these
-    activations = max(0, taken - fixed)
-    if stepper.parts == 1:  # of more than fits, a training takes as much as there is, in parts
-        activations = min(activations * settings.batch_size // batch, free_memory(device))
+    memory = taken
+    if batch < settings.batch_size:  # views that were not in these steps; of more than fits a training takes parts
+        more = settings.views * (settings.batch_size - batch)
+        memory += min(
+            round(more * view_in_training(stepper.bytes_per_view(), settings.image_size)), free_memory(device)
+        )
     remembered = slots * trained // (2 if device.type == "cuda" else 1)
     return StepCost(
         device.type,
@@ -99,7 +101,7 @@ def _measured(
         batch,
         steps,
         whole,
-        fixed + activations,
+        memory,
         sum(t.nbytes for t in learner.state_dict().values()) + remembered + weights,  # the best weights lie there too
         weights,
     )

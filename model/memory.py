@@ -46,12 +46,17 @@ def bytes_per_view(network: nn.Module, example: Callable[[int], Tensor], autocas
     return math.ceil((kept(2 * PROBED) - kept(PROBED)) / PROBED)
 
 
+def view_in_training(per_view: int, image_size: int) -> float:
+    """The bytes that one view more takes at most, of which `per_view` are kept between forward and backward pass."""
+    return SAFETY * per_view + TEMPORARIES * 3 * image_size**2 * 4
+
+
 def parts_that_fit(views: int, per_view: int, image_size: int, embedding: int, free: int) -> int:
     """Into how many parts a batch of `views` must be cut to be trained on in `free` bytes; 0: it cannot be."""
     whole = 3 * image_size**2 * 4 * views  # the views themselves are all kept
     similarities = 4 * 4 * views**2 + 4 * embedding * views
     left = free - whole - similarities
-    each = SAFETY * per_view + TEMPORARIES * 3 * image_size**2 * 4
+    each = view_in_training(per_view, image_size)
     fitting = int(left / each)
     return 0 if fitting < 2 else math.ceil(views / fitting)
 

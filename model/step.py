@@ -137,11 +137,7 @@ class Step:
         if settings.chunk is not None:
             return -(-views // settings.chunk)
 
-        def example(count: int) -> Tensor:
-            made = torch.zeros(count, 3, settings.image_size, settings.image_size, device=self.device)
-            return made.to(memory_format=torch.channels_last)
-
-        per_view = bytes_per_view(self.learner.backbone, example, self._autocast)
+        per_view = self.bytes_per_view()
         # Gradients, and one or two numbers that the optimiser remembers of each: taken at the first step.
         weights = 3 * sum(p.nbytes for p in self.learner.parameters())
         free = free_memory(self.device) - weights
@@ -150,6 +146,15 @@ class Step:
         if not parts:
             raise TrainingFailed(self._too_large())
         return parts
+
+    def bytes_per_view(self) -> int:
+        """What is kept of one view between the passes."""
+        size = self.settings.image_size
+
+        def example(count: int) -> Tensor:
+            return torch.zeros(count, 3, size, size, device=self.device).to(memory_format=torch.channels_last)
+
+        return bytes_per_view(self.learner.backbone, example, self._autocast)
 
     def _make_room(self) -> None:
         """The probe was too hopeful, or another program took memory: go on with parts of half the size."""

@@ -10,6 +10,7 @@ from model.errors import Cancelled
 from model.estimate import SMALL, measure_step
 from model.memory import growth
 from model.resume import STATE
+from model.step import Step
 from tests.model.runs import TINY, parts_of
 
 
@@ -30,9 +31,14 @@ def test_steps_of_the_training_itself_are_measured_and_its_start_stays_as_it_was
 
 
 def test_a_step_that_would_take_too_long_is_measured_in_a_smaller_batch(pixels, start):
-    cost = measure_step(pixels, start, replace(TINY, batch_size=4096), encoded_at=40, seconds=1e-9)
+    cost, larger = (
+        measure_step(pixels, start, replace(TINY, batch_size=size), encoded_at=40, seconds=1e-9) for size in (256, 512)
+    )
 
-    assert cost.batch == SMALL
+    assert cost.batch == larger.batch == SMALL
+    each = Step(start, TINY, torch.device("cpu")).bytes_per_view()
+    assert larger.memory - cost.memory > 2 * 256 * each  # two views a picture
+    assert cost.memory > 2 * (256 - SMALL) * each
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
