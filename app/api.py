@@ -33,6 +33,7 @@ from app.rate import Rates
 from app.routes import (
     classes,
     collections,
+    comparisons,
     demo,
     duplicates,
     exports,
@@ -68,6 +69,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.NoMap: 409,
     on_disk.Busy: 409,
     on_disk.NothingToUndo: 409,
+    on_disk.SeveralClasses: 409,
     UploadConflict: 409,
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,
@@ -120,6 +122,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     for module in (
         health,
         collections,
+        comparisons,
         images,
         searches,
         classes,

@@ -37,7 +37,7 @@ from model.softmax import one_thread_each
 
 log = logging.getLogger("likeness.engine")
 Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
-ENCODERS, QUERIES, SELECTIONS = 2, 256, 8  # how many stay open
+ENCODERS, QUERIES, SELECTIONS, BESIDE = 2, 256, 8, 2  # how many stay open
 LINGERS = 10.0  # seconds that a replaced index stays for the requests under way
 
 
@@ -56,6 +56,7 @@ class Engine:
         self._selected: dict[tuple[int, int, Filter, str], np.ndarray] = {}
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
         self._leaving: dict[tuple[int, str], VectorIndex] = {}
+        self._others: OrderedDict[tuple[int, str], VectorIndex] = OrderedDict()  # of models that are not active
         self._opening, self._beside = threading.Lock(), threading.Lock()
 
     def serving(self, collection: Collection) -> Collection:
@@ -90,6 +91,25 @@ class Engine:
                 held = self._indexes.get(key)
                 if held is None or held.published != published:
                     held = self._take(key, open_index(folder, held))
+        return held
+
+    def index_under(self, collection: Collection, fingerprint: str) -> VectorIndex:
+        """The live index under any model; the active one's stays where it is. Raises `NoIndex` where there is none."""
+        if fingerprint == collection.active_model:
+            return self.index(collection)
+        key = (collection.id, fingerprint)
+        folder = self.workspace.home.index(*key)
+        try:
+            published = read_published(folder)
+        except NoIndex as error:
+            raise NoIndex(f"{collection.name!r} has no index under model {fingerprint} yet: make it first.") from error
+        with self._opening:
+            held = self._others.get(key)
+            if held is None or held.published != published:
+                held = self._others[key] = open_index(folder, held)
+            self._others.move_to_end(key)
+            while len(self._others) > BESIDE:
+                self._others.popitem(last=False)
         return held
 
     def _take(self, key: tuple[int, str], index: VectorIndex) -> VectorIndex:
@@ -149,14 +169,16 @@ class Engine:
         limit: int,
         offset: int,
         wish: Wish = Wish(),
+        model: str | None = None,
     ) -> tuple[Hits, float]:
-        """A page of hits and the milliseconds they took."""
+        """A page of hits and the milliseconds they took; by the active model, or another that has an index here."""
         started = time.perf_counter()
-        index = self.index(collection)
-        likes = self._examples(collection, index, positive)
-        dislikes = self._examples(collection, index, negative)
+        index = self.index(collection) if model is None else self.index_under(collection, model)
+        by = collection if model is None else replace(collection, active_model=model)
+        likes = self._examples(by, index, positive)
+        dislikes = self._examples(by, index, negative)
         examples = np.array([x for x in (*positive, *negative) if isinstance(x, int)], np.int64)
-        exclude = np.union1d(examples, self._gone(collection, index))
+        exclude = np.union1d(examples, self.gone(collection, index))
         among = None if wanted.empty else self._among(collection, index, wanted)
         hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude, wish=wish)
         return hits, (time.perf_counter() - started) * 1000
@@ -236,7 +258,7 @@ class Engine:
             rows.append(vector[np.newaxis])
         return np.concatenate(rows)
 
-    def _gone(self, collection: Collection, index: VectorIndex) -> np.ndarray:
+    def gone(self, collection: Collection, index: VectorIndex) -> np.ndarray:
         """Indexed ids that left the collection since: deleting is immediate, the index follows."""
         key = (collection.revision, index.published.sha256)
         held = self._absent.get(collection.id)

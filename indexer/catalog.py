@@ -18,7 +18,7 @@ from indexer.home import Home
 from indexer.schema import collections, images, now
 from model.errors import BadInput
 
-SCHEMA_VERSION = "0008"  # the newest migration below indexer/migrations/versions
+SCHEMA_VERSION = "0010"  # the newest migration below indexer/migrations/versions
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
 # Every request asks this first. Made once: putting a statement together takes longer than SQLite takes to answer it.
 _NAMED = select(collections).where(collections.c.name == bindparam("name"))
@@ -35,6 +35,7 @@ class Collection:
     active_model: str | None
     revision: int
     created_at: str
+    multi_label: bool = False  # an image may have several classes, each with a yes or a no of its own
 
 
 def open_catalog(home: Home, url: str | None = None) -> Engine:
@@ -132,17 +133,19 @@ def _migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def create_collection(engine: Engine, name: str, preset: str = "photo") -> Collection:
-    _check_name(name)
+def create_collection(engine: Engine, name: str, preset: str = "photo", multi_label: bool = False) -> Collection:
+    check_name(name)
+    values = {"name": name, "preset": preset, "revision": 0, "created_at": now(), "multi_label": multi_label}
     try:
         with engine.begin() as connection:
-            connection.execute(collections.insert().values(name=name, preset=preset, revision=0, created_at=now()))
+            connection.execute(collections.insert().values(**values))
     except IntegrityError as error:
         raise CollectionExists(f"There is a collection {name!r} already: choose another name.") from error
     return collection_named(engine, name)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise BadInput for what cannot name a collection."""
     if not NAME.fullmatch(name) or name.strip() != name or name in (".", ".."):
         raise BadInput(f"{name!r} cannot name a collection: use 1 to 80 characters without slashes or line breaks.")
 
@@ -183,7 +186,7 @@ def all_collections(engine: Engine) -> list[Collection]:
 def update_collection(engine: Engine, collection: Collection, changes: Mapping[str, str | None]) -> Collection:
     """Change `name`, `preset` or `active_model`: one write."""
     if (new_name := changes.get("name")) is not None:
-        _check_name(new_name)
+        check_name(new_name)
     if changes:
         try:
             with engine.begin() as connection:

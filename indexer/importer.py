@@ -76,10 +76,10 @@ def import_sources(
         with engine.begin() as connection:
             mark_missing(connection, plan.missing, True)
             mark_missing(connection, plan.back, False)
-    in_folders: dict[int, str] = {}  # image id → name of the folder it lies in
+    in_folders: dict[int, list[str]] = {}  # image id → names of the folders it lies in
     for source in found.sources if labels_from_folders else ():
         if source.depth > 0 and (row := plan.rows.get(source.path)) is not None and row.image_id is not None:
-            in_folders[row.image_id] = _class_of(source)
+            _add_class(in_folders, row.image_id, source)
     pending: list[tuple[Source, list[Digest]]] = []
 
     def write() -> None:
@@ -88,7 +88,9 @@ def import_sources(
         if not batch:
             return
         done = commit(engine, home, collection, batch, plan)
-        in_folders.update((image_id, _class_of(source)) for source, image_id in done.image_ids if source.depth > 0)
+        for source, image_id in done.image_ids:
+            if source.depth > 0:
+                _add_class(in_folders, image_id, source)
         for source, digests in batch:
             result.refused += [_refusal(source, digest.refused) for digest in digests if digest.refused]
         result.added_total += len(done.added)
@@ -112,15 +114,16 @@ def import_sources(
     finally:
         write()
     if labels_from_folders:
-        named = {image_id: name for image_id, name in in_folders.items() if name}
-        result.labelled = label_unlabelled(engine, collection, named, source="folders")
+        result.labelled = label_unlabelled(engine, collection, in_folders, source="folders")
     result.seconds = time.monotonic() - started
     return result
 
 
-def _class_of(source: Source) -> str:
-    """The class that a picture takes from its folder; empty when the folder's name cannot be one."""
-    return source.folder.rpartition("/")[2].strip()[:LONGEST_NAME].strip()
+def _add_class(in_folders: dict[int, list[str]], image_id: int, source: Source) -> None:
+    """Note the class that a picture takes from its folder, unless the folder's name cannot be one."""
+    name = source.folder.rpartition("/")[2].strip()[:LONGEST_NAME].strip()
+    if name:
+        in_folders.setdefault(image_id, []).append(name)
 
 
 def _refusal(source: Source, reason: str) -> dict[str, str]:

@@ -23,9 +23,16 @@ class LabelBook:
     """One collection's classes by image. For one thread at a time."""
 
     classes: dict[int, str] = field(default_factory=dict)  # image id → its class, or that it is none of these
+    # Where images may have several: image id → class → yes or no; none of these is kept beside them, as a yes.
+    answers: dict[int, dict[str, bool]] = field(default_factory=dict)
     last_action: int = 0
     revision: int = -1
     told: LabelBook | None = None  # what the last reader was given; nobody changes it
+
+    @property
+    def labelled(self) -> int:
+        """How many images have a class, or are said to have none."""
+        return len(self.classes) + sum(any(given.values()) for given in self.answers.values())
 
     def read(self, engine: Engine, collection: Collection) -> LabelBook:
         """A book as the labels are now; this one is brought up to date and stays with whoever holds it."""
@@ -41,11 +48,18 @@ class LabelBook:
         if fresh:
             self.last_action = fresh[-1][0]
         self.revision = collection.revision
-        self.told = LabelBook(dict(self.classes), self.last_action, self.revision)
+        self.told = LabelBook(dict(self.classes), dict(self.answers), self.last_action, self.revision)
         return self.told
 
     def _read_all(self, engine: Engine, collection: Collection) -> None:
         labels = current_labels(engine, collection)
+        self.classes, self.answers = {}, {}
+        if collection.multi_label:
+            for x in labels:
+                if x.answer in ("yes", "no", "none_of_these"):
+                    given = self.answers.setdefault(x.image_id, {})
+                    given[x.class_name or NONE_OF_THESE] = x.answer != "no"
+            return
         self.classes = {x.image_id: x.class_name for x in labels if x.answer == "yes"}
         self.classes |= {x.image_id: NONE_OF_THESE for x in labels if x.answer == "none_of_these"}
 
@@ -61,7 +75,14 @@ class LabelBook:
         )
         with engine.connect() as connection:
             for image_id, answer, name in connection.execute(query):
-                if answer == "yes" and name != UNSURE:
+                if collection.multi_label:
+                    # Another dictionary, for books that were handed out share the one before.
+                    given = {of: said for of, said in self.answers.pop(image_id, {}).items() if of != name}
+                    if answer in ("yes", "no") and name != UNSURE:
+                        given[name] = answer == "yes"
+                    if given:
+                        self.answers[image_id] = given
+                elif answer == "yes" and name != UNSURE:
                     self.classes[image_id] = name
                 elif self.classes.get(image_id) == name:
                     del self.classes[image_id]

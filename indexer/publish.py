@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from indexer.index import VectorIndex, identity
+from indexer.index import VectorIndex, identity, open_index
 from indexer.published import EXACT, HALVES, LISTS, Published, files_of, make_current
 from indexer.schema import now
 from indexer.sketch import Sketch, learn_sketch
@@ -104,6 +104,29 @@ def append(folder: Path, published: Published, ids: np.ndarray, vectors: np.ndar
     grown = replace(grown, sha256=identity(grown))
     make_current(folder, grown)
     return grown
+
+
+def renumber(source: Path, folder: Path, new_ids: Callable[[np.ndarray], np.ndarray]) -> Published:
+    """The live index in the folder `source` as that of `folder`, which takes its files, under other ids.
+
+    `new_ids` turns ids (N,) into others that ascend alike, so that every vector keeps its row.
+    """
+    index = open_index(source)
+    ids = np.ascontiguousarray(new_ids(index.ids), np.int64)
+    if len(ids) > 1 and np.diff(ids).min() <= 0:
+        raise ValueError("new ids must ascend like the old")
+    folder.mkdir(parents=True, exist_ok=True)
+    published = index.published
+    if published.matrix is None:
+        published = _publish_exact(folder, ids, np.ascontiguousarray(index.vectors))
+    else:
+        for kind, path in files_of(source, published).items():
+            if kind != "ids":
+                os.replace(path, folder / path.name)
+        published = replace(published, ids=write_named_by_hash(folder, ".ids", [ids.data]))
+        published = replace(published, sha256=identity(published))
+    make_current(folder, published)
+    return published
 
 
 def _publish_exact(folder: Path, ids: np.ndarray, vectors: np.ndarray) -> Published:

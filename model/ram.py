@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -59,6 +60,12 @@ def _glibc() -> ctypes.CDLL | None:
         return libc if libc.mallopt and libc.malloc_trim else None
     except (AttributeError, OSError, TypeError):
         return None
+
+
+def resident_memory(root: Path = Path("/")) -> int:
+    """Bytes of RAM that this process has now; where the kernel has no /proc, the most that it ever had."""
+    words = " ".join(_lines(root / "proc/self/statm")).split()
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 else getrusage(RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _left_to_control_groups(root: Path) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -79,6 +80,13 @@ class Step:
         """Two views of each picture (2 N, 3, size, size), never compiled: for figures, where sizes vary."""
         uniforms = torch.rand(2 * len(pixels), UNIFORMS, generator=random, device=self.device)
         return self._normalise(random_views(pixels, uniforms, self.preset, size))
+
+    def whole(self, pixels: Tensor, size: int) -> Tensor:
+        """What search would see of pictures (N, 3, H, H) uint8 as they are, brought to `size` px: (N, D), float32."""
+        views = pixels.float() / 255
+        if size != views.shape[-1]:
+            views = F.interpolate(views, size, mode="bilinear", antialias=True).clamp_(0, 1)
+        return self.features(self._normalise(views))
 
     def _normalise(self, views: Tensor) -> Tensor:
         return views.sub_(self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)

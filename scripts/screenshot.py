@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -18,8 +19,10 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from scripts.benchmarks.hand import prepare
 from scripts.benchmarks.served import FLAGS, serving
+from ui.client import Likeness
 
 WIDTH, HEIGHT, LARGEST = 1280, 800, 150_000  # px, px, bytes
+TRAINED = 4  # epochs of the training that is shown
 PATIENCE = 120_000  # ms
 
 
@@ -40,6 +43,18 @@ def viewer(page: Page) -> None:
 def filters(page: Page) -> None:
     """The menu of filters."""
     page.get_by_role("button", name="Filter", exact=True).click()
+
+
+def training(page: Page) -> None:
+    """What a training has brought, with the pictures that were pinned."""
+    expect(page.get_by_role("group", name=re.compile("^Most like picture")).first).to_be_visible()
+
+
+def compared(page: Page) -> None:
+    """Some answers given, and what they say."""
+    page.get_by_role("button", name="Left is better").click()
+    expect(page.get_by_text("Left was")).to_be_visible()
+    page.get_by_text("Result so far", exact=True).click()
 
 
 def why(page: Page) -> None:
@@ -80,7 +95,8 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {  # file: address, what 
     "predictions": ("label?view=predictions&", nothing),
     "accept": ("label?view=predictions&", accept),
     "accuracy": ("label?view=accuracy&", accuracy),
-    "train": ("train?", nothing),
+    "train": ("train?", training),
+    "compare": ("compare?", compared),
     "jobs": ("jobs?", nothing),
 }
 
@@ -92,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as address, sync_playwright() as playwright:
         ids = prepare(address)
+        train(address, [ids["coffee"], ids["moon"]])
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)  # type: ignore[arg-type]
@@ -105,6 +122,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{saved.name}: {saved.stat().st_size / 1000:.0f} KB", file=sys.stderr)
         browser.close()
     return 0
+
+
+def train(address: str, pins: list[int]) -> None:
+    """A training with pinned pictures, and an index of its model beside the active one's."""
+    with Likeness(address) as likeness:
+        made = likeness.wait(likeness.train("demo", epochs=TRAINED, pins=pins), timeout=1800)
+        assert made["result"] is not None
+        likeness.wait(likeness.index("demo", made["result"]["model"], activate=False), timeout=600)
 
 
 def settle(page: Page) -> None:

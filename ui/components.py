@@ -52,9 +52,14 @@ _queue = _component("queue", (*_ANSWERING, "ahead", "why", "queue"), ("menu", "q
 _groups = _component("groups", (*_ANSWERING, "groups"), ("menu", "queue", "groups"))
 _probe = _component("probe", (*_BOARD, "learned", "figures", "behind", "probe"), ("grid", "menu", "viewer", "report"))
 _upload = _component("upload", ("sending", "upload"), ("upload",))
-_pairs = _component("pairs", ("pairs",), ("pairs",))
-_jobs = _component("jobs", ("curve", "jobcards", "jobs"), ("jobs",))
-_tray = _component("tray", ("curve", "jobcards", "outbox", "tray"), ("jobs",))
+_train = _component(
+    "train",
+    ("jobcards", "following", "curve", "watched", "cost", "pairs", "setup", "course", "models", "train"),
+    ("jobs", "train"),
+)
+_compare = _component("compare", ("following", "compare"), ("compare",))
+_jobs = _component("jobs", ("jobcards", "jobs"), ("jobs",))
+_tray = _component("tray", ("jobcards", "outbox", "tray"), ("jobs",))
 
 
 def _nothing() -> None:
@@ -130,9 +135,16 @@ def probe_report(
     _probe(data={"collection": collection}, key=key, **told)
 
 
-def pairs(collection: str, preset: str) -> None:
-    """Pictures beside two views of each, as training with `preset` would see them, and where the two disagree."""
-    _pairs(data={"collection": collection, "preset": preset}, key=f"pairs-{collection}")
+def train(collection: str) -> None:
+    """A training from its set-up to its report, and the models to choose from."""
+    _train(data={"collection": collection}, key=f"train-{collection}")
+
+
+def compare(collection: str, pair: list[str], image: int | None, on_pair: Callable[[list[str]], None]) -> None:
+    """Two models compared blind, first about `image`; `on_pair` gets the fingerprints that the person chose."""
+    key = f"compare-{collection}"
+    data = {"collection": collection, "pair": pair, "image": image}
+    _compare(data=data, key=key, on_pair_change=_told(key, "pair", on_pair))
 
 
 def drop_zone(collection: str, exists: bool, on_show: Callable[[str], None]) -> None:
@@ -145,13 +157,9 @@ def drop_zone(collection: str, exists: bool, on_show: Callable[[str], None]) -> 
     _upload(data=data, key="upload", on_show_change=_told("upload", "show", on_show), on_finished_change=_nothing)
 
 
-def job_list(mode: str, collection: str | None = None, job: int | None = None) -> None:
-    """Jobs as they run: mode "list", or "training" (with its curve).
-
-    When one finishes the page runs again, so that what Python has drawn is new.
-    """
-    data = {"mode": mode, "collection": collection, "job": job}
-    _jobs(data=data, key=f"jobs-{mode}", on_finished_change=_nothing)
+def job_list() -> None:
+    """Every job as it runs. When one finishes the page runs again, so that what Python has drawn is new."""
+    _jobs(data={"mode": "list"}, key="jobs-list", on_finished_change=_nothing)
 
 
 def tray() -> None:

@@ -74,6 +74,7 @@ page = st.navigation(
         st.Page("search.py", title=say("pages.search"), icon=":material/image_search:"),
         st.Page("label.py", title=say("pages.label"), icon=":material/label:"),
         st.Page("train.py", title=say("pages.train"), icon=":material/model_training:"),
+        st.Page("compare.py", title=say("pages.compare"), icon=":material/compare:"),
         st.Page("jobs.py", title=say("pages.jobs"), icon=":material/checklist:"),
     ]
 )

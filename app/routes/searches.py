@@ -18,6 +18,7 @@ from app.engine import Engine
 from app.routes.common import CollectionDep, EngineDep, Name, WorkspaceDep, image_in, images_json, served
 from app.routes.images import FOREVER, SUFFIX_TYPES
 from app.schemas import MAX_ID, BoxQuery, SavedSearchRequest, SearchRequest
+from app.workspace import find_model
 from indexer.catalog import Collection
 from indexer.errors import NoSuchSearch
 from indexer.images import get_images, read_original
@@ -79,8 +80,9 @@ def search(collection: Name, body: SearchRequest, engine: EngineDep) -> JSONResp
 
 
 def _found(engine: Engine, collection: Collection, body: SearchRequest) -> dict[str, Any]:
+    model = find_model(engine.workspace.home, body.model).fingerprint if body.model else None
     hits, took_ms = engine.search(
-        collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish()
+        collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish(), model
     )
     found = get_images(engine.workspace.engine, hits.ids.tolist())
     shown = {image["id"]: image for image in images_json(engine, collection, found)}
@@ -98,7 +100,7 @@ def _found(engine: Engine, collection: Collection, body: SearchRequest) -> dict[
         "total": hits.total,
         "end": asdict(hits.end) if hits.end else None,
         "took_ms": round(took_ms, 3),
-        "model": collection.active_model,
+        "model": model or collection.active_model,
     }
 
 

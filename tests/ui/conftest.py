@@ -25,10 +25,11 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backgroun
 
 
 class Site(NamedTuple):
-    """Where it is: the page, and the API's own address."""
+    """Where it is: the page, the API's own address, and its home."""
 
     page: str
     api: str
+    home: Path
 
 
 def free_port() -> int:
@@ -72,7 +73,7 @@ def serving(folder: Path, ports: tuple[int, int] | None = None) -> Iterator[Site
         [*command, "--home", str(folder / "home")], f"http://127.0.0.1:{port}/v1/ready", folder / "serve.log"
     )
     try:
-        yield Site(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{api_port}")
+        yield Site(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{api_port}", folder / "home")
     finally:
         stopped(process)
 

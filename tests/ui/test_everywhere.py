@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.ui.conftest import Site, seen
 
 PAGES = (
-    *("", "gallery", "search", "search?like=1", "train", "jobs"),
+    *("", "gallery", "search", "search?like=1", "train", "compare", "jobs"),
     *("label", "label?view=groups", "label?view=predictions", "label?view=accuracy"),
 )
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]

@@ -64,8 +64,9 @@ class Answering {
   async refreshClasses() {
     try {
       await this.labels.refresh();
+      this.known = true;
     } catch (error) {
-      return this.toast.fail(error);
+      return this.known && this.toast.fail(error); // the first time, whoever asks for pictures hears the same and says it
     }
     this.drawClasses();
   }
@@ -75,7 +76,7 @@ class Answering {
     this.accepting.disabled = !guess;
     const inside = this.list.contains(this.root.getRootNode().activeElement);
     this.list.replaceChildren(
-      ...this.labels.classes.map(({ name, key, colour, labels }) =>
+      ...this.labels.classes.map(({ name, key, colour, labels, predicted }) =>
         el(
           "li",
           {},
@@ -85,7 +86,8 @@ class Answering {
             el("kbd", {}, key ?? "·"),
             el("span.dot"),
             el("span.grow", {}, name),
-            guess?.class === name ? el("span.quiet.small", {}, say("label.looks_like_it", { sure: percent(guess.probability) })) : "",
+            guess?.class === name ? el("span.sure", {}, percent(guess.probability)) : "",
+            predicted === null ? "" : el("span.quiet.small.number", { title: say("label.predicted_so", { n: predicted }) }, `≈ ${number(predicted)}`),
             el("span.quiet.number", {}, number(labels)),
           ),
         ),
@@ -134,9 +136,9 @@ class Answering {
 
   /** Hand a step to the outbox; when the API refuses it, its pictures come back with the API's sentence. */
   send(step) {
-    const refused = (error) => {
-      if (this.gone) return tell("unsaved", { sentence: error.message });
-      this.toast.fail(error);
+    const refused = (sentence) => {
+      if (this.gone) return tell("unsaved", { sentence });
+      this.toast.say(sentence, { bad: true });
       this.past = this.past.filter((one) => one !== step);
       this.backward(step);
     };
@@ -189,7 +191,7 @@ class Answering {
 
   revert(step, which, state) {
     const check = { image: step.images[0].id, class: state.class, answer: state.answer };
-    outbox().add(this.collection, `labels/${which}`, {}, { check, done: () => this.done(step), refused: (error) => this.toast.fail(error) });
+    outbox().add(this.collection, `labels/${which}`, {}, { check, done: () => this.done(step), refused: (sentence) => this.toast.say(sentence, { bad: true }) });
   }
 
   /** What was labelled before this sitting, or elsewhere. */

@@ -27,7 +27,6 @@ class Groups extends Answering {
   update() {
     if (this.started) return;
     this.started = true;
-    this.refreshClasses();
     this.fill();
   }
 
@@ -47,6 +46,7 @@ class Groups extends Answering {
     if (this.filling) return;
     this.filling = true;
     try {
+      if (!this.known) await this.refreshClasses();
       while (this.coming.length < 2 && !this.gone) {
         const from = this.from.value;
         if (!this.coming.length) this.explain(say("groups.looking"));

@@ -14,19 +14,27 @@ class Outbox {
   constructor() {
     this.key = OUTBOX + (this.read(sessionStorage, OUTBOX) ?? crypto.getRandomValues(new Uint32Array(2)).join(""));
     this.write(sessionStorage, OUTBOX, this.key.slice(OUTBOX.length));
-    this.waiting = this.left(); // {collection, path, body, check, tried}, the oldest first
+    this.waiting = this.left(this.keys()); // {collection, path, body, check, tried}, the oldest first
     this.after = new Map(); // operation → what to do when it is saved or refused
     this.trouble = null; // why the oldest is still here, in a sentence
     window.addEventListener("online", () => this.wake?.());
     window.addEventListener("pagehide", () => this.keep(0)); // the next page need not wait to see whether this one is gone
     window.addEventListener("pageshow", () => this.keep());
+    setInterval(() => this.adopt(), LEFT);
     if (this.waiting.length) this.send();
   }
 
+  /** Take over what a window has left that was closed meanwhile. */
+  adopt() {
+    this.waiting.push(...this.left(this.keys().filter((key) => key !== this.key)));
+    if (this.waiting.length) this.keep();
+    this.send();
+  }
+
   /** What this window kept before it was loaded again, and what windows that are gone have left. */
-  left() {
+  left(keys) {
     const found = [];
-    for (const key of this.keys()) {
+    for (const key of keys) {
       const kept = this.parsed(this.read(localStorage, key));
       if (!Array.isArray(kept?.waiting) || (key !== this.key && Date.now() - kept.at < LEFT)) continue;
       found.push(...kept.waiting.map((one) => ({ ...one, tried: true }))); // nobody knows whether it arrived
@@ -76,7 +84,7 @@ class Outbox {
   /**
    * Send `body` to a collection's `path` once all before it is saved. `check` says how a picture is labelled once this
    * has been done, `{image, class, answer}`: undo must not be done twice when only its answer was lost.
-   * `done(said)` and `refused(error)` are called when the API has said so.
+   * `done(said)` and `refused(sentence)` are called when the API has said so.
    */
   add(collection, path, body, { check = null, done = () => {}, refused = () => {} } = {}) {
     const operation = { collection, path, body, check, tried: false };
@@ -122,8 +130,9 @@ class Outbox {
           wait = Math.min(LATEST, wait * 2);
         } else {
           this.over(operation);
-          if (refused) refused(error);
-          else tell("unsaved", { sentence: error.message }); // a window that is gone gave it
+          const sentence = error instanceof Sentence ? error.message : say("common.broken");
+          if (refused) refused(sentence);
+          else tell("unsaved", { sentence }); // a window that is gone gave it
         }
       }
     }

@@ -37,7 +37,6 @@ class Queue extends Answering {
     if (this.started) return;
     this.started = true;
     this.kind.value = KINDS.includes(data.kind) ? data.kind : "";
-    this.refreshClasses().then(() => !this.labels.classes.length && document.activeElement === document.body && this.naming.focus());
     this.refill();
   }
 
@@ -61,6 +60,7 @@ class Queue extends Answering {
       const kind = this.kind.value;
       if (!this.waiting.length) this.explain(say("label.choosing"));
       try {
+        if (!this.known) await this.begin();
         const { items } = await get(of(this.collection, `suggestions?${inUrl({ limit: AHEAD, kind })}`));
         if (this.gone) return;
         if (kind === this.kind.value) await this.take(items);
@@ -72,6 +72,12 @@ class Queue extends Answering {
       await sleep(RETHINK);
     } while (this.unanswered && !this.gone);
     this.filling = false;
+  }
+
+  /** A picture is shown once its keys mean something; where there is no class yet, letters name the first. */
+  async begin() {
+    await this.refreshClasses();
+    if (this.known && !this.labels.classes.length && document.activeElement === document.body) this.naming.focus();
   }
 
   async take(items) {
@@ -116,7 +122,9 @@ class Queue extends Answering {
       this.hang(this.ahead.of(image));
     }
     const said = image.class ?? { none_of_these: say("grid.none_of_these"), unsure: say("grid.unsure") }[image.answer];
-    this.caption.replaceChildren(el("span", {}, image.name), reason ? el("span.quiet", {}, ` · ${reason}`) : "", said ? el("span.quiet", {}, ` · ${say("label.labelled_so", { name: said })}`) : "");
+    const looks = image.predicted && say("grid.looks_like", { name: classWords(image.predicted.class), sure: percent(image.predicted.probability) });
+    const about = [reason, looks, said && say("label.labelled_so", { name: said })].filter(Boolean);
+    this.caption.replaceChildren(el("span", {}, image.name), ...about.map((words) => el("span.quiet", {}, ` · ${words}`)));
     this.coming.replaceChildren(...this.waiting.slice(1, 9).map((next) => el("img", { src: next.image.preview, alt: "" })));
     this.drawClasses();
   }

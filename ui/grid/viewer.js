@@ -90,7 +90,7 @@ class Viewer {
         fact("camera", image.camera),
         fact("place", place),
         fact("added", when(image.added_at)),
-        fact("class", image.class),
+        fact("class", image.classes?.length ? image.classes.join(", ") : image.class),
         fact("looks_like", looks),
         fact("missing", image.missing ? say("viewer.gone") : null),
       ),
