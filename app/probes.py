@@ -188,7 +188,7 @@ class Probes:
         kept, least = fitted.sure >= (wanted.min_probability or 0), wanted.min_probability or 0
         if wanted.predicted is not None:
             if wanted.predicted not in fitted.probe.classes:
-                return fitted.index, np.zeros_like(kept)
+                return fitted.index, np.zeros(len(kept), bool)
             at = fitted.probe.classes.index(wanted.predicted)
             kept = fitted.said[:, at] & (fitted.probabilities[:, at] >= least)
         return fitted.index, kept

@@ -84,10 +84,10 @@ def bundle(
         row = published.dim * 4
         index: dict[str, tuple[IO[bytes], int]] = {}
         for kind, path in files_of(folder, published).items():
-            file = stack.enter_context(open(path, "rb"))
+            file = stack.enter_context(open(path, "rb"))  # noqa: SIM115
             # Rows behind those that `current.json` counts are nobody's.
             index[path.name] = (file, published.count * row if kind == "matrix" else path.stat().st_size)
-        index[CURRENT] = (stack.enter_context(open(folder / CURRENT, "rb")), (folder / CURRENT).stat().st_size)
+        index[CURRENT] = (stack.enter_context((folder / CURRENT).open("rb")), (folder / CURRENT).stat().st_size)
         model = {p.name: p for p in sorted(home.model(collection.active_model).iterdir())
                  if p.is_file() and p.name not in CACHES and not p.name.startswith(".")}  # fmt: skip
         connection = stack.enter_context(engine.connect())

@@ -24,10 +24,10 @@ class Change:
     changed: int
 
 
-def _newest(of_some: bool) -> Select[Any]:
-    """The newest answer about each image and class, those of removed classes included."""
+def _current(some: bool) -> Select[Any]:
+    """The newest answer about each image and class, of `some` images or all, those of removed classes included."""
     newest = select(func.max(label_events.c.id)).group_by(label_events.c.image_id, label_events.c.class_id)
-    if of_some:
+    if some:
         newest = newest.where(label_events.c.image_id.in_(bindparam("images", expanding=True)))
     else:
         of_it = actions.c.collection_id == bindparam("collection")
@@ -49,27 +49,29 @@ def _newest(of_some: bool) -> Select[Any]:
     )
 
 
-def _shown(query: Select[Any]) -> Select[Any]:
+def _shown_only(query: Select[Any]) -> Select[Any]:
     """Those of images that are here, about classes that are, oldest first."""
     here = images.c.removed_at.is_(None) & images.c.absent_at.is_(None) & classes.c.removed_at.is_(None)
     return query.where(here).order_by(label_events.c.id)
 
 
 # Made once: every list and every search asks, and putting them together takes longer than answering them.
-_ALL, _SOME = _newest(False), _newest(True)
-_ALL_SHOWN, _SOME_SHOWN = _shown(_ALL), _shown(_SOME)
+_ANSWERS, _ANSWERS_OF_SOME = _current(False), _current(True)
+_SHOWN, _SHOWN_OF_SOME = _shown_only(_ANSWERS), _shown_only(_ANSWERS_OF_SOME)
+Asked = tuple[Select[Any], dict[str, Any]]  # a query and its parameters
 
 
-def current_answers(
-    collection: Collection, image_ids: Collection_[int] | None = None, shown: bool = False
-) -> tuple[Select[Any], dict[str, Any]]:
-    """What to ask for the answers that stand, of a few images or of all: the query and its parameters.
+def shown_answers(collection: Collection, image_ids: Collection_[int] | None = None) -> Asked:
+    """The newest answer about each image that is here and each class that is, oldest first."""
+    return _asked(_SHOWN, _SHOWN_OF_SOME, collection, image_ids)
 
-    With `shown` only those of images that are here about classes that are, oldest first.
-    """
+
+def _asked(
+    of_all: Select[Any], of_some: Select[Any], collection: Collection, image_ids: Collection_[int] | None
+) -> Asked:
     if image_ids is None or len(image_ids) > FEW:
-        return _ALL_SHOWN if shown else _ALL, {"collection": collection.id}
-    return _SOME_SHOWN if shown else _SOME, {"collection": collection.id, "images": list(image_ids)}
+        return of_all, {"collection": collection.id}
+    return of_some, {"collection": collection.id, "images": list(image_ids)}
 
 
 def answers_of(
@@ -80,7 +82,7 @@ def answers_of(
     Removed classes count: they come back with their answers, and an image must not have two classes then.
     """
     found: dict[int, dict[int, str]] = {}
-    for row in connection.execute(*current_answers(collection, image_ids)):
+    for row in connection.execute(*_asked(_ANSWERS, _ANSWERS_OF_SOME, collection, image_ids)):
         if row.answer != "none":
             found.setdefault(row.image_id, {})[row.class_id] = row.answer
     return found

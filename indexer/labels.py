@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, func, select
 from indexer.catalog import Collection, lock_writes, visible
 from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, ensure_class
 from indexer.errors import NoSuchImage, SeveralClasses
-from indexer.journal import FEW, Change, allows_several, answers_of, current_answers, listed, record
+from indexer.journal import FEW, Change, allows_several, answers_of, listed, record, shown_answers
 from indexer.schema import actions, classes, images, label_events
 from model.errors import BadInput
 
@@ -171,7 +171,7 @@ def last_action(engine: Engine, collection: Collection) -> int:
 def current_labels(engine: Engine, collection: Collection, image_ids: Sequence[int] | None = None) -> list[Label]:
     """The answers that stand, of images in the collection, oldest first."""
     with engine.connect() as connection:
-        rows = connection.execute(*current_answers(collection, image_ids, shown=True)).all()
+        rows = connection.execute(*shown_answers(collection, image_ids)).all()
     return [
         Label(r.image_id, *_shown(r.kind, r.name, r.answer), r.created_at, r.source) for r in rows if r.answer != "none"
     ]
