@@ -109,7 +109,7 @@ def _written(
     progress: Progress,
 ) -> Iterator[bytes]:
     with stack:
-        stream = _Stream()
+        stream: Any = _Stream()  # it can be written to, and that is all that a zip asks
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             members = _Members(archive)
             for name, data in {"README.txt": README, **extra}.items():

@@ -126,7 +126,8 @@ def get_images(engine: Engine, ids: Sequence[int], within: Collection | None = N
     with engine.connect() as connection:
         for part in _parts([int(i) for i in ids]):
             # The columns stand in the order of the fields: naming them for every row takes as long as the query.
-            found |= {row[0]: Image(*row) for row in connection.execute(query, {"ids": part})}
+            rows: Any = connection.execute(query, {"ids": part})
+            found |= {row[0]: Image(*row) for row in rows}
     return [found[int(i)] for i in ids if int(i) in found]
 
 

@@ -211,7 +211,7 @@ def _lists(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> _Bui
         published = replace(published, effort=effort)
         looking = VectorIndex(index, ids, vectors, published, sketch)
         # None of the held-out vectors is in it yet.
-        measured = {}
+        measured: dict[int, np.ndarray] = {}
         for k in WANTED:
             measured |= _recalls([looking.search(vectors[row], k)[1] for row in held], nearest, [k])
         # Less twice its standard error: it should hold for other pictures than these, too.

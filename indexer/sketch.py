@@ -99,7 +99,7 @@ def learn_sketch(sample: np.ndarray, lists: int, per_list: int, rounds: int) -> 
     axes = axes_of(sample)
     if axes is None:
         return None
-    transform = faiss.LinearTransform(*axes.shape, False)
+    transform = fast.LinearTransform(*axes.shape, False)
     faiss.copy_array_to_vector(axes.T.ravel(), transform.A)
     transform.is_trained = True
     byte = faiss.ScalarQuantizer.QT_8bit
