@@ -26,8 +26,9 @@ class Report {
 
   draw({ probe, head, rest }) {
     const follows = head === null;
-    if (follows && this.drawn) return this.body.querySelector(".follows")?.replaceChildren(rest); // what was measured a moment ago stays
+    if (follows && this.measured) return this.body.querySelector(".follows")?.replaceChildren(rest); // what was measured a moment ago stays
     this.drawn = true;
+    this.measured = !follows;
     const wide = (content) => el("div.wide", { tabindex: "0", role: "group", "aria-label": content.getAttribute("aria-label") }, content); // scrolls on a phone
     const section = (title, about, ...content) => el("section", {}, el("h2", {}, title), about ? el("p.quiet.small", {}, about) : "", ...content);
     this.body.replaceChildren(
