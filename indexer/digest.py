@@ -20,14 +20,15 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BufferedReader
 
 from indexer.home import Home
 from indexer.parts import WHOLE, Cutting, part_id
-from indexer.sources import Source, batches, read
+from indexer.sources import MAX_FILE_BYTES, TOO_LARGE, Source, batches, opened, read
 from model.errors import CannotDecode
 from model.files import write_whole
-from model.images import PREVIEW_SIDE, Preview, make_preview
-from model.parts import Part, previews_of_parts
+from model.images import PREVIEW_SIDE, TILE_IT, Preview, make_preview
+from model.parts import Part, is_slide, previews_of_parts, previews_of_slide
 
 BUNDLE_FILES, BUNDLE_BYTES = 16, 1 << 20  # in one message to a process, at most
 
@@ -131,7 +132,13 @@ def digest_file(work: Work, home: Home, cutting: Cutting) -> list[Digest]:
     """Read, hash, decode and write the previews of one file."""
     source = work.source
     try:
+        if work.data is None and (cutting.tile or source.size > MAX_FILE_BYTES):
+            with opened(source) as file:
+                if (found := _slide(file, source, home, cutting)) is not None:
+                    return found
         data = read(source) if work.data is None else work.data
+    except CannotDecode as error:
+        return [_failed(error.reason)]
     except OSError as error:
         return [_failed(f"cannot be read ({error.strerror or error})", again=True)]
     sha256 = hashlib.sha256(data).hexdigest()
@@ -149,14 +156,31 @@ def digest_file(work: Work, home: Home, cutting: Cutting) -> list[Digest]:
     return found
 
 
+def _slide(file: BufferedReader, source: Source, home: Home, cutting: Cutting) -> list[Digest] | None:
+    """The tiles of a TIFF that cannot be held in memory; None for a file that can."""
+    slide = is_slide(file, source.name, MAX_FILE_BYTES)
+    if not (cutting.tile and slide):
+        if source.size > MAX_FILE_BYTES:
+            raise CannotDecode(source.name, TOO_LARGE + (f": {TILE_IT}" if slide else ""))
+        return None
+    file.seek(0)
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    parts = previews_of_slide(file, source.name, PREVIEW_SIDE, cutting.tile, cutting.pages)
+    return [_written_part(home, sha256, part, preview, source.size) for part, preview in parts]
+
+
 def _parts(data: bytes, sha256: str, source: Source, home: Home, cutting: Cutting) -> list[Digest]:
     """The pages, tiles, or tiles of pages of one file; a file of one page that is not tiled stays whole."""
     found: list[Digest] = []
     for part, preview in previews_of_parts(data, source.name, PREVIEW_SIDE, cutting.tile, cutting.pages):
         if not part:
             return [_written(home, sha256, preview, len(data))]
-        found.append(replace(_written(home, part_id(sha256, part), preview, len(data)), parent=sha256, part=part))
+        found.append(_written_part(home, sha256, part, preview, len(data)))
     return found
+
+
+def _written_part(home: Home, sha256: str, part: Part, preview: Preview, size: int) -> Digest:
+    return replace(_written(home, part_id(sha256, part), preview, size), parent=sha256, part=part)
 
 
 def _written(home: Home, sha256: str, preview: Preview, size: int) -> Digest:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from sqlalchemy import ColumnElement, Engine, case, func, or_, select
@@ -18,10 +18,11 @@ from indexer.home import Home
 from indexer.labels import Label, current_labels
 from indexer.parts import file_of
 from indexer.schema import LEFT, contents, files, images, now
+from indexer.sources import MAX_FILE_BYTES
 from indexer.vectors import forget
 from model.errors import BadInput
 from model.images import make_rendition
-from model.parts import cut_out
+from model.parts import cut_from_slide, cut_out, is_slide
 
 T = TypeVar("T")
 
@@ -212,20 +213,24 @@ def read_preview(home: Home, image: Image) -> bytes:
 
 def read_original(engine: Engine, home: Home, image: Image) -> bytes:
     """The bytes of the picture: the stored upload, or the file where it was last seen. A part is cut out as PNG."""
-    data = _read_file(engine, home, image)
-    return data if image.part is None else cut_out(data, image.name, image.part)
+    with _opened(engine, home, image) as file:
+        if image.part is None:
+            return file.read()
+        if "box" in image.part and is_slide(file, image.name, MAX_FILE_BYTES):
+            return cut_from_slide(file, image.name, image.part)
+        file.seek(0)
+        return cut_out(file.read(), image.name, image.part)
 
 
-def _read_file(engine: Engine, home: Home, image: Image) -> bytes:
+def _opened(engine: Engine, home: Home, image: Image) -> BinaryIO:
     stored = home.original(image.parent_sha256 or image.sha256)
     if stored.exists():
-        return stored.read_bytes()
+        return open(stored, "rb")
     with engine.connect() as connection:
         paths = connection.execute(select(files.c.path).where(files.c.image_id == image.id)).scalars().all()
     for path in paths:
         try:
-            with open(file_of(bytes(path), image.part), "rb") as file:
-                return file.read()
+            return open(file_of(bytes(path), image.part), "rb")
         except OSError:
             continue
     raise NoSuchImage(f"The file of {image.name!r} is not where it was: import the folder it is in now.")

@@ -14,6 +14,7 @@ from indexer.missing import vanished
 from indexer.parts import WHOLE, Cutting, file_of, is_cut_so
 from indexer.schema import contents, files, images
 from indexer.sources import Scan, Source
+from model.images import TILE_IT
 
 MANY = 1000  # known files from which on listing the previews is quicker than asking for each
 
@@ -58,11 +59,13 @@ def make_plan(
             continue
         if row.missing_at is not None:
             plan.back.append(row)
-        if row.reason:
+        if row.reason and not (cutting.tile and row.reason.endswith(TILE_IT)):
             plan.refused.append((source, row.reason))
         elif row.removed_at:
             plan.removed += 1
-        elif cutting and not any(is_cut_so(cut.part, cutting) for cut in plan.parts.get(source.path, ())):
+        elif row.reason or (
+            cutting and not any(is_cut_so(cut.part, cutting) for cut in plan.parts.get(source.path, ()))
+        ):
             plan.fresh.append(source)
         elif row.image_id is not None and not previews.hold(row.sha256, row.preview_suffix):
             plan.fresh.append(source)  # somebody cleared it away: make it again

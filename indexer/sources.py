@@ -12,11 +12,13 @@ import stat
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from model.errors import BadInput
 
-MAX_FILE_BYTES = 1 << 30  # one picture file; a 120 MP TIFF with 16 bits is 720 MB
+MAX_FILE_BYTES = 1 << 30  # one picture file, but for TIFFs that are read in tiles; a 120 MP one with 16 bits is 720 MB
+TOO_LARGE = f"is larger than {MAX_FILE_BYTES >> 30} GB"
 MAX_ZIP_BYTES = 64 << 30  # all members of one zip together, unpacked
 MAX_RATIO = 200  # unpacked over packed: photographs stay near 1, bombs reach 1,000
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -118,7 +120,7 @@ def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, la
         elif inside.suffix.lower() == ".zip":
             reason = "is a zip inside a zip: import it by itself"
         elif info.file_size > MAX_FILE_BYTES:
-            reason = f"is larger than {MAX_FILE_BYTES >> 30} GB"
+            reason = TOO_LARGE
         elif info.file_size > 1 << 20 and info.file_size > MAX_RATIO * max(info.compress_size, 1):
             reason = "unpacks to far more than a picture would: it looks like a zip bomb"
         if reason:
@@ -135,10 +137,11 @@ def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, la
 def read(source: Source, archive: zipfile.ZipFile | None = None) -> bytes:
     """The bytes of a source, never more than it declared; raises OSError with the reason."""
     if source.member is None:
-        # O_NONBLOCK: a file that became a FIFO since the scan must not hang us.
-        descriptor = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)[:MAX_FILE_BYTES]
+        with opened(source) as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+        if len(data) > MAX_FILE_BYTES:
+            raise OSError(TOO_LARGE)
+        return data
     if archive is None:
         raise OSError("its zip is gone, or is none any more")
     try:
@@ -149,6 +152,12 @@ def read(source: Source, archive: zipfile.ZipFile | None = None) -> bytes:
     if len(data) > source.size:
         raise OSError("is larger than the zip says")
     return data
+
+
+def opened(source: Source) -> BufferedReader:
+    """The open file of a source that lies in no zip."""
+    # O_NONBLOCK: a file that became a FIFO since the scan must not hang us.
+    return os.fdopen(os.open(source.path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
 def readable(path: bytes) -> str:
@@ -202,8 +211,6 @@ def _add_file(path: bytes, folder: str, depth: int, root: Path, found: Scan) -> 
         found.refused.append((readable(path), "is not a plain file"))
     elif linked_out:
         found.refused.append((readable(path), "is a link to outside the folder: import its target instead"))
-    elif info.st_size > MAX_FILE_BYTES:
-        found.refused.append((readable(path), f"is larger than {MAX_FILE_BYTES >> 30} GB"))
     else:
         name = readable(os.path.basename(path))
         found.sources.append(Source(path, name, folder, info.st_size, info.st_mtime_ns, depth))

@@ -16,7 +16,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from model import exif
+from model.deep import Deep, DeepPng, is_deep_png, levels, stretched
 from model.errors import CannotDecode
+from model.tiff import is_deep_tiff, is_tiff, opened_tiff
 
 try:
     from pillow_heif import register_heif_opener
@@ -28,6 +30,7 @@ else:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *_HEIF)
 MAX_PIXELS = 120_000_000  # decoded, that is 360 MB of RGB: the most memory one picture may take
+TILE_IT = "import it with --tile"  # the end of a reason that cutting a TIFF into tiles would do away with
 LONGEST_JPEG = 65_500  # px, of either side: what the format can hold
 PREVIEW_SIDE = 320
 PREVIEW_RECIPE = (
@@ -65,9 +68,10 @@ def decode_square(data: bytes, source: str, size: int, fit: str = "centre") -> n
     It is read at the smallest DCT scale that keeps two pixels for one of the square: with fewer the difference shows.
     """
     with opened(data, source) as image:
-        whole = image.size
-        drafted = image.draft(None, (2 * size, 2 * size)) if image.format in ("JPEG", "MPO") else None
-        if drafted is None or image.size == whole:
+        whole, drafted = image.size, None
+        if isinstance(image, Image.Image) and image.format in ("JPEG", "MPO"):
+            drafted = image.draft(None, (2 * size, 2 * size))
+        if isinstance(image, Deep) or drafted is None or image.size == whole:
             return square(upright_of(image), size, fit)
         # Turned at the end: the centre stays the centre, and here the picture's ragged edge is right and below.
         return np.asarray(upright_of(_scaled(image, size, fit, "bicubic", drafted[1][2:])))
@@ -88,7 +92,7 @@ def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE) -> Preview:
         scale = side / min(image.size)
         if max(image.size) * min(scale, 1) > LONGEST_JPEG:  # before decoding: 9x4,000,000 px fit in 500 bytes
             raise CannotDecode(source, f"{width}x{height} is too long and narrow for a preview")
-        if scale < 1 and image.format == "JPEG":
+        if scale < 1 and isinstance(image, Image.Image) and image.format == "JPEG":
             image.draft("RGB", (round(image.width * scale + 0.5), round(image.height * scale + 0.5)))
         return preview_of(upright_of(image), source, side, (width, height), facts)
 
@@ -153,25 +157,43 @@ def _scaled(
 
 
 @contextmanager
-def opened(data: bytes, source: str) -> Iterator[Image.Image]:
+def opened(data: bytes, source: str) -> Iterator[Image.Image | Deep]:
     """Open by content, check the size, and turn whatever a decoder raises into one `CannotDecode`."""
+    said: Image.Exif | None = None
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size  # from the header, before any pixel is decoded
-            if width * height > MAX_PIXELS:
-                raise CannotDecode(source, f"{width}x{height} is more than {MAX_PIXELS:,} pixels")
-            yield image
+            check_size(image, source)
+            if is_deep_png(data):
+                yield DeepPng(data, image, source)
+                return
+            if not is_deep_tiff(image):
+                yield image
+                return
+            said = image.getexif()
     except CannotDecode:
         raise
     except Image.UnidentifiedImageError as error:
-        reason = "empty file" if not data else f"not a picture in a format we read ({', '.join(FORMATS)})"
-        raise CannotDecode(source, reason) from error
+        if not is_tiff(data):
+            reason = "empty file" if not data else f"not a picture in a format we read ({', '.join(FORMATS)})"
+            raise CannotDecode(source, reason) from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, RuntimeError, TypeError, ...
         raise CannotDecode(source, f"damaged picture ({error or type(error).__name__})") from error
+    with opened_tiff(io.BytesIO(data), source, said) as tiff:
+        check_size(tiff, source)
+        yield tiff
 
 
-def upright_of(image: Image.Image) -> Image.Image:
+def check_size(image: Image.Image | Deep, source: str) -> None:
+    """Raise `CannotDecode` for more pixels than memory is meant for; the header says how many, before there are any."""
+    if image.width * image.height > MAX_PIXELS:
+        advice = f": {TILE_IT}" if image.format == "TIFF" else ""
+        raise CannotDecode(source, f"{image.width}x{image.height} is more than {MAX_PIXELS:,} pixels{advice}")
+
+
+def upright_of(image: Image.Image | Deep) -> Image.Image:
     """Decode, turn upright by EXIF, and bring every mode to RGB; transparency becomes white."""
+    if isinstance(image, Deep):
+        return image.upright()
     image.load()
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("I", "F") or upright.mode.startswith("I;16"):
@@ -184,13 +206,9 @@ def upright_of(image: Image.Image) -> Image.Image:
 
 
 def _stretched(image: Image.Image) -> Image.Image:
-    """16-bit and float pictures: the 0.5th to 99.5th percentile onto 0..255, so that a microscope's can be seen."""
-    values = np.array(image, dtype=np.float32)
-    np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
-    low, high = np.percentile(values, (0.5, 99.5))
-    values -= np.float32(low)  # in place: it may be half a gigabyte
-    values *= np.float32(255.0 / max(high - low, 1e-6))
-    return Image.fromarray(values.clip(0, 255, out=values).astype(np.uint8), "L").convert("RGB")
+    """Grey 16-bit and float pictures, so that a microscope's can be seen."""
+    values = np.asarray(image)  # (H, W)
+    return Image.fromarray(stretched(values, levels(values))).convert("RGB")
 
 
 def _jpeg(image: Image.Image, quality: int) -> bytes:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
 from model import exif
+from model.deep import Deep
 from model.errors import CannotDecode
 from model.images import MAX_PIXELS, Preview, opened, png_of, preview_of, upright_of
+from model.tiff import is_tiff, opened_tiff
 
 MAX_PARTS = 100_000  # of one file: a damaged TIFF may claim any number of pages
 Part = dict[str, Any]  # {"page": 2}, {"box": [x0, y0, x1, y1]} in px of the upright picture, or both; {} is all of it
@@ -27,22 +30,45 @@ def previews_of_parts(data: bytes, source: str, side: int, tile: int, pages: boo
     Grey levels of deep pictures are stretched over the whole page, so that neighbouring tiles look alike.
     """
     with opened(data, source) as image:
-        said = image.getexif()
-        facts = str(image.format), exif.taken_at(said), exif.camera(said), exif.position(said)
-        count = getattr(image, "n_frames", 1) if pages and image.format == "TIFF" else 1
-        if count > MAX_PARTS:
-            raise CannotDecode(source, f"has {count:,} pages, more than {MAX_PARTS:,}")
-        for number in range(count):
-            page: Part = {"page": number} if count > 1 else {}
-            upright = _page(image, number if pages else 0, source)
-            boxes = tiles(*upright.size, tile) if tile else []
-            if len(boxes) > MAX_PARTS:
-                raise CannotDecode(source, f"would make {len(boxes):,} tiles, more than {MAX_PARTS:,}")
+        facts = _facts(image)
+        for page, number in _pages(image, pages, source):
+            upright = _page(image, number, source)
             if not tile:
                 yield page, preview_of(upright, source, side, upright.size, facts)
-            for box in boxes:
+            for box in _boxes(upright.size, tile, source) if tile else ():
                 cut = upright.crop(box)
                 yield {**page, "box": list(box)}, preview_of(cut, source, side, cut.size, facts)
+
+
+def is_slide(file: BinaryIO, source: str, most_bytes: int) -> bool:
+    """Whether this is a TIFF too large to be decoded whole, or of more than `most_bytes`: its tiles are read singly."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if not is_tiff(file.read(4)):
+        return False
+    try:
+        with opened_tiff(file, source) as tiff:
+            return size > most_bytes or tiff.width * tiff.height > MAX_PIXELS
+    except CannotDecode:  # Pillow reads some that tifffile does not, and says what is wrong with the others
+        return False
+
+
+def previews_of_slide(file: BinaryIO, source: str, side: int, tile: int, pages: bool) -> Iterator[tuple[Part, Preview]]:
+    """The previews of the tiles of a slide, in order. Only what lies below a row of tiles is in memory at a time."""
+    with opened_tiff(file, source) as tiff:
+        facts = _facts(tiff)
+        for page, number in _pages(tiff, pages, source):
+            tiff.seek(number)
+            for box in _boxes(tiff.size, tile, source):
+                cut = tiff.region(box)
+                yield {**page, "box": list(box)}, preview_of(cut, source, side, cut.size, facts)
+
+
+def cut_from_slide(file: BinaryIO, source: str, part: Part) -> bytes:
+    """The pixels of a tile of a slide at full size, as PNG."""
+    with opened_tiff(file, source) as tiff:
+        tiff.seek(part.get("page", 0))
+        return png_of(tiff.region(tuple(part["box"])))
 
 
 def cut_out(data: bytes, source: str, part: Part) -> bytes:
@@ -54,10 +80,30 @@ def cut_out(data: bytes, source: str, part: Part) -> bytes:
         return png_of(upright)
 
 
-def _page(image: Image.Image, number: int, source: str) -> Image.Image:
+def _page(image: Image.Image | Deep, number: int, source: str) -> Image.Image:
     """One page as upright RGB; each has a size of its own to check."""
     if number:
         image.seek(number)
         if image.width * image.height > MAX_PIXELS:
             raise CannotDecode(source, f"page {number} is more than {MAX_PIXELS:,} pixels")
     return upright_of(image)
+
+
+def _facts(image: Image.Image | Deep) -> tuple[str, str | None, str | None, tuple[float, float] | None]:
+    said = image.getexif()
+    return str(image.format), exif.taken_at(said), exif.camera(said), exif.position(said)
+
+
+def _pages(image: Image.Image | Deep, every: bool, source: str) -> list[tuple[Part, int]]:
+    """The pages to look at: what they are called, and their number."""
+    count = getattr(image, "n_frames", 1) if every and image.format == "TIFF" else 1
+    if count > MAX_PARTS:
+        raise CannotDecode(source, f"has {count:,} pages, more than {MAX_PARTS:,}")
+    return [({"page": number} if count > 1 else {}, number) for number in range(count)]
+
+
+def _boxes(size: tuple[int, int], tile: int, source: str) -> list[tuple[int, int, int, int]]:
+    across, down = (-(-length // tile) for length in size)
+    if across * down > MAX_PARTS:  # before they are listed: a header may claim any size
+        raise CannotDecode(source, f"would make {across * down:,} tiles, more than {MAX_PARTS:,}")
+    return tiles(*size, tile)
