@@ -20,6 +20,14 @@ RUN apt-get update \
 
 WORKDIR /likeness
 
+# Folders mounted at /pictures can be imported by name from the page; on an address that is not loopback nothing else can.
+# Who reaches the port from outside is decided by `docker run -p`; with -e LIKENESS_API_KEY=... they also need the key.
+ENV HOME=/data LIKENESS_HOME=/data LIKENESS_OPEN=true LIKENESS_IMPORT_ROOTS=/pictures XDG_CACHE_HOME=/data/cache HF_HOME=/data/cache/huggingface
+VOLUME /data
+EXPOSE 8000
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v1/health', timeout=4)"]
+CMD ["likeness", "serve", "--host", "0.0.0.0", "--port", "8000"]
+
 # The dependencies alone first: this layer is large, and a change to our own code does not touch it.
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; print(*p['dependencies'], *p['optional-dependencies']['postgresql'], sep='\n')" > /dependencies.txt
@@ -38,11 +46,6 @@ COPY app app
 COPY ui ui
 RUN pip install --no-deps --editable .
 USER likeness
-ENV HOME=/data LIKENESS_HOME=/data LIKENESS_OPEN=true LIKENESS_IMPORT_ROOTS=/pictures XDG_CACHE_HOME=/data/cache HF_HOME=/data/cache/huggingface
-VOLUME /data
-EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v1/health', timeout=4)"]
-CMD ["likeness", "serve", "--host", "0.0.0.0", "--port", "8000"]
 
 FROM base AS dependencies-cuda
 RUN pip install --constraint constraints.txt --requirement /dependencies.txt
@@ -55,11 +58,3 @@ COPY app app
 COPY ui ui
 RUN pip install --no-deps --editable .
 USER likeness
-# Folders mounted at /pictures can be imported by name from the page; on an address that is not loopback nothing else can.
-# Who reaches the port from outside is decided by `docker run -p`; with -e LIKENESS_API_KEY=... they also need the key.
-ENV HOME=/data LIKENESS_HOME=/data LIKENESS_OPEN=true LIKENESS_IMPORT_ROOTS=/pictures XDG_CACHE_HOME=/data/cache HF_HOME=/data/cache/huggingface
-VOLUME /data
-EXPOSE 8000
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v1/health', timeout=4)"]
-# 0.0.0.0 is the inside of the container; who may reach it from outside is decided by `docker run -p`.
-CMD ["likeness", "serve", "--host", "0.0.0.0", "--port", "8000"]

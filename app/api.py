@@ -29,9 +29,11 @@ from app.listening import listen
 from app.metrics import Installation, Measured, Measures
 from app.pressure import COME_BACK, Overloaded, Pressure
 from app.problem import as_dict, request_id
+from app.rate import Rates
 from app.routes import (
     classes,
     collections,
+    comparisons,
     demo,
     duplicates,
     exports,
@@ -50,6 +52,7 @@ from app.uploads import UploadConflict, Uploads
 from app.workspace import Workspace
 from indexer import errors as on_disk
 from model import errors
+from model.ram import give_back_pictures
 
 log = logging.getLogger("likeness.api")
 
@@ -66,6 +69,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.NoMap: 409,
     on_disk.Busy: 409,
     on_disk.NothingToUndo: 409,
+    on_disk.SeveralClasses: 409,
     UploadConflict: 409,
     on_disk.DamagedIndex: 503,
     errors.DamagedModel: 503,
@@ -109,7 +113,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
         middleware=[
-            Middleware(Guard, hosts=settings.hosts, key=settings.api_key),
+            Middleware(Guard, hosts=settings.hosts, key=settings.api_key, rates=Rates(settings.requests_per_minute)),
             Middleware(Measured, measures=measures, log=logging.getLogger("likeness.requests")),
             Middleware(Pressure),
             Middleware(BodyLimits, largest_upload=settings.max_upload_mb << 20),
@@ -118,6 +122,7 @@ def create_api(settings: Settings | None = None) -> FastAPI:
     for module in (
         health,
         collections,
+        comparisons,
         images,
         searches,
         classes,
@@ -214,6 +219,7 @@ async def _on_bug(request: Request, error: Any) -> JSONResponse:
 def main() -> None:
     settings = load_settings()
     logs.set_up(settings.log)
+    give_back_pictures()
     listen(create_api(settings), settings.api_host, settings.api_port)
 
 

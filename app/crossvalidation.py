@@ -20,6 +20,7 @@ import numpy as np
 from model.errors import TooFewLabels
 from model.probe import Probe, Quality, assess, fit_probe
 from model.quality import learning_curve, near_duplicates
+from model.several import LINE, Answers, SeveralQuality, assess_several, fit_several, several_figures
 
 BLAS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 PATIENCE = 600  # seconds; thousands of labels take a minute
@@ -30,12 +31,14 @@ class Checked:
     """What cross-validation found out about some labels."""
 
     probe: Probe  # with strength and temperature chosen for them
-    quality: Quality | TooFewLabels
+    quality: Quality | SeveralQuality | TooFewLabels
     more: dict[str, Any]  # JSON: kept_together, pretended, pretended_interval, curve
 
 
-def cross_validate(vectors: np.ndarray, labels: Sequence[str], groups: np.ndarray) -> Checked:
+def cross_validate(vectors: np.ndarray, labels: Sequence[str] | Answers, groups: np.ndarray) -> Checked:
     """Here and now. `groups` (n,), and pictures that show the same, are kept together where every class has two."""
+    if isinstance(labels, Answers):
+        return _cross_validate_several(vectors, labels, groups)
     probe = fit_probe(vectors, labels)
     together = near_duplicates(vectors, groups)
     more: dict[str, Any] = {"kept_together": False, "pretended": None, "pretended_interval": None, "curve": None}
@@ -54,10 +57,29 @@ def cross_validate(vectors: np.ndarray, labels: Sequence[str], groups: np.ndarra
     return Checked(probe, quality, more | {"curve": learning_curve(vectors, labels, probe.choice, apart)})
 
 
-def cross_validate_apart(vectors: np.ndarray, labels: Sequence[str], groups: np.ndarray) -> Checked:
+def _cross_validate_several(vectors: np.ndarray, answers: Answers, groups: np.ndarray) -> Checked:
+    probe = fit_several(vectors, answers)
+    together = near_duplicates(vectors, groups)
+    copies = len(set(together.tolist())) < len(answers)
+    more: dict[str, Any] = {"kept_together": copies, "pretended": None, "pretended_interval": None, "curve": None}
+    try:
+        quality = assess_several(vectors, answers, together if copies else None)
+        if copies:
+            pretended = several_figures(assess_several(vectors, answers), np.full(len(answers.classes), LINE))
+            more |= {"pretended": pretended["accuracy"], "pretended_interval": pretended["interval"]}
+    except TooFewLabels as error:
+        return Checked(probe, error, more)
+    return Checked(probe, quality, more)
+
+
+def cross_validate_apart(vectors: np.ndarray, labels: Sequence[str] | Answers, groups: np.ndarray) -> Checked:
     """The same, by another process that gives way to everything else. Raises OSError when it came to no end."""
     asked = io.BytesIO()
-    np.savez(asked, vectors=vectors, labels=np.array(labels), groups=groups)
+    if isinstance(labels, Answers):
+        said = {"classes": np.array(labels.classes, dtype=str), "given": labels.given}
+    else:
+        said = {"labels": np.array(labels)}
+    np.savez(asked, allow_pickle=False, vectors=vectors, groups=groups, **said)
     environment = {**os.environ, **BLAS, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
         done = subprocess.run(
@@ -69,9 +91,13 @@ def cross_validate_apart(vectors: np.ndarray, labels: Sequence[str], groups: np.
     with np.load(io.BytesIO(done.stdout), allow_pickle=False) as found:
         probe = Probe.from_bytes(found["probe"].tobytes())
         facts = json.loads(found["facts"].tobytes())
-        quality: Quality | TooFewLabels
+        quality: Quality | SeveralQuality | TooFewLabels
         if "lacking" in facts:
             quality = TooFewLabels(facts["lacking"])
+        elif isinstance(labels, Answers):
+            quality = SeveralQuality(
+                labels.classes, labels.given, found["unseen"], facts["folds"], facts["each_lacks"], found["groups"]
+            )
         else:
             arrays = {"confusion": found["confusion"], "unseen": found["unseen"]}
             interval = (facts["interval"][0], facts["interval"][1])
@@ -82,11 +108,19 @@ def cross_validate_apart(vectors: np.ndarray, labels: Sequence[str], groups: np.
 def main() -> None:
     os.nice(5)  # gives way to searches, and is not starved by a training beside it
     with np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False) as asked:
-        checked = cross_validate(asked["vectors"], asked["labels"].tolist(), asked["groups"])
+        labels: list[str] | Answers
+        if "given" in asked:
+            labels = Answers(tuple(asked["classes"].tolist()), asked["given"])
+        else:
+            labels = asked["labels"].tolist()
+        checked = cross_validate(asked["vectors"], labels, asked["groups"])
     quality, facts = checked.quality, dict[str, Any](more=checked.more)
     found = {"probe": np.frombuffer(checked.probe.to_bytes(), np.uint8)}
     if isinstance(quality, TooFewLabels):
         facts["lacking"] = str(quality)
+    elif isinstance(quality, SeveralQuality):
+        facts |= {"folds": quality.folds, "each_lacks": quality.lacking}
+        found |= {"unseen": quality.unseen, "groups": quality.groups}
     else:
         facts |= {"accuracy": quality.accuracy, "interval": quality.interval, "folds": quality.folds}
         found |= {"confusion": quality.confusion, "unseen": quality.unseen}

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from sqlalchemy import select
@@ -36,7 +37,7 @@ from model.softmax import one_thread_each
 
 log = logging.getLogger("likeness.engine")
 Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
-ENCODERS, QUERIES, SELECTIONS = 2, 256, 8  # how many stay open
+ENCODERS, QUERIES, SELECTIONS, BESIDE = 2, 256, 8, 2  # how many stay open
 LINGERS = 10.0  # seconds that a replaced index stays for the requests under way
 
 
@@ -52,9 +53,11 @@ class Engine:
         self._indexes: dict[tuple[int, str], VectorIndex] = {}
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
-        self._selected: dict[tuple[int, int, Filter], np.ndarray] = {}
+        self._whole: dict[int, tuple[int, np.ndarray]] = {}  # collection → its revision then, and the ids of its images
+        self._selected: dict[tuple[int, int, Filter, str], np.ndarray] = {}
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
         self._leaving: dict[tuple[int, str], VectorIndex] = {}
+        self._others: OrderedDict[tuple[int, str], VectorIndex] = OrderedDict()  # of models that are not active
         self._opening, self._beside = threading.Lock(), threading.Lock()
 
     def serving(self, collection: Collection) -> Collection:
@@ -89,6 +92,25 @@ class Engine:
                 held = self._indexes.get(key)
                 if held is None or held.published != published:
                     held = self._take(key, open_index(folder, held))
+        return held
+
+    def index_under(self, collection: Collection, fingerprint: str) -> VectorIndex:
+        """The live index under any model; the active one's stays where it is. Raises `NoIndex` where there is none."""
+        if fingerprint == collection.active_model:
+            return self.index(collection)
+        key = (collection.id, fingerprint)
+        folder = self.workspace.home.index(*key)
+        try:
+            published = read_published(folder)
+        except NoIndex as error:
+            raise NoIndex(f"{collection.name!r} has no index under model {fingerprint} yet: make it first.") from error
+        with self._opening:
+            held = self._others.get(key)
+            if held is None or held.published != published:
+                held = self._others[key] = open_index(folder, held)
+            self._others.move_to_end(key)
+            while len(self._others) > BESIDE:
+                self._others.popitem(last=False)
         return held
 
     def _take(self, key: tuple[int, str], index: VectorIndex) -> VectorIndex:
@@ -148,49 +170,64 @@ class Engine:
         limit: int,
         offset: int,
         wish: Wish = Wish(),
+        model: str | None = None,
     ) -> tuple[Hits, float]:
-        """A page of hits and the milliseconds they took."""
+        """A page of hits and the milliseconds they took; by the active model, or another that has an index here."""
         started = time.perf_counter()
-        index = self.index(collection)
-        likes = self._examples(collection, index, positive)
-        dislikes = self._examples(collection, index, negative)
+        index = self.index(collection) if model is None else self.index_under(collection, model)
+        by = collection if model is None else replace(collection, active_model=model)
+        likes = self._examples(by, index, positive)
+        dislikes = self._examples(by, index, negative)
         examples = np.array([x for x in (*positive, *negative) if isinstance(x, int)], np.int64)
-        exclude = np.union1d(examples, self._gone(collection, index))
-        among = None if wanted.empty else self._among(collection, wanted)
+        exclude = np.union1d(examples, self.gone(collection, index))
+        among = None if wanted.empty else self._among(collection, index, wanted)
         hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude, wish=wish)
         return hits, (time.perf_counter() - started) * 1000
 
-    def _among(self, collection: Collection, wanted: Filter) -> np.ndarray:
-        """`select`, remembered for the pages and refinements that follow: half a million ids take half a second.
+    def _among(self, collection: Collection, index: VectorIndex, wanted: Filter) -> np.ndarray:
+        """(N,) bool: the rows of the index that a filter keeps, remembered for the searches that follow.
 
-        Not where labels, predictions or files that went missing decide: they change without the collection's revision.
+        Half a million ids take the catalog half a second, and finding their rows the index a twentieth. Not where
+        labels, predictions or files that went missing decide: they change without the collection's revision.
         """
         if wanted.needs_predictions:
             rest = replace(wanted, predicted=None, min_probability=None)
-            said = self.probes.said(collection, wanted)
-            return said if rest.empty else np.intersect1d(self._among(collection, rest), said, assume_unique=True)
+            fitted, said = self.probes.saying(collection, wanted)
+            if fitted is not index:
+                said = index.marked(fitted.ids[said])
+            return said if rest.empty else said & self._among(collection, index, rest)
         changing = (wanted.class_, wanted.labelled, wanted.text, wanted.missing, wanted.cluster)
         if any(value is not None for value in changing):
-            return self.select(collection, wanted)
-        key = (collection.id, collection.revision, wanted)
+            return index.marked(self.select(collection, wanted, None))
+        key = (collection.id, collection.revision, wanted, index.published.sha256)
         held = self._selected.get(key)
         if held is None:
-            held = self._selected[key] = self.select(collection, wanted)
+            held = self._selected[key] = index.marked(self.select(collection, wanted, None))
             for old in list(self._selected)[:-SELECTIONS]:
                 self._selected.pop(old, None)
         return held
 
-    def select(self, collection: Collection, wanted: Filter, sort: str = "oldest") -> np.ndarray:
-        """The ids of the images a filter keeps, predictions included, in the order of `sort`."""
+    def present(self, collection: Collection) -> np.ndarray:
+        """The ids (N,) of all its images, ascending; remembered until some come or go."""
+        held = self._whole.get(collection.id)
+        if held is None or held[0] != collection.revision:
+            held = self._whole[collection.id] = (collection.revision, self.select(collection, Filter()))
+        return held[1]
+
+    def select(self, collection: Collection, wanted: Filter, sort: str | None = "oldest") -> np.ndarray:
+        """The ids of the images a filter keeps, predictions included, in the order of `sort` (None: in any)."""
         ids = select_ids(self.workspace.engine, collection, wanted, sort)
         if wanted.cluster is not None:
             ids = ids[np.isin(ids, map_of(self.workspace, collection).members(wanted.cluster))]
         return self.probes.keep(collection, wanted, ids) if wanted.needs_predictions else ids
 
-    def add_query(self, collection: Collection, data: bytes, name: str) -> str:
-        """Keep a picture to search with; returns its id. Raises `CannotDecode`."""
+    def add_query(self, collection: Collection, file: BinaryIO, name: str) -> str:
+        """Keep a picture to search with; returns its id. Raises `CannotDecode`.
+
+        The file is read once there is a place to decode it: who waits holds no picture in memory.
+        """
         with self.decoding.place():
-            preview = make_preview(data, name)
+            preview = make_preview(file.read(), name)
         query_id = "q" + secrets.token_hex(8)
         values = {
             "id": query_id, "collection_id": collection.id, "name": name, "preview": preview.data,
@@ -229,7 +266,7 @@ class Engine:
             rows.append(vector[np.newaxis])
         return np.concatenate(rows)
 
-    def _gone(self, collection: Collection, index: VectorIndex) -> np.ndarray:
+    def gone(self, collection: Collection, index: VectorIndex) -> np.ndarray:
         """Indexed ids that left the collection since: deleting is immediate, the index follows."""
         key = (collection.revision, index.published.sha256)
         held = self._absent.get(collection.id)

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,10 @@ def evaluate_folder(
     """
     started = time.monotonic()
     settings = workspace.settings
-    halves = halves_of(folder)
-    found = [_pictures(half) for half in halves or [folder]]
-    _require_classes(halves or [folder], found)
+    found = _classed(folder)
     encoder = open_encoder(workspace.home.model(info.fingerprint), settings.device, settings.threads)
-    together = [source for half in found for source in half]
-    matrix, kept = _encode(encoder, together, progress, stop)
-    classes = [_class_of(together[place]) for place in kept]
+    seen = _encode(encoder, found, progress, stop)
+    matrix, classes, train = seen.vectors, seen.classes, seen.train
     fits = 0
 
     def on_fit() -> None:
@@ -56,37 +54,66 @@ def evaluate_folder(
         progress(ENCODING, f"fitting classifiers, {fits} done")
         fits += 1
 
-    if halves is None:
-        protocol, train, val = f"stratified {FOLDS}-fold", None, None
+    if train is None:
         linear = linear_accuracy(matrix, classes, FOLDS, on_fit=on_fit)
-        if linear.folds < FOLDS:
-            protocol = f"stratified {linear.folds}-fold"
-        knn = knn_accuracy(matrix, classes, min(NEIGHBOURS, len(matrix) - 1))
+        protocol = f"stratified {min(linear.folds, FOLDS)}-fold"
     else:
-        protocol = f"{halves[0].name}/{halves[1].name}"
-        train = sum(place < len(found[0]) for place in kept)
-        val = len(kept) - train
-        if not (train and val):
-            raise BadInput(f"None of the pictures in {halves[1] if train else halves[0]} can be read.")
-        asked, truth = matrix[train:], classes[train:]
-        linear = linear_accuracy_on(matrix[:train], classes[:train], asked, truth, on_fit=on_fit)
-        knn = knn_accuracy(matrix[:train], classes[:train], min(NEIGHBOURS, train), asked=(asked, truth))
+        protocol = "/".join(half.name for half in found.halves)
+        linear = linear_accuracy_on(matrix[:train], classes[:train], matrix[train:], classes[train:], on_fit=on_fit)
     progress(1.0, "measured")
     return {
         "images": len(classes),
         "classes": sorted(set(classes)),
         "protocol": protocol,
         "train": train,
-        "val": val,
-        "knn": knn,
+        "val": None if train is None else len(classes) - train,
+        "knn": seen.knn(),
         "linear": linear.accuracy,
         "interval": list(linear.interval),
         "lambda": list(linear.strengths),
         "folds": linear.folds,
-        "refused": len(together) - len(kept),
+        "refused": len(found.sources) - len(classes),
         "model": info.fingerprint,
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def knn_on_folder(encoder: Encoder, folder: Path, progress: Progress, stop: Callable[[], bool]) -> float:
+    """What `evaluate_folder` gives as `knn`, without the linear evaluation."""
+    return _encode(encoder, _classed(folder), progress, stop).knn()
+
+
+@dataclass(frozen=True)
+class _Classed:
+    """Pictures in class folders; of several halves those to learn from come first."""
+
+    halves: list[Path]  # one when the folder is not cut
+    sources: list[Source]
+    train: int  # so many of them are to learn from
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """The vectors (N, D) of those that could be read, and their classes."""
+
+    vectors: np.ndarray
+    classes: list[str]
+    train: int | None  # None: not cut into halves
+
+    def knn(self) -> float:
+        """k-NN accuracy: on the second half, or leaving one out."""
+        matrix, classes, train = self.vectors, self.classes, self.train
+        if train is None:
+            return knn_accuracy(matrix, classes, min(NEIGHBOURS, len(matrix) - 1))
+        asked = (matrix[train:], classes[train:])
+        return knn_accuracy(matrix[:train], classes[:train], min(NEIGHBOURS, train), asked=asked)
+
+
+def _classed(folder: Path) -> _Classed:
+    halves = halves_of(folder) or [folder]
+    found = [_pictures(half) for half in halves]
+    _require_classes(halves, found)
+    return _Classed(halves, [source for half in found for source in half], len(found[0]))
 
 
 def halves_of(folder: Path) -> list[Path] | None:
@@ -121,15 +148,14 @@ def _require_classes(folders: Sequence[Path], found: Sequence[Sequence[Source]])
         raise BadInput(f"{folders[-1]} has classes that {folders[0]} has no pictures of: {named}.")
 
 
-def _encode(
-    encoder: Encoder, found: Sequence[Source], progress: Progress, stop: Callable[[], bool]
-) -> tuple[np.ndarray, list[int]]:
-    """Unit vectors (N, D), and for each the place of its picture in `found`; what cannot be read is left out.
+def _encode(encoder: Encoder, classed: _Classed, progress: Progress, stop: Callable[[], bool]) -> _Seen:
+    """The vectors of all that can be read.
 
     A few batches of pixels exist at a time: threads read and prepare them ahead of the encoder, for Pillow works
     without Python's lock.
     """
     started = time.monotonic()
+    found = classed.sources
 
     def prepare(start: int) -> tuple[list[np.ndarray], list[int]]:
         squares, places = [], []
@@ -164,4 +190,9 @@ def _encode(
             progress(ENCODING * done / len(found), rate_line(done, len(found), time.monotonic() - started))
     if not kept:
         raise BadInput("None of the pictures can be read.")
-    return np.concatenate(vectors), kept
+    train = None
+    if len(classed.halves) > 1:
+        train = sum(place < classed.train for place in kept)
+        if train in (0, len(kept)):
+            raise BadInput(f"None of the pictures in {classed.halves[1 if train else 0]} can be read.")
+    return _Seen(np.concatenate(vectors), [_class_of(found[place]) for place in kept], train)

@@ -19,7 +19,7 @@ from app.report import write_report
 from app.together import groups_of
 from app.views import view_size
 from app.work import Progress, Stop, index_when_free, never, silent, training_runs
-from app.workspace import Workspace, active_model, find_model
+from app.workspace import Workspace, active_model, find_model, float32_of
 from indexer.catalog import Collection
 from indexer.images import contents_of, median_side
 from indexer.index import open_index
@@ -147,7 +147,15 @@ def finetune(
 
 
 def lesson_of(workspace: Workspace, collection: Collection) -> Lesson:
-    """The collection's labels, split. Images of several classes, or of none, teach no single one and are left out."""
+    """The collection's labels, split. Images of several classes, or of none, teach no single one and are left out.
+
+    Raises BadInput where images may have several classes, TooFewLabels.
+    """
+    if collection.multi_label:
+        raise BadInput(
+            f"Pictures of {collection.name!r} may have several classes, and fine-tuning learns one of each: "
+            "it is for collections whose pictures have one."
+        )
     by_image: dict[int, set[str]] = {}
     for label in current_labels(workspace.engine, collection):
         if label.answer == "yes":
@@ -214,4 +222,4 @@ def learnt_labels(workspace: Workspace, collection: Collection) -> set[int]:
 
 
 def _active(workspace: Workspace, collection: Collection) -> ModelInfo:
-    return find_model(workspace.home, active_model(collection))
+    return float32_of(workspace.home, find_model(workspace.home, active_model(collection)))

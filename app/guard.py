@@ -3,7 +3,7 @@
 A page on another site can make a person's browser send requests to this machine. So an unknown `Host` is refused (DNS
 rebinding), and so is anything that writes, or opens a websocket, when the browser says that another site asked for it
 (`Sec-Fetch-Site`, `Origin`). There is no CORS header anywhere. Where a key is set, only health and the page that asks
-for the key are served without it.
+for the key are served without it. Another machine that asks too often, or tries keys, is told to come back later.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import logs
-from app.key import OPEN, admits, sign_in_url
+from app.key import ALWAYS, OPEN, admits, brings_key, sign_in_url
 from app.problem import as_json
+from app.rate import Rates
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 ID = re.compile("[0-9a-f]{16}")
@@ -31,8 +32,9 @@ INERT = (
 class Guard:
     """Checks Host, origin and key, gives every answer a request id and inert headers."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str], key: str | None = None) -> None:
-        self.app, self.hosts, self.key = app, hosts, key
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], key: str | None = None, rates: Rates | None = None) -> None:
+        """`rates`: None lets everybody ask as often as they like."""
+        self.app, self.hosts, self.key, self.rates = app, hosts, key, rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -48,7 +50,7 @@ class Guard:
         if problem is None:
             await self.app(scope, receive, _with_headers(send, request_id))
             return
-        status, error, detail = problem
+        status, error, detail, wait = problem
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
@@ -60,19 +62,34 @@ class Guard:
             response_headers.append((b"location", target.encode()))
         elif status == 401:
             response_headers.append((b"www-authenticate", b"Bearer"))
+        if wait:
+            response_headers.append((b"retry-after", str(wait).encode()))
         await send({"type": "http.response.start", "status": status, "headers": response_headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _problem(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str] | None:
+    def _problem(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str, str, int] | None:
+        """(status, name, sentence, seconds after which to try again or 0), or None when it may go on."""
         host = headers.get("host", "")
         if _name(host) not in self.hosts and "*" not in self.hosts:
             detail = "This address is not one of ours: open the printed one, or add its name to LIKENESS_ALLOWED_HOSTS."
-            return 400, "UnknownHost", detail
+            return 400, "UnknownHost", detail, 0
         if not (scope["type"] == "http" and scope["method"] in SAFE) and self._foreign(host, headers):
-            return 403, "CrossSite", "Another web page asked for this: only Likeness's own page may change anything."
-        if self.key is not None and scope["path"] not in OPEN and not admits(self.key, headers):
-            return 401, "NoKey", "This installation asks for its key: send it as `Authorization: Bearer KEY`."
-        return None
+            detail = "Another web page asked for this: only Likeness's own page may change anything."
+            return 403, "CrossSite", detail, 0
+        if scope["path"] in ALWAYS:
+            return None
+        if self.rates is not None and (wait := self.rates.asks(scope)):
+            return 429, "TooOften", f"Too many requests from this address: try again in {wait} seconds.", wait
+        if self.key is None or scope["path"] in OPEN:
+            return None
+        tried = brings_key(headers)
+        if tried and self.rates is not None and (wait := self.rates.tries_key(scope)):
+            return 429, "TooManyKeys", f"Too many wrong keys from this address: try again in {wait} seconds.", wait
+        if admits(self.key, headers):
+            return None
+        if tried and self.rates is not None:
+            self.rates.was_wrong(scope)
+        return 401, "NoKey", "This installation asks for its key: send it as `Authorization: Bearer KEY`.", 0
 
     def _foreign(self, host: str, headers: dict[str, str]) -> bool:
         """Whether the browser says that another site asked."""

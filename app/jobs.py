@@ -1,8 +1,8 @@
 """Durable jobs: long work as rows of the catalog, done by the worker of their lane.
 
-Two lanes, one worker each: `pictures` (import, index) and `learning` (training, fine-tuning, maps, duplicates), so that
-ten new images are searchable while a model trains. A killed worker's job is queued again when the worker returns, and
-goes on from its last batch.
+Two lanes, one worker each: `pictures` (import, index) and `learning` (training, fine-tuning, int8, maps, duplicates),
+so that ten new images are searchable while a model trains. A killed worker's job is queued again when the worker
+returns, and goes on from its last batch.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ LANES = {
     "index": "pictures",
     "training": "learning",
     "finetuning": "learning",
+    "int8": "learning",
     "map": "learning",
     "duplicates": "learning",
+    "estimate": "learning",
 }
 FINISHED = ("succeeded", "failed", "cancelled")
 
@@ -116,7 +118,7 @@ def requeue_orphans(engine: Engine, lane: str) -> None:
 
 
 def report(engine: Engine, job_id: int, progress: float, message: str) -> str | None:
-    """Say how far a running job is; returns what a person asked of it meanwhile (cancel, pause) or None."""
+    """Say how far a running job is; returns what a person asked of it meanwhile (cancel, pause, keep) or None."""
     with engine.begin() as connection:
         told = connection.execute(
             jobs.update().where(jobs.c.id == job_id).values(progress=progress, message=message, changed_at=now())
@@ -135,7 +137,9 @@ def finish(
     error: str | None = None,
 ) -> None:
     """Close a job, or put it back (`queued`, `paused`)."""
-    values: dict[str, Any] = {"state": state, "message": message, "changed_at": now(), "asked": None}
+    values: dict[str, Any] = {"state": state, "message": message, "changed_at": now()}
+    if state != "queued":  # put back, it is still to do what it was asked
+        values["asked"] = None
     if state in FINISHED:
         values |= {"result": result, "error": error, "finished_at": now()}
     if state == "succeeded":
@@ -145,19 +149,22 @@ def finish(
 
 
 def ask(engine: Engine, job_id: int, what: str) -> Job:
-    """Cancel, pause or resume a job. A running one is told and stops at its next batch."""
+    """Cancel, pause or resume a job, or end a training with the best so far (keep); at its next batch if it runs."""
     job = get(engine, job_id)
-    moves = {
+    moves: dict[tuple[str, str], dict[str, Any]] = {
         ("cancel", "queued"): {"state": "cancelled", "message": "cancelled", "finished_at": now()},
         ("cancel", "paused"): {"state": "cancelled", "message": "cancelled", "finished_at": now()},
         ("cancel", "running"): {"asked": "cancel", "message": "stopping"},
-        ("pause", "queued"): {"state": "paused", "message": "paused"},
+        ("pause", "queued"): {"state": "paused", "message": "paused", "asked": None},
         ("pause", "running"): {"asked": "pause", "message": "pausing"},
         ("resume", "paused"): {"state": "queued", "message": "waiting for its turn"},
     }
+    if job.kind == "training":  # it goes on for the moment it takes to end with what it has
+        keeping = {"asked": "keep", "message": "stopping with the best so far"}
+        moves |= {("keep", "running"): keeping, ("keep", "paused"): {**keeping, "state": "queued"}}
     move = moves.get((what, job.state))
     if move is None:
-        raise BadInput(f"Job {job_id} is {job.state}: it cannot be asked to {what}.")
+        raise BadInput(f"Job {job_id} ({job.kind}) is {job.state}: it cannot be asked to {what}.")
     with engine.begin() as connection:
         moved = connection.execute(
             jobs.update().where(jobs.c.id == job_id, jobs.c.state == job.state).values(**move, changed_at=now())

@@ -10,12 +10,14 @@ from app.audit import audited
 from app.crossvalidation import Checked
 from app.engine import Engine
 from app.finetuning import learnt_labels
-from app.probes import Fitted
+from app.fitted import Fitted
 from indexer.catalog import Collection
 from indexer.images import Filter
 from indexer.labels import current_labels
 from model.errors import BadInput, TooFewLabels
+from model.probe import Quality
 from model.quality import figures, still_to_find
+from model.several import LINE, YES, SeveralQuality, several_figures, without
 
 UNDER_WAY = "Cross-validation is under way."
 LEARNT_FROM = "The encoder was fine-tuned with {:,} of these labels: the figures are of the {:,} others."
@@ -28,13 +30,18 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
         "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None,
         "settled": fitted.settled, "model": collection.active_model, "per_class": None, "reliability": None,
         "kept_together": None, "pretended": None, "pretended_interval": None, "curve": None, "learnt_from": 0,
-        "audit": audit(engine, collection),
+        "audit": audit(engine, collection), "multi_label": fitted.answers is not None,
     }  # fmt: skip
+    if fitted.answers is not None:
+        choices = zip(fitted.probe.classes, fitted.probe.choices, strict=True)
+        found["strength"] = {name: choice.strength for name, choice in choices}
     if checked is None:
         return {**found, "note": UNDER_WAY}
     quality, more = checked.quality, checked.more
     if isinstance(quality, TooFewLabels):
         return {**found, "note": str(quality)}
+    if isinstance(quality, SeveralQuality):
+        return found | _several(engine, collection, fitted, quality, more)
     place = {name: number for number, name in enumerate(quality.classes)}
     y = np.array([place[name] for name in fitted.names])
     learnt = learnt_labels(engine.workspace, collection)
@@ -51,6 +58,47 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
     }  # fmt: skip
 
 
+def _several(
+    engine: Engine, collection: Collection, fitted: Fitted, quality: SeveralQuality, more: dict[str, Any]
+) -> dict[str, Any]:
+    """The same where images may have several classes: how often a yes or no is as said, and each class by itself."""
+    learnt = np.isin(fitted.ids, list(learnt_labels(engine.workspace, collection)))
+    found: dict[str, Any] = dict(more)
+    if learnt.any():
+        found = {"learnt_from": int(learnt.sum()), "note": LEARNT_FROM.format(learnt.sum(), (~learnt).sum())}
+        quality = without(quality, learnt)
+        if np.isnan(quality.unseen).all():
+            return found
+    judged = several_figures(quality, _lines(fitted, quality))
+    judged |= {"accuracy": round(judged["accuracy"], 4), "interval": [round(x, 4) for x in judged["interval"]]}
+    return {**found, **judged, "folds": quality.folds}
+
+
+def _lines(fitted: Fitted, quality: SeveralQuality) -> np.ndarray:
+    drawn = {} if fitted.lines is None else dict(zip(fitted.probe.classes, fitted.lines.tolist(), strict=True))
+    return np.array([drawn.get(name, LINE) for name in quality.classes], np.float32)
+
+
+def behind_class(engine: Engine, collection: Collection, name: str, actual: str, predicted: str) -> np.ndarray:
+    """Where images may have several classes: those said to be `actual` (yes, no) of one, and unseen `predicted`."""
+    quality = engine.probes.quality(collection)  # waits for it
+    fitted = engine.probes.fitted(collection)
+    if not isinstance(quality, SeveralQuality) or len(quality.unseen) != len(fitted.ids):
+        raise TooFewLabels("Labels have just changed: ask again in a moment.")
+    if name not in quality.classes:
+        raise BadInput(f"{name!r} is not judged: the labelled classes are {', '.join(quality.classes)}.")
+    if {actual, predicted} - {"yes", "no"}:
+        raise BadInput("Where pictures may have several classes, actual and predicted are yes or no, of class=NAME.")
+    column = quality.classes.index(name)
+    p = quality.unseen[:, column]
+    there = (p >= _lines(fitted, quality)[column]) == (predicted == "yes")
+    there &= ~np.isnan(p) & ((quality.given[:, column] == YES) == (actual == "yes"))
+    there &= ~np.isin(fitted.ids, list(learnt_labels(engine.workspace, collection)))
+    rows = np.flatnonzero(there)
+    sure = p[rows] if predicted == "yes" else -p[rows]
+    return fitted.ids[rows[np.argsort(-sure, kind="stable")]]
+
+
 def behind(engine: Engine, collection: Collection, actual: str, predicted: str) -> np.ndarray:
     """The ids behind a cell of the confusion: labelled `actual`, said to be `predicted` unseen, the surest first.
 
@@ -59,7 +107,7 @@ def behind(engine: Engine, collection: Collection, actual: str, predicted: str) 
     engine.probes.quality(collection)  # waits for it
     fitted = engine.probes.fitted(collection)
     checked = engine.probes.checked_so_far(fitted)
-    if checked is None or isinstance(checked.quality, TooFewLabels):
+    if checked is None or not isinstance(checked.quality, Quality):
         raise TooFewLabels("Labels have just changed: ask again in a moment.")
     names = list(checked.quality.classes)
     for name in (actual, predicted):
@@ -74,6 +122,8 @@ def behind(engine: Engine, collection: Collection, actual: str, predicted: str) 
 
 def audit(engine: Engine, collection: Collection) -> dict[str, Any]:
     """What the random sample answered so far says of all images: {sample, images, classes:[{class, found, …}]}."""
+    if collection.multi_label:
+        return _audit_each(engine, collection)
     ids = engine.select(collection, Filter())
     labels = current_labels(engine.workspace.engine, collection)
     sample = set(audited(ids, np.array([x.image_id for x in labels], np.int64)).tolist())
@@ -85,6 +135,23 @@ def audit(engine: Engine, collection: Collection) -> dict[str, Any]:
         found.append({"class": name, "found": len(of_it), "still_to_find": to_find["estimate"],
                       "interval": to_find["interval"]})  # fmt: skip
     return {"sample": len(sample), "images": len(ids), "classes": found}
+
+
+def _audit_each(engine: Engine, collection: Collection) -> dict[str, Any]:
+    """The same of each class by itself: its sample is as large as the shuffled beginning answered about it."""
+    ids = engine.select(collection, Filter())
+    labels = current_labels(engine.workspace.engine, collection)
+    settled = {x.image_id for x in labels if not x.class_name}
+    found = []
+    for name in sorted({x.class_name for x in labels if x.answer == "yes"}):
+        about = {x.image_id for x in labels if x.class_name == name} | settled
+        sample = set(audited(ids, np.array(sorted(about), np.int64)).tolist())
+        of_it = {x.image_id for x in labels if x.answer == "yes" and x.class_name == name}
+        if sample:
+            to_find = still_to_find(len(sample), len(of_it & sample), len(ids), len(of_it))
+            found.append({"class": name, "found": len(of_it), "still_to_find": to_find["estimate"],
+                          "interval": to_find["interval"], "sample": len(sample)})  # fmt: skip
+    return {"sample": max((x["sample"] for x in found), default=0), "images": len(ids), "classes": found}
 
 
 def sentences(said: dict[str, Any]) -> list[str]:

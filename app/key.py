@@ -12,14 +12,18 @@ import hmac
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import parse_qs, quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from app.rate import Rates
+
 SIGN_IN = "/sign-in"
-OPEN = frozenset({SIGN_IN, "/v1/health", "/_stcore/health"})  # answered without a key, and say nothing about the data
+ALWAYS = frozenset({"/v1/health", "/_stcore/health"})  # answered to everybody, and say nothing about the data
+OPEN = ALWAYS | {SIGN_IN}  # answered without a key
 COOKIE = "likeness"
 LONGEST_FORM = 4096  # bytes
 PAUSE = 1.0  # seconds before a wrong key is answered, so that few can be tried
@@ -29,6 +33,11 @@ _PAGE = Path(__file__).parent / "sign_in.html"
 def session_of(key: str) -> str:
     """What the cookie of a person who knows `key` holds."""
     return hmac.new(key.encode(), b"likeness page", "sha256").hexdigest()
+
+
+def brings_key(headers: Mapping[str, str]) -> bool:
+    """Whether a request with these headers tries a key, right or wrong."""
+    return "authorization" in headers or "x-api-key" in headers
 
 
 def admits(key: str, headers: Mapping[str, str]) -> bool:
@@ -44,17 +53,22 @@ def admits(key: str, headers: Mapping[str, str]) -> bool:
     return _same(sent, key) | _same(held, session_of(key))
 
 
-def sign_in_route(key: str) -> Route:
+def sign_in_route(key: str, rates: Rates) -> Route:
     """The page where a person types the key; outside Streamlit, which must not see anyone without it."""
 
     async def sign_in(request: Request) -> Response:
         leads_to = _own_path(request.query_params.get("next", "/"))
         if request.method == "GET":
-            return _page(leads_to, wrong=False)
+            return _page(leads_to)
+        if wait := rates.tries_key(request.scope):
+            return _page(
+                leads_to, f"Too many wrong keys: try again in {wait} seconds.", 429, {"Retry-After": str(wait)}
+            )
         form = await _form(request)
         if form is None or not _same(form, key):
+            rates.was_wrong(request.scope)
             await asyncio.sleep(PAUSE)
-            return _page(leads_to, wrong=True)
+            return _page(leads_to, "This is not the key. Whoever started Likeness set it as LIKENESS_API_KEY.", 401)
         answer = RedirectResponse(leads_to, status_code=303)
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, session_of(key), httponly=True, samesite="strict", secure=secure)
@@ -78,14 +92,15 @@ async def _form(request: Request) -> str | None:
     return parse_qs(body.decode("utf-8", "replace")).get("key", [""])[0].strip()
 
 
-def _page(leads_to: str, wrong: bool) -> HTMLResponse:
-    said = '<p role="alert">This is not the key. Whoever started Likeness set it as LIKENESS_API_KEY.</p>'
+def _page(
+    leads_to: str, problem: str = "", status: int = 200, headers: Mapping[str, str] = MappingProxyType({})
+) -> HTMLResponse:
     text = _PAGE.read_text().replace("{action}", f"{SIGN_IN}?next={quote(leads_to, safe='')}")
     policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
     return HTMLResponse(
-        text.replace("{problem}", said if wrong else ""),
-        status_code=401 if wrong else 200,
-        headers={"Content-Security-Policy": policy, "Cache-Control": "no-store"},
+        text.replace("{problem}", f'<p role="alert">{problem}</p>' if problem else ""),
+        status_code=status,
+        headers={"Content-Security-Policy": policy, "Cache-Control": "no-store", **headers},
     )
 
 

@@ -6,18 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from app.audit import audit_order
 from app.engine import Engine
-from app.probes import Fitted
+from app.fitted import Fitted, classes_above
+from app.questions import ask
 from indexer.catalog import Collection
 from indexer.index import VectorIndex
 from indexer.labels import current_labels
 from model.choosing import covering, typical, unsureness
-from model.errors import CannotDecode, TooFewLabels
+from model.errors import BadInput, CannotDecode, TooFewLabels
 from model.images import make_preview
 from model.probe import Quality
 
@@ -32,6 +33,7 @@ class Suggestion:
     image_id: int
     kind: str
     reason: str
+    class_name: str | None = None  # where pictures may have several: the class to say yes or no of
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,18 @@ class _Open:
     seed: int
 
 
-def suggest(engine: Engine, collection: Collection, limit: int, kind: str | None = None) -> Suggestions:
-    """`limit` images to label, each with the reason: all of one kind, or typical ones first and then a mixture."""
+def suggest(
+    engine: Engine, collection: Collection, limit: int, kind: str | None = None, of: str | None = None
+) -> Suggestions:
+    """`limit` images to label, each with the reason: all of one kind, or typical ones first and then a mixture.
+
+    Where pictures may have several classes it asks of each whether it has one: of the class `of`, or of all in turn.
+    """
+    if collection.multi_label:
+        questions, total = ask(engine, collection, limit, kind, of)
+        return Suggestions([Suggestion(x.image_id, x.kind, x.reason, x.class_name) for x in questions], total)
+    if of is not None:
+        raise BadInput(f"Pictures of {collection.name!r} have one class: the queue is not asked about a class.")
     index, fitted = _index_and_probe(engine, collection)
     labels = current_labels(engine.workspace.engine, collection)
     answered = np.array(sorted({x.image_id for x in labels}), np.int64)
@@ -148,9 +160,9 @@ def _mislabelled(engine: Engine, state: _Open) -> Iterator[Suggestion]:
     """Labelled images whose class surprises a probe that has not seen their label, the most surprising first."""
     if state.fitted is None:
         raise TooFewLabels("Label pictures of at least two classes, and those that look mislabelled can be found.")
-    quality: Quality = engine.probes.quality(state.collection)
+    quality = engine.probes.quality(state.collection)
     fitted = engine.probes.fitted(state.collection)
-    if len(quality.unseen) != len(fitted.ids):  # a label came in between
+    if not isinstance(quality, Quality) or len(quality.unseen) != len(fitted.ids):  # a label came in between
         return
     place = {name: number for number, name in enumerate(quality.classes)}
     own = quality.unseen[np.arange(len(fitted.names)), [place[name] for name in fitted.names]]
@@ -168,25 +180,27 @@ _WAYS: dict[str, Callable[[_Open, int], Iterable[Suggestion]]] = {
 
 
 def predict(
-    engine: Engine, collection: Collection, fitted: Fitted, pictures: Iterable[tuple[str, bytes]]
+    engine: Engine, collection: Collection, fitted: Fitted, pictures: Iterable[tuple[str, BinaryIO]]
 ) -> list[dict[str, Any]]:
     """Classes and probabilities of new pictures, prepared exactly as imported ones are."""
     found: list[dict[str, Any]] = []
-    for name, data in pictures:
+    for name, file in pictures:
         try:
             with engine.decoding.place():
-                preview = make_preview(data, name)
+                preview = make_preview(file.read(), name)
         except CannotDecode as error:
             found.append({"name": name, "error": error.reason})
             continue
         vector = engine.encode(collection.active_model or "", [preview.data])
         p = fitted.probe.probabilities(vector)[0]
-        found.append(
-            {
-                "name": name,
-                "class": fitted.probe.classes[int(p.argmax())],
-                "probability": round(float(p.max()), 4),
-                "probabilities": {c: round(float(x), 4) for c, x in zip(fitted.probe.classes, p, strict=True)},
-            }
-        )
+        said: dict[str, Any] = {
+            "name": name,
+            "class": fitted.probe.classes[int(p.argmax())],
+            "probability": round(float(p.max()), 4),
+            "probabilities": {c: round(float(x), 4) for c, x in zip(fitted.probe.classes, p, strict=True)},
+        }
+        if fitted.lines is not None:
+            above = classes_above(fitted, p)
+            said["classes"] = [{"class": c, "probability": round(x, 4)} for c, x in above]
+        found.append(said)
     return found

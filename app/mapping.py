@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,25 @@ def map_of(workspace: Workspace, collection: Collection) -> Map:
     raise NoMap(f"{collection.name!r} has no map by its active model yet: run `likeness map -c {collection.name}`.")
 
 
-def made_at(workspace: Workspace, collection: Collection) -> float:
-    """When the map was written, in seconds since 1970."""
-    return (workspace.index_folder(collection) / FILE).stat().st_mtime
+@dataclass(frozen=True)
+class Shown:
+    """The rows of a map whose pictures are still in the collection."""
+
+    map: Map
+    made: float  # seconds since 1970
+    version: str  # the same rows in the same order, as long as it is the same
+    ids: np.ndarray  # (n,) int64, ascending
+    places: np.ndarray  # (n, 2) float64
+    cluster: np.ndarray  # (n,)
+    missing: int  # pictures of the collection that are not on the map
+
+
+def shown(workspace: Workspace, collection: Collection, present: np.ndarray) -> Shown:
+    """The map of the ids `present` (P,), which are all of the collection's. Raises `NoMap`."""
+    found = map_of(workspace, collection)
+    written = (workspace.index_folder(collection) / FILE).stat().st_mtime_ns
+    here = np.isin(found.ids, present, assume_unique=True)
+    ids = found.ids[here]
+    version = f"{collection.active_model}-{written}-{collection.revision}"
+    places = found.places[here].astype(float)
+    return Shown(found, written / 1e9, version, ids, places, found.cluster[here], len(present) - len(ids))

@@ -22,12 +22,16 @@ from app.key import sign_in_route
 from app.listening import listen
 from app.pressure import Pressure
 from app.problem import as_dict, request_id
+from app.rate import Rates
 from app.settings import Settings, load_settings
 
 SCRIPT = Path(__file__).parent.parent / "ui" / "main.py"
 METHODS = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE"]
 # Of this connection only, or already checked here: the API behind us sees a plain local caller.
-DROPPED = {"host", "origin", "connection", "keep-alive", "te", "upgrade", "proxy-authorization", "x-request-id"}
+DROPPED = {
+    "host", "origin", "connection", "keep-alive", "te", "upgrade", "proxy-authorization", "x-request-id",
+    "forwarded", "x-forwarded-for", "x-forwarded-proto",  # a client could put any address there
+}  # fmt: skip
 OWN = {name.decode() for name, _ in INERT}
 DROPPED_BACK = {"connection", "keep-alive", "transfer-encoding", "server", "date", "x-request-id", *OWN}  # said anew
 
@@ -78,10 +82,11 @@ def create_page(settings: Settings | None = None) -> ASGIApp:
     # By path, as the page's script is: `app` imports nothing of `ui`.
     for name, value in runpy.run_path(str(SCRIPT.parent / "theme.py"))["OPTIONS"].items():
         config.set_option(name, value)
+    rates = Rates(settings.requests_per_minute)
     routes: list[Any] = [Mount("/v1", proxy_to(settings.api_url))]
     if settings.api_key is not None:
-        routes.append(sign_in_route(settings.api_key))
-    guard = Middleware(Guard, hosts=settings.hosts, key=settings.api_key)
+        routes.append(sign_in_route(settings.api_key, rates))
+    guard = Middleware(Guard, hosts=settings.hosts, key=settings.api_key, rates=rates)
     return App(SCRIPT, routes=routes, middleware=[guard, Middleware(Pressure)])
 
 

@@ -11,76 +11,29 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import not_, select
+from sqlalchemy import select
 
 from app.crossvalidation import Checked, cross_validate, cross_validate_apart
+from app.fitted import Fitted, Prediction, classes_above, unchanged
 from app.together import groups_of
 from app.workspace import Workspace
-from indexer.catalog import Collection, visible
-from indexer.classes import NONE_OF_THESE
+from indexer.catalog import Collection
+from indexer.classes import NONE_OF_THESE, all_classes
 from indexer.errors import DamagedIndex, NoIndex
-from indexer.images import Filter
+from indexer.images import Filter, gone_ids
 from indexer.index import VectorIndex
 from indexer.labelbook import LabelBook
-from indexer.schema import images, now, probes
+from indexer.schema import now, probes
 from model.errors import BadInput, TooFewLabels
-from model.novelty import Novelty, novelty_of
 from model.probe import Probe, Quality, fit_probe, usual
+from model.several import LINE, SeveralQuality, answers_from, fit_several
 
 log = logging.getLogger("likeness.probes")
 KEPT = 8  # collections whose labels and quality are remembered
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """A probe with what it says of every image of one index: rows belong to that index and no other."""
-
-    probe: Probe
-    index: VectorIndex
-    probabilities: np.ndarray  # (N, C) float32, rows as in the index
-    labels: int
-    key: tuple[Any, ...]
-    ids: np.ndarray  # (n,) of the labelled images
-    vectors: np.ndarray  # (n, D)
-    names: list[str]  # (n,) their classes
-    settled: bool  # strength and temperature are chosen for these very labels
-
-    @cached_property
-    def best(self) -> np.ndarray:
-        """The most probable class of every image, as a place in the probe's classes (N,)."""
-        return self.probabilities.argmax(axis=1)
-
-    @cached_property
-    def sure(self) -> np.ndarray:
-        """How probable it is (N,) float32."""
-        return self.probabilities.max(axis=1)
-
-    @cached_property
-    def novelty(self) -> Novelty:
-        return novelty_of(self.vectors)
-
-    @cached_property
-    def fits(self) -> np.ndarray:
-        """Whether each image of the index is like anything labelled, and is not said to be none of these (N,)."""
-        return self.novelty.fits(self.index.vectors) & self.of_a_class(self.best)
-
-    def of_a_class(self, best: np.ndarray) -> np.ndarray:
-        """Whether the places `best` in the probe's classes are classes, and not the answer "none of these"."""
-        return np.array([name != NONE_OF_THESE for name in self.probe.classes])[best]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the probe says of one image."""
-
-    class_name: str
-    probability: float
-    fits: bool  # False: it is like nothing labelled, and the class is a guess
 
 
 class Probes:
@@ -90,6 +43,7 @@ class Probes:
         self.workspace, self.index, self.behind = workspace, index, behind
         self._books: OrderedDict[int, LabelBook] = OrderedDict()
         self._fitted: dict[tuple[int, str], Fitted] = {}
+        self._lacking: dict[tuple[int, str], tuple[tuple[Any, ...], str]] = {}  # what a probe's labels lacked
         self._checked: OrderedDict[tuple[Any, ...], Checked] = OrderedDict()
         self._present: dict[int, tuple[tuple[int, str], np.ndarray | None]] = {}
         self._lock = threading.Lock()
@@ -109,10 +63,7 @@ class Probes:
         key = (collection.revision, index.published.sha256)
         held = self._present.get(collection.id)
         if held is None or held[0] != key:
-            query = select(images.c.id).where(images.c.collection_id == collection.id, not_(visible(collection.id)))
-            with self.workspace.engine.connect() as connection:
-                hidden = list(connection.execute(query).scalars())  # few, however large the collection is
-            there = ~np.isin(index.ids, hidden)
+            there = ~np.isin(index.ids, gone_ids(self.workspace.engine, collection))
             held = self._present[collection.id] = (key, None if there.all() else there)
         return held[1]
 
@@ -123,7 +74,14 @@ class Probes:
         here = (collection.id, collection.active_model or "")
         held = self._fitted.get(here)
         if held is None or held.key != key:
-            held = self._fit(collection, index, book, key, held)
+            lacking = self._lacking.get(here)
+            if lacking is not None and lacking[0] == key:
+                raise TooFewLabels(lacking[1])
+            try:
+                held = self._fit(collection, index, book, key, held)
+            except TooFewLabels as error:
+                self._lacking[here] = (key, str(error))
+                raise
             self._fitted[here] = held
         if self.behind and not held.settled:
             self._follow(here, held, collection)
@@ -132,9 +90,12 @@ class Probes:
     def _fit(
         self, collection: Collection, index: VectorIndex, book: LabelBook, key: tuple[Any, ...], last: Fitted | None
     ) -> Fitted:
+        if collection.multi_label:
+            return self._fit_several(collection, index, book, key, last)
         ids, vectors = index.vectors_of(np.array(sorted(book.classes), np.int64))
         names = [book.classes[int(i)] for i in ids]
         known = last.probe if last is not None else self._stored(collection)
+        known = None if known is not None and known.several else known
         if self.behind:
             # What was chosen last; until the first cross-validation is done, what serves most.
             choice = known.choice if known is not None else usual(len(names), len(set(names)))
@@ -144,7 +105,25 @@ class Probes:
         return Fitted(probe, index, probe.probabilities(index.vectors), len(names), key, ids, vectors, names,
                       settled=not self.behind)  # fmt: skip
 
-    def quality(self, collection: Collection) -> Quality:
+    def _fit_several(
+        self, collection: Collection, index: VectorIndex, book: LabelBook, key: tuple[Any, ...], last: Fitted | None
+    ) -> Fitted:
+        lines = {each.name: each.line for each in all_classes(self.workspace.engine, collection)}
+        ids, vectors = index.vectors_of(np.array(sorted(book.answers), np.int64))
+        answers = answers_from([book.answers[i] for i in ids.tolist()], list(lines), NONE_OF_THESE)
+        known = last.probe if last is not None else self._stored(collection)
+        known = known if known is not None and known.several else None
+        if self.behind:
+            kept = [] if last is None else unchanged(last, ids, answers)
+            choices = {} if known is None else dict(zip(known.classes, known.choices, strict=True))
+            probe = fit_several(vectors, answers, choices, known, kept)
+        else:
+            probe = fit_several(vectors, answers)
+        drawn = np.array([LINE if lines[name] is None else lines[name] for name in probe.classes], np.float32)
+        return Fitted(probe, index, probe.probabilities(index.vectors), len(ids), key, ids, vectors, [],
+                      settled=not self.behind, answers=answers, lines=drawn)  # fmt: skip
+
+    def quality(self, collection: Collection) -> Quality | SeveralQuality:
         """Cross-validated; waits for it. Raises `TooFewLabels` with what is missing."""
         found = self.checked(collection).quality
         if isinstance(found, TooFewLabels):
@@ -182,6 +161,12 @@ class Probes:
         fits = fitted.novelty.fits(fitted.index.vectors[rows])
         probabilities = fitted.probabilities[rows]
         best, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        if fitted.lines is not None:
+            found = [classes_above(fitted, p) for p in probabilities]
+            return {
+                int(i): Prediction(fitted.probe.classes[b], float(s), bool(f) and bool(above), above)
+                for i, b, s, f, above in zip(np.asarray(ids)[there], best, sure, fits, found, strict=True)
+            }
         fits &= fitted.of_a_class(best)
         return {
             int(image_id): Prediction(fitted.probe.classes[b], float(s), bool(f))
@@ -194,11 +179,19 @@ class Probes:
 
     def said(self, collection: Collection, wanted: Filter) -> np.ndarray:
         """The indexed ids whose predictions the filter keeps, ascending."""
+        index, kept = self.saying(collection, wanted)
+        return index.ids[kept]
+
+    def saying(self, collection: Collection, wanted: Filter) -> tuple[VectorIndex, np.ndarray]:
+        """An index, and which of its rows (N,) have predictions that the filter keeps."""
         fitted = self.fitted(collection)
-        kept = fitted.sure >= (wanted.min_probability or 0)
+        kept, least = fitted.sure >= (wanted.min_probability or 0), wanted.min_probability or 0
         if wanted.predicted is not None:
-            kept &= np.array(fitted.probe.classes)[fitted.best] == wanted.predicted
-        return fitted.index.ids[kept]
+            if wanted.predicted not in fitted.probe.classes:
+                return fitted.index, np.zeros(len(kept), bool)
+            at = fitted.probe.classes.index(wanted.predicted)
+            kept = fitted.said[:, at] & (fitted.probabilities[:, at] >= least)
+        return fitted.index, kept
 
     def store(self, collection: Collection, fitted: Fitted) -> None:
         """Keep the fitted probe in the catalog, where other programs, and the next start, find it."""
@@ -256,13 +249,17 @@ class Probes:
         threading.Thread(target=work, daemon=True, name="cross-validation").start()
 
     def _refitted(self, held: Fitted, probe: Probe) -> Fitted:
+        if held.answers is not None:
+            choices = dict(zip(probe.classes, probe.choices, strict=True))
+            fresh = fit_several(held.vectors, held.answers, choices, held.probe)
+            return replace(held, probe=fresh, probabilities=fresh.probabilities(held.index.vectors))
         fresh = fit_probe(held.vectors, held.names, choice=probe.choice, start=held.probe)
         return replace(held, probe=fresh, probabilities=fresh.probabilities(held.index.vectors))
 
     def _check(self, fitted: Fitted) -> Checked:
         groups = groups_of(self.workspace.engine, fitted.ids.tolist(), fitted.names)
         check = cross_validate_apart if self.behind else cross_validate
-        return self._remember(fitted, check(fitted.vectors, fitted.names, groups))
+        return self._remember(fitted, check(fitted.vectors, fitted.taught, groups))
 
     def _remember(self, fitted: Fitted, checked: Checked) -> Checked:
         self._checked[fitted.key] = checked

@@ -69,12 +69,14 @@ class FilterBody(Strict):
 class NewCollection(Strict):
     name: str
     preset: str = Field("photo", max_length=200)
+    multi_label: bool = False
 
 
 class CollectionChanges(Strict):
     name: str | None = None
     preset: str | None = Field(None, max_length=200)
     active_model: str | None = None
+    multi_label: bool | None = None
 
 
 class ImportRequest(Strict):
@@ -93,6 +95,12 @@ class Selection(Strict):
     filter: FilterBody | None = None
 
 
+class ImageList(Strict):
+    """Images to list, in the order to list them in."""
+
+    image_ids: list[ImageNumber] = Field(max_length=500)
+
+
 class LabelRequest(Selection):
     """Without a class the answer is none_of_these, unsure, or none, which takes every answer away."""
 
@@ -101,6 +109,13 @@ class LabelRequest(Selection):
     source: Literal["hand", "suggestion", "bulk"] = "hand"
     by: str | None = Field(None, min_length=1, max_length=100)
     preview: bool = False  # only say what would change
+    as_predicted: bool = False  # instead of a class: each image the one that it is predicted to have
+
+    @model_validator(mode="after")
+    def _one_way(self) -> LabelRequest:
+        if self.as_predicted and (self.class_ is not None or self.answer != "yes"):
+            raise ValueError("as_predicted gives each picture its own class: leave class and answer out")
+        return self
 
 
 class MergeRequest(Strict):
@@ -126,6 +141,7 @@ class TrainingRequest(Strict):
     grow_from: int | None = Field(None, ge=16, le=1024)
     precision: Literal["auto", "float32", "bfloat16"] | None = None
     seed: int | None = Field(None, ge=0, le=2**31 - 1)
+    pins: list[ImageNumber] | None = Field(None, max_length=4)  # pictures whose nearest are looked at as it learns
 
 
 class FinetuningRequest(Strict):
@@ -158,6 +174,7 @@ class MapRequest(Strict):
 
 class IndexRequest(Strict):
     model: str | None = None
+    activate: bool = True  # make the model that is named the active one
 
 
 class WhatToSearch(Strict):
@@ -173,8 +190,21 @@ class WhatToSearch(Strict):
 
 
 class SearchRequest(WhatToSearch):
+    model: str | None = Field(None, max_length=64)  # the active one unless named
     limit: int = Field(60, ge=1, le=500)
     offset: int = Field(0, ge=0, le=1_000_000)
+
+
+class ComparisonRequest(Strict):
+    """Two models, and a picture to search with: one drawn by lot unless named."""
+
+    models: tuple[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=64)]]
+    image_id: ImageNumber | None = None
+    limit: int = Field(12, ge=1, le=48)
+
+
+class VoteRequest(Strict):
+    answer: Literal["left", "right", "same"]
 
 
 class SavedSearchRequest(WhatToSearch):
@@ -194,6 +224,7 @@ class NewClass(Strict):
 class ClassChanges(Strict):
     name: str | None = None
     colour: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
+    line: float | None = Field(None, ge=0, le=1)
 
 
 class Page(BaseModel):

@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     max_batch_mb: int = Field(
         262_144, ge=1, description="the most that the files of one upload may hold together, in MB"
     )
+    requests_per_minute: int = Field(
+        12_000, ge=1, description="requests that one other machine may send in a minute; this one's are not counted"
+    )
     device: str = Field("auto", pattern="^(auto|cpu|cuda)$", description="where models run: auto, cpu or cuda")
     threads: int = Field(0, ge=0, description="CPU threads of the encoder; 0: one per core")
 

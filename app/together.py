@@ -18,10 +18,13 @@ PART = 500  # images asked for at once
 def groups_of(engine: Engine, ids: Sequence[int], names: Sequence[str]) -> np.ndarray:
     """A group number for each of `ids` (n,): one for a burst, and one for a folder where folders are not the classes.
 
-    Folders count when every class (`names`, n) has pictures in several of them, none of which holds most of a class.
+    Folders count when every class (`names`, n) has pictures in several of them, none of which holds most of a class;
+    not where `names` is empty, for images may have several.
     """
     found = {x.id: x for at in range(0, len(ids), PART) for x in get_images(engine, list(ids[at : at + PART]))}
     images = [found[i] for i in ids]
+    if not names:
+        return _bursts(images)
     by_class: dict[str, dict[str, int]] = {}
     for image, name in zip(images, names, strict=True):
         folders = by_class.setdefault(name, {})

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PILImage
 
-from app.workspace import Workspace, find_model
+from app.workspace import Workspace, find_model, float32_of
 from indexer.catalog import Collection, count_images
 from indexer.images import Image, contents_of, median_side
 from model import shipped
@@ -69,7 +69,7 @@ def sight(workspace: Workspace, collection: Collection, chosen: dict[str, Any]) 
     elif init in ("default", "random") or init.startswith("timm:"):
         stem, fit = choose_stem("auto", native, backbone, init), Preparation.fit
     else:
-        info = find_model(workspace.home, init)
+        info = float32_of(workspace.home, find_model(workspace.home, init))
         stem, fit = info.stem, info.preparation.fit
     chosen["preset"] = chosen.get("preset") or collection.preset
     chosen["image_size"] = chosen.get("image_size") or view_size(native, device, stem)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from app.workspace import Workspace
+from app.workspace import Workspace, float32_of
 from model.encoder import graph_of
 from model.images import decode
-from model.info import read_verified
+from model.info import read_info, read_verified
 from model.probe import Probe
 from model.regions import Heat, Regions, box_around, for_class, match
 
@@ -33,12 +33,17 @@ class Why:
         """Which regions of a preview speak for one of the probe's classes."""
         regions, picture = self._regions(fingerprint), decode(preview, "preview")
         (found,) = regions.maps([picture])
-        return Heat(for_class(found, probe.weights, probe.classes.index(name)), regions.area(*picture.size))
+        weights, number = probe.weights, probe.classes.index(name)
+        if probe.several:  # a class is told from pictures without it, and not from the other classes
+            weights, number = np.stack([weights[number], -weights[number]]), 0
+        return Heat(for_class(found, weights, number), regions.area(*picture.size))
 
     def _regions(self, fingerprint: str) -> Regions:
         with self._opening:
             if self._held is None or self._held[0] != fingerprint:
-                folder = self.workspace.home.model(fingerprint)
+                home = self.workspace.home
+                # What an int8 copy sees is what the model it was made from sees, and that one can be cut open.
+                folder = home.model(float32_of(home, read_info(home.model(fingerprint))).fingerprint)
                 info, _ = read_verified(folder)
                 self._held = fingerprint, Regions(graph_of(folder, info), info.preparation)
             return self._held[1]

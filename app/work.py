@@ -6,7 +6,6 @@ Each function takes the lock of its kind on the collection, can be stopped at an
 from __future__ import annotations
 
 import functools
-import hashlib
 import shutil
 import time
 from collections.abc import Callable
@@ -16,13 +15,15 @@ from typing import Any
 
 import numpy as np
 
+from app.plan import planned
 from app.report import write_report
 from app.views import disagreements, view_size
 from app.workspace import Workspace, all_models, find_model
-from indexer.catalog import Collection, collection_with_id, count_images, update_collection
+from indexer.catalog import Collection, collection_with_id, has_images, update_collection
 from indexer.errors import Busy, NoIndex
-from indexer.images import contents_of, median_side
+from indexer.images import median_side
 from indexer.importer import import_sources
+from indexer.labels import current_labels
 from indexer.parts import WHOLE, Cutting
 from indexer.published import read_published
 from indexer.refresh import refresh_index
@@ -34,6 +35,7 @@ from model.files import write_atomically
 from model.info import ModelInfo
 from model.settings import choose_stem
 
+METRICS, PINNED = "metrics.jsonl", "pinned.jsonl"  # what a run writes while it learns, kept beside its model
 Progress = Callable[[float, str], None]  # share done (0..1), one sentence
 Stop = Callable[[], bool]
 
@@ -86,13 +88,14 @@ def index(
     fingerprint: str | None = None,
     progress: Progress = silent,
     stop: Stop = never,
+    activate: bool = True,
 ) -> dict[str, Any]:
-    """Embed what is missing, publish the index, and make its model the active one."""
+    """Embed what is missing, publish the index, and make its model the active one if so asked."""
     started = time.monotonic()
     home = workspace.home
     with home.lock(collection.id, collection.name, "index"):
         collection = collection_with_id(workspace.engine, collection.id)
-        if not count_images(workspace.engine, collection):
+        if not has_images(workspace.engine, collection):
             raise TooFewImages(f"{collection.name!r} holds no pictures yet: import some first.")
         info = find_model(home, fingerprint) if fingerprint else _model_for(workspace, collection, progress)
         progress(0.0, "opening the model")
@@ -111,7 +114,7 @@ def index(
         embedded, published = refreshed.embedded, refreshed.published
         now = collection_with_id(workspace.engine, collection.id)
         # A person may have made another model the active one meanwhile: only what was asked for by name replaces it.
-        if fingerprint or now.active_model is None:
+        if (fingerprint and activate) or now.active_model is None:
             update_collection(workspace.engine, collection, {"active_model": info.fingerprint})
     return {
         "model": info.fingerprint,
@@ -150,72 +153,64 @@ def train(
     progress: Progress = silent,
     stop: Stop = never,
     remark: Callable[[str], None] = lambda sentence: None,
+    enough: Stop = never,
 ) -> dict[str, Any]:
     """Pretrain on the collection, report against the model it started from, and adopt the new one if so asked.
 
-    `chosen` may hold init, backbone, adopt (better, always, never) and any field of `TrainSettings`; what it leaves
-    out is chosen from the collection's size and the hardware. Called again after an interruption it goes on.
+    `chosen` may hold init, backbone, adopt (better, always, never), pins (ids of images whose nearest are looked at as
+    it learns) and any field of `TrainSettings`; what it leaves out is chosen from the collection's size and the
+    hardware. Called again after an interruption it goes on. Once `enough` says yes it ends with the best so far.
     `remark` hears at once where preset and pictures disagree; the result's `warnings` say it again.
     """
     from model.checkpoint import save_model
-    from model.learner import pick_device
-    from model.network import require_size, starting_point, takes_size
-    from model.pixels import encoding_side, learning_side, load_pixels
-    from model.train import pretrain, sensible
+    from model.lookout import watched
+    from model.pixels import load_pixels
+    from model.train import pretrain
 
     home, chosen = workspace.home, dict(chosen)
-    init = chosen.pop("init", None) or "default"
-    backbone = chosen.pop("backbone", None) or "resnet18"
     adopt = chosen.pop("adopt", None) or "never"
     if adopt not in ("better", "always", "never"):
         raise BadInput(f"--adopt is better, always or never, not {adopt!r}.")
-    earlier = shipped.bring_into(home.models, backbone) if init == "default" else None
-    if earlier is not None:
-        init = earlier.fingerprint
-    elif init not in ("default", "random") and not init.startswith("timm:"):
-        earlier = find_model(home, init)
-        init = earlier.fingerprint
+    pins = chosen.pop("pins", None) or []
     with home.lock(collection.id, collection.name, "training"):
-        rows = contents_of(workspace.engine, collection)
-        native = median_side(workspace.engine, collection)
-        chosen.setdefault("preset", collection.preset)
-        device = pick_device(chosen.pop("device", None) or workspace.settings.device)
-        stem = choose_stem("auto", native, backbone, init)
-        if not chosen.get("image_size"):
-            chosen["image_size"] = view_size(native, device.type, stem if earlier is None else earlier.stem)
-        own_size = chosen["image_size"] if init in ("default", "random") else None
-        start = starting_point(init, backbone, own_size, home.models, chosen.get("seed") or 0, stem)
-        settings, reason = sensible(len(rows), device.type, start.backbone.name, **chosen)
-        require_size(start.backbone, settings.image_size)
-        progress(0.0, reason)
+        plan = planned(workspace, collection, chosen)
+        start, settings = plan.start, plan.settings
+        progress(0.0, plan.reason)
         warnings = disagreements(workspace, collection, settings.preset)
         for sentence in warnings:
             remark(sentence)
-        side = learning_side(settings.image_size, native)
-        previews = [home.preview(sha256, suffix) for _, sha256, suffix in rows]
         # The same training of the same pictures goes on where it was; any other starts in a folder of its own.
-        deciding = repr((init, backbone, settings, [sha256 for _, sha256, _ in rows]))
-        run = home.run(f"{training_runs(collection)}{hashlib.sha256(deciding.encode()).hexdigest()[:12]}")
+        run = home.run(f"{training_runs(collection)}{plan.named}")
         spill = run / "pixels"
         refused: list[int] = []
         try:
             pixels = load_pixels(
-                previews,
-                side,
+                plan.previews,
+                plan.side,
                 start.preparation.fit,
                 lambda done, of: progress(0.0, f"reading previews: {done:,} of {of:,}") if done % 500 == 0 else None,
                 lambda position, error: refused.append(position),  # its preview went missing; `likeness index` lists it
                 spill,
             )
-            trained = pretrain(pixels, start, settings, run, lambda p: progress(p.done * 0.95, p.message), stop)
+            kept = np.delete([image_id for image_id, _, _ in plan.rows], refused)  # whose picture is each row of pixels
+            labels = {
+                x.image_id: x.class_name for x in current_labels(workspace.engine, collection) if x.answer == "yes"
+            }
+            trained = pretrain(
+                pixels,
+                start,
+                settings,
+                run,
+                lambda p: progress(p.done * 0.95, p.message),
+                stop,
+                sample=watched(kept.tolist(), pins, labels, plan.encoded_at),
+                enough=enough,
+            )
         finally:
             spill.unlink(missing_ok=True)
-        encoded_at = encoding_side(settings.image_size, native)
-        if not takes_size(start.backbone, encoded_at):
-            encoded_at = settings.image_size
-        learnt = replace(start.preparation, image_size=encoded_at, crop=1.0)
+        learnt = replace(start.preparation, image_size=plan.encoded_at, crop=1.0)
         known = learnt if start.started_from == "random" else start.preparation
-        before = earlier or save_model(start.backbone, known, home.models, started_from=start.started_from)
+        before = plan.earlier or save_model(start.backbone, known, home.models, started_from=start.started_from)
         after = save_model(
             trained.backbone,
             learnt,
@@ -225,19 +220,19 @@ def train(
                 **trained.record,
                 "collection": collection.name,
                 "collection_id": collection.id,
-                "reason": reason,
+                "reason": plan.reason,
             },
         )
-        kept = np.delete([image_id for image_id, _, _ in rows], refused)  # whose picture is each row of pixels
-        metrics = (run / "metrics.jsonl").read_bytes()
-        write_atomically(home.model(after.fingerprint) / "metrics.jsonl", metrics)
+        for name in (METRICS, PINNED):
+            if (run / name).exists():
+                write_atomically(home.model(after.fingerprint) / name, (run / name).read_bytes())
         report = write_report(
             workspace,
             collection,
             before,
             after,
             kept[trained.held_out].tolist(),
-            metrics,
+            (run / METRICS).read_bytes(),
             lambda share, message: progress(0.95 + 0.03 * share, message),
             stop,
         )
@@ -254,9 +249,22 @@ def train(
         "sentence": report["sentence"],
         "adopted": adopted,
         "settings": asdict(settings),
+        "stopped": _stopped(trained.record),
         "warnings": warnings,
         "metrics": trained.metrics,
         "report": report,
+    }
+
+
+def _stopped(record: dict[str, Any]) -> dict[str, Any] | None:
+    """Of a training that was ended early: in which epoch, of how many, and which one's weights were kept for what."""
+    if "kept_epoch" not in record:
+        return None
+    return {
+        "in_epoch": record["stopped_in_epoch"],
+        "of": record["settings"]["epochs"],
+        "kept_epoch": record["kept_epoch"],
+        "quality": record["figures"]["quality"],
     }
 
 
@@ -281,7 +289,11 @@ def _model_for(workspace: Workspace, collection: Collection, progress: Progress)
     """The model to index with when none is named: the active one, else the newest trained here, else a first one."""
     if collection.active_model:
         return find_model(workspace.home, collection.active_model)
-    trained = [i for i in all_models(workspace.home) if i.training.get("collection_id") == collection.id]
+    trained = [
+        info
+        for info in all_models(workspace.home)
+        if info.training.get("collection_id") == collection.id and info.arithmetic == "float32"
+    ]
     if trained:
         return trained[-1]
     if (first := shipped.bring_into(workspace.home.models)) is not None:

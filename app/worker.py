@@ -15,7 +15,9 @@ from filelock import FileLock, Timeout
 
 from app import jobs, logs, work
 from app.duplicates import look_for_duplicates
+from app.estimate import estimated
 from app.finetuning import finetune
+from app.int8 import make_int8
 from app.jobs import Job
 from app.mapping import draw_map
 from app.workspace import Workspace
@@ -117,7 +119,11 @@ class _Watch:
 
     def stop(self) -> bool:
         self._tell()
-        return self.asked is not None or self.stopping.is_set()
+        return self.asked in ("cancel", "pause") or self.stopping.is_set()
+
+    def enough(self) -> bool:
+        """Whether a training shall end with the best so far."""
+        return self.asked == "keep"
 
     def _tell(self) -> None:
         if time.monotonic() - self.told > TELL:
@@ -143,15 +149,24 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
 
 
 def _index(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
-    return work.index(workspace, collection, job.params.get("model"), watch.progress, watch.stop)
+    activate = bool(job.params.get("activate", True))
+    return work.index(workspace, collection, job.params.get("model"), watch.progress, watch.stop, activate)
 
 
 def _train(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
-    return work.train(workspace, collection, job.params, watch.progress, watch.stop)
+    return work.train(workspace, collection, job.params, watch.progress, watch.stop, enough=watch.enough)
+
+
+def _estimate(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    return estimated(workspace, collection, job.params, watch.progress, watch.stop)
 
 
 def _finetune(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
     return finetune(workspace, collection, job.params, watch.progress, watch.stop)
+
+
+def _int8(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
+    return make_int8(workspace, collection, None, watch.progress, watch.stop)
 
 
 def _map(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
@@ -167,7 +182,9 @@ _KINDS: dict[str, Callable[[Workspace, Collection, Job, _Watch], dict[str, Any]]
     "import": _import,
     "index": _index,
     "training": _train,
+    "estimate": _estimate,
     "finetuning": _finetune,
+    "int8": _int8,
     "map": _map,
     "duplicates": _duplicates,
 }

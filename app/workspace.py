@@ -51,6 +51,11 @@ def all_models(home: Home) -> list[ModelInfo]:
     return sorted(found, key=lambda info: (info.created, info.fingerprint))
 
 
+def float32_of(home: Home, info: ModelInfo) -> ModelInfo:
+    """The model itself, or the float32 one that it is an int8 copy of: what can be trained, and looked into."""
+    return info if info.arithmetic == "float32" else find_model(home, info.started_from)
+
+
 def find_model(home: Home, name: str) -> ModelInfo:
     """The model with that fingerprint, or the only one whose fingerprint begins so."""
     fits = [info for info in all_models(home) if name and info.fingerprint.startswith(name)]

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, func, inspect, select, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError
 
 from indexer.errors import Busy, CollectionExists, DamagedCatalog, NewerCatalog, NoSuchCollection, UnusableDatabase
@@ -17,8 +18,11 @@ from indexer.home import Home
 from indexer.schema import collections, images, now
 from model.errors import BadInput
 
-SCHEMA_VERSION = "0008"  # the newest migration below indexer/migrations/versions
+SCHEMA_VERSION = "0010"  # the newest migration below indexer/migrations/versions
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
+# Every request asks this first. Made once: putting a statement together takes longer than SQLite takes to answer it.
+_NAMED = select(collections).where(collections.c.name == bindparam("name"))
+_counted: WeakKeyDictionary[Engine, dict[int, tuple[int, int]]] = WeakKeyDictionary()  # id → (revision, images)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Collection:
     active_model: str | None
     revision: int
     created_at: str
+    multi_label: bool = False  # an image may have several classes, each with a yes or a no of its own
 
 
 def open_catalog(home: Home, url: str | None = None) -> Engine:
@@ -128,24 +133,26 @@ def _migrate(engine: Engine) -> None:
         command.upgrade(config, "head")
 
 
-def create_collection(engine: Engine, name: str, preset: str = "photo") -> Collection:
-    _check_name(name)
+def create_collection(engine: Engine, name: str, preset: str = "photo", multi_label: bool = False) -> Collection:
+    check_name(name)
+    values = {"name": name, "preset": preset, "revision": 0, "created_at": now(), "multi_label": multi_label}
     try:
         with engine.begin() as connection:
-            connection.execute(collections.insert().values(name=name, preset=preset, revision=0, created_at=now()))
+            connection.execute(collections.insert().values(**values))
     except IntegrityError as error:
         raise CollectionExists(f"There is a collection {name!r} already: choose another name.") from error
     return collection_named(engine, name)
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise BadInput for what cannot name a collection."""
     if not NAME.fullmatch(name) or name.strip() != name or name in (".", ".."):
         raise BadInput(f"{name!r} cannot name a collection: use 1 to 80 characters without slashes or line breaks.")
 
 
 def collection_named(engine: Engine, name: str) -> Collection:
     with engine.connect() as connection:
-        row = connection.execute(select(collections).where(collections.c.name == name)).mappings().first()
+        row = connection.execute(_NAMED, {"name": name}).mappings().first()
     if row is None:
         raise NoSuchCollection(f"There is no collection {name!r}: import pictures into it first, or check the name.")
     return Collection(**row)
@@ -179,7 +186,7 @@ def all_collections(engine: Engine) -> list[Collection]:
 def update_collection(engine: Engine, collection: Collection, changes: Mapping[str, str | None]) -> Collection:
     """Change `name`, `preset` or `active_model`: one write."""
     if (new_name := changes.get("name")) is not None:
-        _check_name(new_name)
+        check_name(new_name)
     if changes:
         try:
             with engine.begin() as connection:
@@ -203,9 +210,21 @@ def touch(connection: Connection, collection_id: int) -> None:
 
 
 def count_images(engine: Engine, collection: Collection) -> int:
+    """How many images are in the collection now; counted anew only after some came or went."""
+    held = _counted.setdefault(engine, {})
     with engine.connect() as connection:
-        query = select(func.count()).select_from(images).where(visible(collection.id))
-        return int(connection.execute(query).scalar_one())
+        query = select(collections.c.revision).where(collections.c.id == collection.id)
+        revision = connection.execute(query).scalar() or 0  # before counting: what comes in between is counted again
+        known = held.get(collection.id)
+        if known is None or known[0] != revision:
+            counting = select(func.count()).select_from(images).where(visible(collection.id))
+            known = held[collection.id] = (revision, int(connection.execute(counting).scalar_one()))
+    return known[1]
+
+
+def has_images(engine: Engine, collection: Collection) -> bool:
+    with engine.connect() as connection:
+        return connection.execute(select(images.c.id).where(visible(collection.id)).limit(1)).first() is not None
 
 
 def visible(collection_id: int) -> Any:

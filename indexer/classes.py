@@ -24,11 +24,12 @@ class Class:
     id: int
     name: str
     colour: str
+    line: float | None = None  # the probability from which on it is predicted, where an image may have several classes
 
 
 def all_classes(engine: Engine, collection: Collection) -> list[Class]:
     """The classes in the order they were made: the first nine answer to the keys 1 to 9."""
-    query = select(classes.c.id, classes.c.name, classes.c.colour).where(
+    query = select(classes.c.id, classes.c.name, classes.c.colour, classes.c.line).where(
         classes.c.collection_id == collection.id, classes.c.removed_at.is_(None), classes.c.kind == "class"
     )
     with engine.connect() as connection:
@@ -44,20 +45,30 @@ def create_class(engine: Engine, collection: Collection, name: str, colour: str 
     return next(item for item in all_classes(engine, collection) if item.id == class_id)
 
 
-def update_class(engine: Engine, collection: Collection, name: str, new_name: str | None, colour: str | None) -> Class:
-    """Change the name or the colour of a class; its answers stay."""
+def update_class(
+    engine: Engine,
+    collection: Collection,
+    name: str,
+    new_name: str | None,
+    colour: str | None,
+    line: float | None = None,
+) -> Class:
+    """Change the name, the colour or the line of a class; its answers stay."""
+    if line is not None and not collection.multi_label:
+        raise BadInput(f"Pictures of {collection.name!r} have one class, the most probable: there is no line to set.")
     found = class_named(engine, collection, name)
     if new_name is not None:
         _not_reserved(new_name)
-    changed = Class(found.id, found.name if new_name is None else _checked(new_name), colour or found.colour)
+    own_name = found.name if new_name is None else _checked(new_name)
+    changed = Class(found.id, own_name, colour or found.colour, found.line if line is None else line)
     with engine.begin() as connection:
         lock_writes(connection)
         others = select(classes.c.name).where(classes.c.collection_id == collection.id, classes.c.id != found.id)
         if changed.name in connection.execute(others).scalars().all():
             raise BadInput(f"A class cannot be renamed to {changed.name!r}: another class has, or had, that name.")
-        values = {"name": changed.name, "colour": changed.colour}
+        values = {"name": changed.name, "colour": changed.colour, "line": changed.line}
         connection.execute(classes.update().where(classes.c.id == found.id).values(**values))
-        _note_change(connection, collection)
+        note_change(connection, collection)
     return changed
 
 
@@ -66,7 +77,7 @@ def remove_class(engine: Engine, collection: Collection, name: str) -> None:
     found = class_named(engine, collection, name)
     with engine.begin() as connection:
         connection.execute(classes.update().where(classes.c.id == found.id).values(removed_at=now()))
-        _note_change(connection, collection)
+        note_change(connection, collection)
 
 
 def merge_class(engine: Engine, collection: Collection, name: str, into: str) -> int:
@@ -83,7 +94,7 @@ def merge_class(engine: Engine, collection: Collection, name: str, into: str) ->
         lock_writes(connection)
         moved = move_answers(connection, collection, old.id, new.id)
         connection.execute(classes.update().where(classes.c.id == old.id).values(removed_at=now()))
-        _note_change(connection, collection)
+        note_change(connection, collection)
     return moved
 
 
@@ -106,7 +117,7 @@ def ensure_class(connection: Connection, collection: Collection, name: str, colo
         if row.name == name:
             if row.removed_at is not None:
                 connection.execute(classes.update().where(classes.c.id == row.id).values(removed_at=None))
-                _note_change(connection, collection)
+                note_change(connection, collection)
             return row.id
     values = {
         "collection_id": collection.id,
@@ -122,17 +133,17 @@ def bring_back(connection: Connection, collection: Collection, class_ids: Collec
     """Show these classes again where they were hidden."""
     hidden = classes.c.id.in_(list(class_ids)) & classes.c.removed_at.is_not(None)
     if class_ids and connection.execute(classes.update().where(hidden).values(removed_at=None)).rowcount:
-        _note_change(connection, collection)
+        note_change(connection, collection)
 
 
 def hide(connection: Connection, collection: Collection, class_ids: Collection_[int]) -> None:
     """Hide these classes; their answers stay."""
     shown = classes.c.id.in_(list(class_ids)) & classes.c.removed_at.is_(None)
     if class_ids and connection.execute(classes.update().where(shown).values(removed_at=now())).rowcount:
-        _note_change(connection, collection)
+        note_change(connection, collection)
 
 
-def _note_change(connection: Connection, collection: Collection) -> None:
+def note_change(connection: Connection, collection: Collection) -> None:
     """Let the journal show that classes changed, or a fitted probe would go on offering the old ones."""
     values = {"collection_id": collection.id, "kind": "classes", "source": "hand", "created_at": now()}
     connection.execute(actions.insert().values(**values))

@@ -234,7 +234,9 @@ def _without_main() -> Iterator[None]:
 
 def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us in order
-    warnings.simplefilter("ignore")  # what Pillow remarks on a damaged file; the reason we give is its error
+    # What Pillow and the libraries below it remark on a damaged file; the reason we give is its error.
+    warnings.simplefilter("ignore")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
 
 

@@ -47,6 +47,10 @@ class NoSuchSearch(NoSuch):
     """There is no saved search of that id."""
 
 
+class NoSuchComparison(NoSuch):
+    """There is no comparison of that id in the collection."""
+
+
 class CollectionExists(LikenessError):
     """The name is taken."""
 
@@ -61,6 +65,10 @@ class NoMap(LikenessError):
 
 class Busy(LikenessError):
     """Another process does this kind of work on this collection; the message says which."""
+
+
+class SeveralClasses(LikenessError):
+    """A picture would have several classes in a collection where it may have one."""
 
 
 class NothingToUndo(LikenessError):

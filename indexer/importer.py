@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,7 @@ from model.progress import rate_line
 
 BATCH = 64  # images a transaction: what a kill may repeat
 Progress = Callable[[float, str], None]  # share done (0..1), one sentence
+FEW = 500  # files whose sizes are looked up one by one
 LISTED = 1000  # ids listed in a result; a job's row must stay small
 
 
@@ -75,10 +76,10 @@ def import_sources(
         with engine.begin() as connection:
             mark_missing(connection, plan.missing, True)
             mark_missing(connection, plan.back, False)
-    in_folders: dict[int, str] = {}  # image id → name of the folder it lies in
+    in_folders: dict[int, list[str]] = {}  # image id → names of the folders it lies in
     for source in found.sources if labels_from_folders else ():
         if source.depth > 0 and (row := plan.rows.get(source.path)) is not None and row.image_id is not None:
-            in_folders[row.image_id] = _class_of(source)
+            _add_class(in_folders, row.image_id, source)
     pending: list[tuple[Source, list[Digest]]] = []
 
     def write() -> None:
@@ -87,7 +88,9 @@ def import_sources(
         if not batch:
             return
         done = commit(engine, home, collection, batch, plan)
-        in_folders.update((image_id, _class_of(source)) for source, image_id in done.image_ids if source.depth > 0)
+        for source, image_id in done.image_ids:
+            if source.depth > 0:
+                _add_class(in_folders, image_id, source)
         for source, digests in batch:
             result.refused += [_refusal(source, digest.refused) for digest in digests if digest.refused]
         result.added_total += len(done.added)
@@ -97,7 +100,7 @@ def import_sources(
         result.removed += done.removed
 
     count, committed_at = 0, time.monotonic()
-    sizes = _known_sizes(engine) if plan.fresh else {}
+    sizes = _known_sizes(engine, plan.fresh)
     try:
         for source, digests in digested(plan.fresh, home, workers or os.cpu_count() or 1, sizes, cutting):
             pending.append((source, digests))
@@ -111,15 +114,16 @@ def import_sources(
     finally:
         write()
     if labels_from_folders:
-        named = {image_id: name for image_id, name in in_folders.items() if name}
-        result.labelled = label_unlabelled(engine, collection, named, source="folders")
+        result.labelled = label_unlabelled(engine, collection, in_folders, source="folders")
     result.seconds = time.monotonic() - started
     return result
 
 
-def _class_of(source: Source) -> str:
-    """The class that a picture takes from its folder; empty when the folder's name cannot be one."""
-    return source.folder.rpartition("/")[2].strip()[:LONGEST_NAME].strip()
+def _add_class(in_folders: dict[int, list[str]], image_id: int, source: Source) -> None:
+    """Note the class that a picture takes from its folder, unless the folder's name cannot be one."""
+    name = source.folder.rpartition("/")[2].strip()[:LONGEST_NAME].strip()
+    if name:
+        in_folders.setdefault(image_id, []).append(name)
 
 
 def _refusal(source: Source, reason: str) -> dict[str, str]:
@@ -128,10 +132,18 @@ def _refusal(source: Source, reason: str) -> dict[str, str]:
     return {"path": path, "name": source.name, "reason": reason}
 
 
-def _known_sizes(engine: Engine) -> dict[int, frozenset[str]]:
-    """The hashes of all contents by their size in bytes: a file that was moved or copied is one of these."""
+def _known_sizes(engine: Engine, fresh: Sequence[Source]) -> dict[int, frozenset[str]]:
+    """The hashes of contents by their size in bytes: a file that was moved or copied is one of these.
+
+    Of all contents, or of those as large as `fresh` when these are few: a second less where there are a million.
+    """
+    if not fresh:
+        return {}
+    query = select(contents.c.bytes, contents.c.sha256)
+    if len(fresh) <= FEW:
+        query = query.where(contents.c.bytes.in_({source.size for source in fresh}))
     sizes: dict[int, set[str]] = {}
     with engine.connect() as connection:
-        for size, sha256 in connection.execute(select(contents.c.bytes, contents.c.sha256)):
+        for size, sha256 in connection.execute(query):
             sizes.setdefault(size, set()).add(sha256)
     return {size: frozenset(shas) for size, shas in sizes.items()}

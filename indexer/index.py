@@ -1,8 +1,9 @@
 """The index of one collection under one model: immutable, verified when opened, searched by one thread a request.
 
 Three kinds, chosen by size (`indexer.publish`): every vector as float32; every vector as float16; inverted lists of
-float16, of which a search looks into as many as measuring said. The float16 kinds order what they find by exact float32
-cosines from a mapped matrix. Rows are places in the ascending ids; the last rows, the tail, came after the build.
+float16, of which a search looks into as many as measuring said, mostly by a short form of them (`indexer.sketch`). The
+float16 kinds order what they find by exact float32 cosines from a mapped matrix. Rows are places in the ascending ids;
+the last rows, the tail, came after the build.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from indexer.errors import DamagedIndex
 from indexer.published import CURRENT, EXACT, LISTS, Published, damaged, files_of, read_published, whole
+from indexer.sketch import Sketch
 from model.files import hash_of
 
 fast: Any = faiss  # FAISS's type hints know neither its own wrappers nor its streams
@@ -31,8 +33,10 @@ BLOCK = 16_384  # rows compared at once: 32 MB of float32 at 512 dimensions
 class VectorIndex:
     """Cosine search over unit vectors. Never changes once built; replace it to update."""
 
-    def __init__(self, base: Any, ids: np.ndarray, vectors: np.ndarray, published: Published) -> None:
-        self._base, self.published = base, published
+    def __init__(
+        self, base: Any, ids: np.ndarray, vectors: np.ndarray, published: Published, sketch: Sketch | None = None
+    ) -> None:
+        self._base, self._sketch, self.published = base, sketch, published
         self.ids = ids  # (N,) int64, ascending: `publish` sees to it
         self.vectors = vectors  # (N, D) float32: a view on FAISS's memory, or mapped from disk
 
@@ -47,18 +51,19 @@ class VectorIndex:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ids (k',) and cosines (k',) of the `k` nearest to the unit vector `query` (D,), best first.
 
-        `among` (M,) restricts the search to these ids, `without` (E,) leaves these out; whoever has `kept` of both at
-        hand gives that too. `everywhere` is for a query that is no picture's vector. Fewer than `k` come back when
-        there are fewer. Of pictures that are exactly alike the lower id comes first, whatever `k` is, or the pages of
-        a list would not fit together.
+        `among` restricts the search to these ids (M,), or as `marked` by (N,) bools; `without` (E,) leaves these ids
+        out; whoever has `kept` of both at hand gives that too. `everywhere` is for a query that is no picture's
+        vector. Fewer than `k` come back when there are fewer. Of pictures that are exactly alike the lower id comes
+        first, whatever `k` is, or the pages of a list would not fit together.
         """
         faiss.omp_set_num_threads(1)  # of this thread: two make a single query slower, and requests bring their own
         query = np.ascontiguousarray(query, np.float32)
         if among is None and (without is None or len(without) <= FEW):
             without = np.zeros(0, np.int64) if without is None else without
             rows, cosines = self._ranked(query, k + len(without), None, everywhere)
-            left = ~np.isin(self.ids[rows], without)
-            rows, cosines = rows[left], cosines[left]
+            if len(without):
+                left = (self.ids[rows][:, np.newaxis] != without).all(axis=1)  # `np.isin` takes longer than FAISS
+                rows, cosines = rows[left], cosines[left]
         else:
             keep = self.kept(among, without) if keep is None else keep
             rows, cosines = self._ranked(query, k, keep, everywhere or among is not None)
@@ -77,15 +82,24 @@ class VectorIndex:
         return rows, self.ids[rows] == ids
 
     def kept(self, among: np.ndarray | None, without: np.ndarray | None) -> np.ndarray | None:
-        """(N,) bool: the rows that may be listed; None when that is all of them."""
+        """(N,) bool: the rows that may be listed, of `among` and `without` as in `search`; None: all of them."""
         if among is None and (without is None or not len(without)):
             return None
-        keep = np.full(len(self.ids), among is None)
-        for ids, value in ((among, True), (without, False)):
-            if ids is not None and len(ids):
-                rows, present = self.rows_of(ids)
-                keep[rows[present]] = value
+        if among is None:
+            keep = np.full(len(self.ids), True)
+        else:
+            keep = among.copy() if among.dtype == bool else self.marked(among)
+        if without is not None:
+            rows, present = self.rows_of(without)
+            keep[rows[present]] = False
         return keep
+
+    def marked(self, ids: np.ndarray) -> np.ndarray:
+        """(N,) bool: the rows of these ids (M,)."""
+        rows, present = self.rows_of(ids)
+        marks = np.full(len(self.ids), False)
+        marks[rows[present]] = True
+        return marks
 
     def _ranked(
         self, query: np.ndarray, k: int, keep: np.ndarray | None, anywhere: bool
@@ -96,7 +110,7 @@ class VectorIndex:
         if k <= 0:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
         if keep is not None and kept <= SCANNED and self.published.kind != EXACT:
-            return self._scan(query, np.flatnonzero(keep))
+            return self.scan(query, np.flatnonzero(keep))
         if self.published.kind != LISTS:
             return self._first(query, k, keep, kept, anywhere)
         head, cosines = (found[:HEAD] for found in self._first(query, min(k, HEAD), keep, kept, anywhere))
@@ -105,18 +119,27 @@ class VectorIndex:
         # Beyond what the lists gave come all others, compared one by one: every list is whole, and its pages fit.
         rest = np.full(len(self.ids), True) if keep is None else keep.copy()
         rest[head] = False
-        others = self._scan(query, np.flatnonzero(rest))
+        others = self.scan(query, np.flatnonzero(rest))
         return np.concatenate([head, others[0]]), np.concatenate([cosines, others[1]])
 
     def _first(
         self, query: np.ndarray, k: int, keep: np.ndarray | None, kept: int, anywhere: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same by way of FAISS, and of comparing with every row of the tail."""
-        found = self._near(query, k, keep, kept, anywhere)
-        tail = np.arange(self.published.base, len(self.ids))
-        return self._scan(query, np.concatenate([found, tail if keep is None else tail[keep[tail]]]))
+        found: np.ndarray
+        if self._sketch is not None and keep is None and not anywhere:
+            looked = self._sketch.search(query, k, self.published.effort or 1, self.scan)
+            if looked is not None and not self.published.tail:
+                return looked
+            found = self._near(query, k, keep, kept, anywhere) if looked is None else looked[0]
+        else:
+            found = self._near(query, k, keep, kept, anywhere)
+        if self.published.tail:
+            tail = np.arange(self.published.base, len(self.ids))
+            found = np.concatenate([found, tail if keep is None else tail[keep[tail]]])
+        return self.scan(query, found)
 
-    def _scan(self, query: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def scan(self, query: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`rows` (M,) in the order of their exact cosines, and those.
 
         Not a matrix product: BLAS rounds a row by where it stands, and equal vectors must have equal cosines.
@@ -141,7 +164,7 @@ class VectorIndex:
         while effort < lists:  # too many to look at all: look further until that changes nothing
             effort = min(2 * effort, lists)
             before, found = found, self._ask(query, k, keep, effort)
-            first, second = (self._scan(query, rows)[0][:k] for rows in (before, found))
+            first, second = (self.scan(query, rows)[0][:k] for rows in (before, found))
             if len(first) == k and np.array_equal(first, second):
                 break
         return found
@@ -152,9 +175,10 @@ class VectorIndex:
         if keep is not None:
             bits = np.packbits(keep[: self.published.base], bitorder="little")
             chosen["sel"] = fast.IDSelectorBitmap(bits)
-        parameters = faiss.SearchParameters(**chosen)
         if effort is not None:
             parameters = fast.SearchParametersIVF(nprobe=effort, **chosen)
+        else:
+            parameters = faiss.SearchParameters(**chosen)
         margin = 2 * (ROUNDING if self.published.matrix is not None else ROUNDING_FLOAT32)
         more = k + max(16, k // 4)
         while True:
@@ -182,12 +206,16 @@ def open_index(folder: Path, held: VectorIndex | None = None) -> VectorIndex:
 
 def _opened(folder: Path, published: Published, held: VectorIndex | None) -> VectorIndex:
     files = files_of(folder, published)
+    sketch: Sketch | None = None
     if held is not None and published.faiss is not None and held.published.faiss == published.faiss:
         base = held._base
     else:
-        _verify(files["faiss"], published.faiss or published.sha256)
-        with open(files["faiss"], "rb") as file:
-            base = faiss.read_index(fast.PyCallbackIOReader(file.read, 1 << 22))
+        base = _read(files["faiss"], published.faiss or published.sha256)
+    if published.sketch is not None:
+        if held is not None and (held.published.sketch, held.published.slack) == (published.sketch, published.slack):
+            sketch = held._sketch
+        else:
+            sketch = Sketch(_read(files["sketch"], published.sketch), published.slack or 0.0)
     if (base.ntotal, base.d) != (published.base, published.dim):
         raise damaged(folder / CURRENT)
     if published.matrix is None:
@@ -204,7 +232,9 @@ def _opened(folder: Path, published: Published, held: VectorIndex | None) -> Vec
     if len(ids) != published.count:
         raise damaged(folder / CURRENT)
     vectors = np.memmap(matrix, np.float32, "r", shape=(published.count, published.dim))
-    return VectorIndex(base, ids, vectors, published)
+    return VectorIndex(
+        base, ids, np.asarray(vectors), published, sketch
+    )  # a plain view: a memmap's every slice takes longer
 
 
 def unpack(index: Any) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -227,7 +257,15 @@ class _Keeping:
 def identity(published: Published) -> str:
     """What the `sha256` of a large index must be."""
     figures = (published.count, published.dim, published.kind, published.tail, published.lists, published.effort)
-    return whole(published.faiss, published.matrix, published.ids, published.tail_sha256, repr(figures))
+    short = () if published.sketch is None else (published.sketch, repr(published.slack))  # earlier ones had none
+    return whole(published.faiss, published.matrix, published.ids, published.tail_sha256, repr(figures), *short)
+
+
+def _read(path: Path, sha256: str) -> Any:
+    """The FAISS index in a file, once its bytes are seen to be the right ones."""
+    _verify(path, sha256)
+    with open(path, "rb") as file:
+        return faiss.read_index(fast.PyCallbackIOReader(file.read, 1 << 22))
 
 
 def _verify(path: Path, sha256: str, start: int = 0, length: int | None = None) -> None:

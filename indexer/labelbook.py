@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, bindparam, select
 
 from indexer.catalog import Collection, visible
 from indexer.classes import NONE_OF_THESE, UNSURE
 from indexer.labels import current_labels
 from indexer.schema import actions, classes, images, label_events
+
+_SINCE = (  # made once, for every request asks it
+    select(actions.c.id, actions.c.kind)
+    .where(actions.c.collection_id == bindparam("collection"), actions.c.id > bindparam("last"))
+    .order_by(actions.c.id)
+)
 
 
 @dataclass
@@ -17,18 +23,23 @@ class LabelBook:
     """One collection's classes by image. For one thread at a time."""
 
     classes: dict[int, str] = field(default_factory=dict)  # image id → its class, or that it is none of these
+    # Where images may have several: image id → class → yes or no; none of these is kept beside them, as a yes.
+    answers: dict[int, dict[str, bool]] = field(default_factory=dict)
     last_action: int = 0
     revision: int = -1
+    told: LabelBook | None = None  # what the last reader was given; nobody changes it
+
+    @property
+    def labelled(self) -> int:
+        """How many images have a class, or are said to have none."""
+        return len(self.classes) + sum(any(given.values()) for given in self.answers.values())
 
     def read(self, engine: Engine, collection: Collection) -> LabelBook:
         """A book as the labels are now; this one is brought up to date and stays with whoever holds it."""
-        query = (
-            select(actions.c.id, actions.c.kind)
-            .where(actions.c.collection_id == collection.id, actions.c.id > self.last_action)
-            .order_by(actions.c.id)
-        )
         with engine.connect() as connection:
-            fresh = connection.execute(query).all()
+            fresh = connection.execute(_SINCE, {"collection": collection.id, "last": self.last_action}).all()
+        if self.told is not None and not fresh and self.revision == collection.revision:
+            return self.told
         # Classes that change, and images that come or go, reach back to labels of any age.
         if self.revision != collection.revision or any(kind == "classes" for _, kind in fresh):
             self._read_all(engine, collection)
@@ -37,10 +48,18 @@ class LabelBook:
         if fresh:
             self.last_action = fresh[-1][0]
         self.revision = collection.revision
-        return LabelBook(dict(self.classes), self.last_action, self.revision)
+        self.told = LabelBook(dict(self.classes), dict(self.answers), self.last_action, self.revision)
+        return self.told
 
     def _read_all(self, engine: Engine, collection: Collection) -> None:
         labels = current_labels(engine, collection)
+        self.classes, self.answers = {}, {}
+        if collection.multi_label:
+            for x in labels:
+                if x.answer in ("yes", "no", "none_of_these"):
+                    given = self.answers.setdefault(x.image_id, {})
+                    given[x.class_name or NONE_OF_THESE] = x.answer != "no"
+            return
         self.classes = {x.image_id: x.class_name for x in labels if x.answer == "yes"}
         self.classes |= {x.image_id: NONE_OF_THESE for x in labels if x.answer == "none_of_these"}
 
@@ -56,7 +75,14 @@ class LabelBook:
         )
         with engine.connect() as connection:
             for image_id, answer, name in connection.execute(query):
-                if answer == "yes" and name != UNSURE:
+                if collection.multi_label:
+                    # Another dictionary, for books that were handed out share the one before.
+                    given = {of: said for of, said in self.answers.pop(image_id, {}).items() if of != name}
+                    if answer in ("yes", "no") and name != UNSURE:
+                        given[name] = answer == "yes"
+                    if given:
+                        self.answers[image_id] = given
+                elif answer == "yes" and name != UNSURE:
                     self.classes[image_id] = name
                 elif self.classes.get(image_id) == name:
                     del self.classes[image_id]

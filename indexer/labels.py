@@ -2,28 +2,28 @@
 
 An *action* is what one gesture did: any number of events, each an answer (yes, no, unsure, none) about one image and
 one class together with the one before it. Undo and redo are actions too, so nothing is ever rewritten or lost.
-An image has at most one class with the answer yes. "None of these" and "unsure", said of no class in particular, are
-kept like classes, so that a class takes their place and they take a class's; `current_labels` shows them as answers.
+An image has at most one class with the answer yes, unless its collection allows several. "None of these" and "unsure",
+said of no class in particular, are kept like classes, so that a class takes their place and they take a class's;
+`current_labels` shows them as answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection as Collection_
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, func, select
 
 from indexer.catalog import Collection, lock_writes, visible
 from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, ensure_class
-from indexer.errors import NoSuchImage
-from indexer.schema import actions, classes, images, label_events, now
+from indexer.errors import NoSuchImage, SeveralClasses
+from indexer.journal import FEW, Change, allows_several, answers_of, listed, record, shown_answers
+from indexer.schema import actions, classes, images, label_events
 from model.errors import BadInput
 
 Answer = Literal["yes", "no", "unsure", "none", "none_of_these"]
 ANSWERS = ("yes", "no", "unsure", "none")
-FEW = 500  # up to here a query names the images; beyond, reading them all is quicker and no limit of SQL is met
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,6 @@ class Label:
     answer: Answer
     at: str
     source: str
-
-
-@dataclass(frozen=True)
-class Change:
-    """What an action did: its id and how many answers it changed. Action 0 changed nothing and was not recorded."""
-
-    action: int
-    changed: int
 
 
 def label(
@@ -77,30 +69,62 @@ def label_each(
     answer: Answer = "yes",
     by: str | None = None,
 ) -> Change:
-    """Give each image an answer about a class of its own (a CSV, folders), as one action."""
+    """Give each image an answer about a class of its own (folders), as one action."""
+    return answer_each(engine, collection, {image_id: {name: answer} for image_id, name in of.items()}, source, by)
+
+
+def answer_each(
+    engine: Engine,
+    collection: Collection,
+    of: Mapping[int, Mapping[str, Answer]],
+    source: str,
+    by: str | None = None,
+) -> Change:
+    """Give each image answers about classes of its own (a CSV), as one action.
+
+    Raises SeveralClasses where an image is given several and may have one.
+    """
     with engine.begin() as connection:
         lock_writes(connection)
         _check_images(connection, collection, of)
-        ids = {name: ensure_class(connection, collection, name) for name in dict.fromkeys(of.values())}
+        names = dict.fromkeys(name for given in of.values() for name in given)
+        ids = {name: ensure_class(connection, collection, name) for name in names}
+        alone = None  # the classes that no other goes with: all, or only "none of these" and "unsure"
+        if allows_several(connection, collection):
+            alone = {ids[name] for name in names if name in OWN_ANSWERS.values()} | _own_answers(connection, collection)
         current = answers_of(connection, collection, of)
         wanted: dict[tuple[int, int], str] = {}
-        for image_id, name in of.items():
-            if answer == "yes":
-                for class_id, given in current.get(image_id, {}).items():
-                    if given == "yes" and class_id != ids[name]:
-                        wanted[image_id, class_id] = "none"  # one class an image
-            wanted[image_id, ids[name]] = answer
+        for image_id, given in of.items():
+            said = {name for name, answer in given.items() if answer == "yes"}
+            yes = {ids[name] for name in said}
+            if len(yes) > 1 and (alone is None or yes & alone):
+                raise SeveralClasses(f"Image {image_id} is given {listed(said)}: leave one of them.")
+            for class_id, before in current.get(image_id, {}).items():
+                if before == "yes" and yes and class_id not in yes and (alone is None or alone & (yes | {class_id})):
+                    wanted[image_id, class_id] = "none"
+            wanted |= {(image_id, ids[name]): answer for name, answer in given.items()}
         return record(connection, collection, "label", wanted, current, source, by=by)
 
 
-def label_unlabelled(engine: Engine, collection: Collection, of: Mapping[int, str], source: str) -> int:
-    """As `label_each`, for the images without any answer yet; returns how many there were."""
+def _own_answers(connection: Connection, collection: Collection) -> set[int]:
+    query = select(classes.c.id).where(classes.c.collection_id == collection.id, classes.c.kind == "answer")
+    return set(connection.execute(query).scalars())
+
+
+def label_unlabelled(engine: Engine, collection: Collection, of: Mapping[int, Sequence[str]], source: str) -> int:
+    """Give each image without any answer yet its classes: the last one where it may have one. Returns how many."""
     answered = {item.image_id for item in current_labels(engine, collection)}
     with engine.connect() as connection:
         present = set(connection.execute(select(images.c.id).where(visible(collection.id))).scalars())
-    fresh = {image_id: name for image_id, name in of.items() if image_id in present - answered}
+        several = allows_several(connection, collection)
+    open_ = present - answered
+    fresh: dict[int, dict[str, Answer]] = {
+        image_id: dict.fromkeys(names if several else names[-1:], "yes")
+        for image_id, names in of.items()
+        if image_id in open_
+    }
     if fresh:
-        label_each(engine, collection, fresh, source)
+        answer_each(engine, collection, fresh, source)
     return len(fresh)
 
 
@@ -124,14 +148,16 @@ def clear(
 
 def move_answers(connection: Connection, collection: Collection, old: int, new: int) -> int:
     """Within a transaction: the images of class `old` become ones of class `new`. Returns how many they were."""
+    several = allows_several(connection, collection)
     current = answers_of(connection, collection)
     wanted: dict[tuple[int, int], str] = {}
     for image_id, given in current.items():
         if old in given:
             wanted[image_id, old] = "none"
-            if given[old] == "yes" or new not in given:
+            # Of several classes a no to one says nothing about another; it was an answer about the old class alone.
+            if given[old] == "yes" or (new not in given and not (several and given[old] == "no")):
                 wanted[image_id, new] = given[old]
-    record(connection, collection, "label", wanted, current, "merge")
+    record(connection, collection, "label", wanted, current, "merge", hid_class=old)
     return sum(current[image_id][old] == "yes" for image_id, class_id in wanted if class_id == old)
 
 
@@ -144,9 +170,8 @@ def last_action(engine: Engine, collection: Collection) -> int:
 
 def current_labels(engine: Engine, collection: Collection, image_ids: Sequence[int] | None = None) -> list[Label]:
     """The answers that stand, of images in the collection, oldest first."""
-    query = _current(collection, image_ids).order_by(label_events.c.id)
     with engine.connect() as connection:
-        rows = connection.execute(query.where(visible(collection.id), classes.c.removed_at.is_(None))).all()
+        rows = connection.execute(*shown_answers(collection, image_ids)).all()
     return [
         Label(r.image_id, *_shown(r.kind, r.name, r.answer), r.created_at, r.source) for r in rows if r.answer != "none"
     ]
@@ -188,75 +213,6 @@ def history(engine: Engine, image_id: int) -> list[dict[str, Any]]:
         }
         for r in rows
     ]
-
-
-def _current(collection: Collection, image_ids: Collection_[int] | None = None) -> Select[Any]:
-    """The newest answer about each image and class, those of removed classes included."""
-    newest = select(func.max(label_events.c.id)).group_by(label_events.c.image_id, label_events.c.class_id)
-    if image_ids is not None and len(image_ids) <= FEW:
-        newest = newest.where(label_events.c.image_id.in_(list(image_ids)))
-    else:
-        of_it = actions.c.collection_id == collection.id
-        newest = newest.join(actions, actions.c.id == label_events.c.action_id).where(of_it)
-    return (
-        select(
-            label_events.c.image_id,
-            label_events.c.class_id,
-            label_events.c.answer,
-            classes.c.name,
-            classes.c.kind,
-            actions.c.created_at,
-            actions.c.source,
-        )
-        .join(images, images.c.id == label_events.c.image_id)
-        .join(classes, classes.c.id == label_events.c.class_id)
-        .join(actions, actions.c.id == label_events.c.action_id)
-        .where(label_events.c.id.in_(newest), images.c.collection_id == collection.id)
-    )
-
-
-def answers_of(
-    connection: Connection, collection: Collection, image_ids: Collection_[int] | None = None
-) -> dict[int, dict[int, str]]:
-    """Image id → class id → the answer that stands, at least for `image_ids`.
-
-    Removed classes count: they come back with their answers, and an image must not have two classes then.
-    """
-    found: dict[int, dict[int, str]] = {}
-    for row in connection.execute(_current(collection, image_ids)):
-        if row.answer != "none":
-            found.setdefault(row.image_id, {})[row.class_id] = row.answer
-    return found
-
-
-def record(
-    connection: Connection,
-    collection: Collection,
-    kind: str,
-    wanted: Mapping[tuple[int, int], str],
-    current: Mapping[int, Mapping[int, str]],
-    source: str,
-    of_action: int | None = None,
-    by: str | None = None,
-) -> Change:
-    """Append one action with an event for every answer that differs from the one that stands."""
-    changes = [
-        {"image_id": image_id, "class_id": class_id, "answer": answer, "previous": before}
-        for (image_id, class_id), answer in wanted.items()
-        if (before := current.get(image_id, {}).get(class_id, "none")) != answer
-    ]
-    if not changes and kind == "label":
-        return Change(0, 0)
-    action = connection.execute(
-        actions.insert()
-        .values(
-            collection_id=collection.id, kind=kind, of_action=of_action, source=source, created_at=now(), given_by=by
-        )
-        .returning(actions.c.id)
-    ).scalar_one()
-    if changes:
-        connection.execute(label_events.insert(), [{"action_id": action, **change} for change in changes])
-    return Change(action, len(changes))
 
 
 def _check_images(connection: Connection, collection: Collection, image_ids: Iterable[int]) -> None:

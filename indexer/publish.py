@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ import faiss
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from indexer.index import VectorIndex, identity
+from indexer.index import VectorIndex, identity, open_index
 from indexer.published import EXACT, HALVES, LISTS, Published, files_of, make_current
 from indexer.schema import now
+from indexer.sketch import Sketch, learn_sketch
 from model.files import hash_of, remove_partials, write_atomically, write_named_by_hash
 
 BUDGET_MS = 5.0  # a search among many should take no longer, without HTTP
@@ -105,6 +106,29 @@ def append(folder: Path, published: Published, ids: np.ndarray, vectors: np.ndar
     return grown
 
 
+def renumber(source: Path, folder: Path, new_ids: Callable[[np.ndarray], np.ndarray]) -> Published:
+    """The live index in the folder `source` as that of `folder`, which takes its files, under other ids.
+
+    `new_ids` turns ids (N,) into others that ascend alike, so that every vector keeps its row.
+    """
+    index = open_index(source)
+    ids = np.ascontiguousarray(new_ids(index.ids), np.int64)
+    if len(ids) > 1 and np.diff(ids).min() <= 0:
+        raise ValueError("new ids must ascend like the old")
+    folder.mkdir(parents=True, exist_ok=True)
+    published = index.published
+    if published.matrix is None:
+        published = _publish_exact(folder, ids, np.ascontiguousarray(index.vectors))
+    else:
+        for kind, path in files_of(source, published).items():
+            if kind != "ids":
+                os.replace(path, folder / path.name)
+        published = replace(published, ids=write_named_by_hash(folder, ".ids", [ids.data]))
+        published = replace(published, sha256=identity(published))
+    make_current(folder, published)
+    return published
+
+
 def _publish_exact(folder: Path, ids: np.ndarray, vectors: np.ndarray) -> Published:
     index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1]))
     index.add_with_ids(vectors, ids)
@@ -124,6 +148,9 @@ def _publish_large(folder: Path, ids: np.ndarray, vectors: np.ndarray, kind: str
     named = write_named_by_hash(folder, ".ids", [ids.data])
     base = write_named_by_hash(folder, ".faiss", [faiss.serialize_index(built.index).data])
     published = replace(built.published, faiss=base, matrix=matrix, ids=named)
+    if built.sketch is not None:
+        short = write_named_by_hash(folder, ".sketch", [faiss.serialize_index(built.sketch.index).data])
+        published = replace(published, sketch=short, slack=built.sketch.slack)
     return replace(published, sha256=identity(published))
 
 
@@ -131,6 +158,7 @@ def _publish_large(folder: Path, ids: np.ndarray, vectors: np.ndarray, kind: str
 class _Built:
     index: Any
     published: Published
+    sketch: Sketch | None = None
 
 
 def _halves(ids: np.ndarray, vectors: np.ndarray, threads: int) -> _Built:
@@ -145,7 +173,7 @@ def _halves(ids: np.ndarray, vectors: np.ndarray, threads: int) -> _Built:
     held = _held_out(count)
     looking = VectorIndex(index, ids, vectors, published)
     found = [looking.search(vectors[row], max(WANTED), without=ids[[row]])[1] for row in held]
-    measured = _recalls(found, _nearest(vectors, held, held[:, None], threads))
+    measured = _recalls(found, _nearest(vectors, held, held[:, None], threads), WANTED)
     return _Built(index, _with_recall(published, measured))
 
 
@@ -164,19 +192,28 @@ def _lists(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> _Bui
     rows = np.flatnonzero(rest)
     sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), lists * PER_LIST), replace=False))
     say(f"learning {lists:,} lists of similar vectors")
-    index.train(np.ascontiguousarray(vectors[sample]))
+    learnt_from = np.ascontiguousarray(vectors[sample])
+    sketch = learn_sketch(learnt_from, lists, PER_LIST, ROUNDS)
+    if sketch is not None:
+        quantizer.add(sketch.centres)  # lists of the very same vectors; there is nothing left to learn
+    index.train(learnt_from)
     say(f"sorting {count:,} vectors into {lists:,} lists")
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        index.add_with_ids(np.ascontiguousarray(vectors[part]), part)
+        _add(index, sketch, vectors, part)
     say("measuring how well it finds")
     nearest = _nearest(vectors, held, np.broadcast_to(held, (len(held), len(held))), threads)
     published = Published("", count, dim, LISTS, now(), matrix="", lists=lists)
+    looking = VectorIndex(index, ids, vectors, published)
+    if sketch is not None and not sketch.measure(vectors, held, max(1, lists // 16), looking.scan):
+        sketch = None
     for effort in _efforts(lists):
         published = replace(published, effort=effort)
-        looking = VectorIndex(index, ids, vectors, published)
+        looking = VectorIndex(index, ids, vectors, published, sketch)
         # None of the held-out vectors is in it yet.
-        measured = _recalls([looking.search(vectors[row], max(WANTED))[1] for row in held], nearest)
+        measured: dict[int, np.ndarray] = {}
+        for k in WANTED:
+            measured |= _recalls([looking.search(vectors[row], k)[1] for row in held], nearest, [k])
         # Less twice its standard error: it should hold for other pictures than these, too.
         sure = {k: each.mean() - 2 * each.std() / np.sqrt(len(held)) for k, each in measured.items()}
         if all(sure[k] >= wanted for k, wanted in WANTED.items()):
@@ -184,8 +221,15 @@ def _lists(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> _Bui
     if effort > lists // 4:
         return None
     faiss.omp_set_num_threads(threads)
-    index.add_with_ids(np.ascontiguousarray(vectors[held]), held)
-    return _Built(index, _with_recall(published, measured))
+    _add(index, sketch, vectors, held)
+    return _Built(index, _with_recall(published, measured), sketch)
+
+
+def _add(index: Any, sketch: Sketch | None, vectors: np.ndarray, rows: np.ndarray) -> None:
+    part = np.ascontiguousarray(vectors[rows])
+    index.add_with_ids(part, rows)
+    if sketch is not None:
+        sketch.index.add_with_ids(part, rows)
 
 
 def _held_out(count: int) -> np.ndarray:
@@ -216,13 +260,13 @@ def _nearest(vectors: np.ndarray, held: np.ndarray, hidden: np.ndarray, threads:
     return -np.sort(-best, axis=1)
 
 
-def _recalls(found: Sequence[np.ndarray], nearest: np.ndarray) -> dict[int, np.ndarray]:
-    """Recall (H,) at each k: the share of k found that are as near as the k-th nearest; who is equally near counts."""
+def _recalls(found: Sequence[np.ndarray], nearest: np.ndarray, at: Iterable[int]) -> dict[int, np.ndarray]:
+    """Recall (H,) at each k of `at`: the share of k found that are as near as the k-th nearest, or equally near."""
     recalls = {}
-    for k in WANTED:
+    for k in at:
         there = np.maximum(np.minimum(np.isfinite(nearest).sum(axis=1), k), 1)  # as many as can be found
         least = nearest[np.arange(len(nearest)), there - 1] - 1e-6
-        recalls[k] = np.array([np.count_nonzero(c[:k] >= at) for c, at in zip(found, least, strict=True)]) / there
+        recalls[k] = np.array([np.count_nonzero(c[:k] >= x) for c, x in zip(found, least, strict=True)]) / there
     return recalls
 
 

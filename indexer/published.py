@@ -1,14 +1,17 @@
 """What `current.json` says about the index that is live, and the files it names.
 
-A small index is one file, `<sha256>.faiss`. A large one is three: `<faiss>.faiss` (half precision, read into memory),
-`<matrix>.vectors` (float32, mapped: exact cosines and the probe need it) and `<ids>.ids`. Pictures added later are a
+A small index is one file, `<sha256>.faiss`. A large one is three or four: `<faiss>.faiss` (half precision, read into
+memory), `<sketch>.sketch` (a short form of it, where that is quicker), `<matrix>.vectors` (float32, mapped: exact
+cosines and the probe need it) and `<ids>.ids`. Pictures added later are a
 *tail*: rows appended behind those of the matrix, which only count once `current.json` says so.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,8 @@ class Published:
     recall: float | None = None  # recall@10 against exact search, of vectors held out of this very index
     recall_100: float | None = None  # ... at 100 places
     held_out: int | None = None  # on how many that was measured
+    sketch: str | None = None  # the SHA-256 of the short form of its lists, if it has one
+    slack: float | None = None  # by how much the short form may say too little of a cosine
 
     @property
     def base(self) -> int:
@@ -75,21 +80,33 @@ def whole(*parts: str | None) -> str:
 
 
 def files_of(folder: Path, published: Published) -> dict[str, Path]:
-    """The files of an index: `faiss`, and for a large one `matrix` and `ids`."""
+    """The files of an index: `faiss`, and for a large one `matrix`, `ids` and perhaps `sketch`."""
     named = {"faiss": folder / f"{published.faiss or published.sha256}.faiss"}
     if published.matrix is not None:
         named |= {"matrix": folder / f"{published.matrix}.vectors", "ids": folder / f"{published.ids}.ids"}
+    if published.sketch is not None:
+        named["sketch"] = folder / f"{published.sketch}.sketch"
     return named
 
 
 def read_published(folder: Path) -> Published:
     """What is live in this folder; cheap."""
+    path = os.path.join(folder, CURRENT)
     try:
-        return Published(**json.loads((folder / CURRENT).read_bytes()))
+        there = os.stat(path)
+        # Every request asks. Never written in place: another file has another number or another time.
+        return _parsed(path, there.st_ino, there.st_mtime_ns, there.st_size)
     except FileNotFoundError as error:
         raise NoIndex("There is no index yet: run `likeness index`.") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise damaged(folder / CURRENT) from error
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(path: str, number: int, changed_ns: int, size: int) -> Published:
+    """The file as it is read the first time that it is seen."""
+    with open(path, "rb") as file:
+        return Published(**json.loads(file.read()))
 
 
 def make_current(folder: Path, published: Published) -> None:
@@ -97,7 +114,7 @@ def make_current(folder: Path, published: Published) -> None:
     kept = {name: value for name, value in asdict(published).items() if value is not None}
     write_atomically(folder / CURRENT, json.dumps(kept, indent=2).encode())
     used = set(files_of(folder, published).values())
-    for pattern in ("*.faiss", "*.vectors", "*.ids"):
+    for pattern in ("*.faiss", "*.vectors", "*.ids", "*.sketch"):
         for old in folder.glob(pattern):
             if old not in used:
                 old.unlink(missing_ok=True)  # whoever has it open keeps it: it was read into memory, or is mapped

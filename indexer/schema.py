@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -39,6 +41,7 @@ collections = Table(
     Column("active_model", String),  # a fingerprint: what searches and labels use
     Column("revision", Integer, nullable=False),  # grows whenever images come or go, so that caches notice
     Column("created_at", String, nullable=False),
+    Column("multi_label", Boolean, nullable=False, server_default=false()),  # an image may have several classes
     sqlite_autoincrement=True,
 )
 
@@ -117,6 +120,7 @@ classes = Table(
     Column("created_at", String, nullable=False),
     Column("removed_at", String),
     Column("kind", String, nullable=False, server_default="class"),  # class, or answer: "none of these" and "unsure"
+    Column("line", Float),  # the probability from which on it is predicted, where an image may have several
     UniqueConstraint("collection_id", "name"),
 )
 
@@ -130,6 +134,7 @@ actions = Table(
     Column("source", String, nullable=False),  # hand, suggestion, bulk, csv, folders, merge
     Column("created_at", String, nullable=False),
     Column("given_by", String),  # who said so, where that is known
+    Column("hid_class", Integer),  # of a merge: the class that it emptied and hid
     Index("actions_by_collection", "collection_id"),
     sqlite_autoincrement=True,
 )
@@ -156,7 +161,7 @@ jobs = Table(
     Column("kind", String, nullable=False),  # import, index, training
     Column("lane", String, nullable=False),  # pictures, learning: one worker each
     Column("state", String, nullable=False),  # queued, running, paused, succeeded, failed, cancelled
-    Column("asked", String),  # cancel or pause: what a person wants of a running job
+    Column("asked", String),  # cancel, pause or keep: what a person wants of a running job
     Column("progress", Float, nullable=False),
     Column("message", String, nullable=False),
     Column("params", JSON, nullable=False),
@@ -204,4 +209,19 @@ probes = Table(
     Column("data", LargeBinary, nullable=False),
     Column("quality", JSON, nullable=False),
     Column("created_at", String, nullable=False),
+)
+
+comparisons = Table(  # two models' answers to one picture, side by side, and which of them a person preferred
+    "comparisons",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
+    Column("image_id", ForeignKey("images.id", ondelete="CASCADE"), nullable=False),  # that was searched with
+    Column("left_model", String, nullable=False),  # which model stood where is nobody's to know before the answer
+    Column("right_model", String, nullable=False),
+    Column("answer", String),  # left, right, same; empty until it is given
+    Column("created_at", String, nullable=False),
+    Column("answered_at", String),
+    Index("comparisons_by_collection", "collection_id"),
+    sqlite_autoincrement=True,
 )

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Engine, select
 from indexer.catalog import Collection, lock_writes
 from indexer.classes import bring_back, hide
 from indexer.errors import NothingToUndo
-from indexer.labels import Change, answers_of, record
+from indexer.journal import Change, answers_of, record, require_one_class
 from indexer.schema import actions, label_events
 
 
@@ -42,17 +42,19 @@ def _revert(engine: Engine, collection: Collection, kind: str) -> Change:
         wanted = {(image_id, class_id): answer for image_id, class_id, answer in events}
         # A class that was merged away returns with what it had; one that a person removed had its answers all along.
         returning = {class_id for (_, class_id), answer in wanted.items() if answer == "yes"}
-        source = connection.execute(select(actions.c.source).where(actions.c.id == action)).scalar()
-        if source == "merge":
+        said = connection.execute(select(actions.c.source, actions.c.hid_class).where(actions.c.id == action)).one()
+        if said.source == "merge":
             taken = (label_events.c.action_id == action) & (label_events.c.answer == "none")
-            emptied = set(connection.execute(select(label_events.c.class_id).where(taken)).scalars())
+            emptied = {said.hid_class} if said.hid_class is not None else set(  # merges of before it was written down
+                connection.execute(select(label_events.c.class_id).where(taken)).scalars()
+            )  # fmt: skip
             returning = returning | emptied if kind == "undo" else returning - emptied
             if kind == "redo":
                 hide(connection, collection, emptied)
+        current = answers_of(connection, collection)
+        require_one_class(connection, collection, wanted, current)
         bring_back(connection, collection, returning)
-        return record(
-            connection, collection, kind, wanted, answers_of(connection, collection), "hand", of_action=action
-        )
+        return record(connection, collection, kind, wanted, current, "hand", of_action=action)
 
 
 def _stacks(connection: Connection, collection: Collection) -> tuple[list[int], list[int]]:

@@ -60,6 +60,20 @@ class VectorStore:
             part /= np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-12)
         return np.flatnonzero(have), found
 
+    def halves(self, contents: Sequence[str]) -> Iterator[bytes]:
+        """What is kept of `contents` as bytes: 32 of the SHA-256 and the float16 vector, one after the other."""
+        wanted = {bytes.fromhex(sha256) for sha256 in contents}
+        for sha256, blob in self._rows("sha256, vector", contents):
+            if sha256 in wanted:
+                yield sha256 + blob
+
+    def put_halves(self, data: bytes) -> None:
+        """Keep vectors that `halves` gave; those of contents that have one stay as they are."""
+        size = 32 + 2 * self.dim
+        rows = [(data[at : at + 32], data[at + 32 : at + size]) for at in range(0, len(data), size)]
+        with closing(self._open()) as connection, connection:
+            connection.executemany("INSERT OR IGNORE INTO vectors (sha256, vector) VALUES (?, ?)", rows)
+
     def _rows(self, columns: str, contents: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """The rows of `contents`, and when they are many those of all: the whole file is read in a second or two."""
         with closing(self._open()) as connection:

@@ -1,6 +1,5 @@
 """A model on disk: safetensors and JSON, written as one folder or not at all, and never unpickled."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +9,8 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from model.errors import BadInput, DamagedModel
-from model.files import create_folder_atomically, write_atomically
 from model.images import PREVIEW_SIDE
-from model.info import INFO, WEIGHTS, ModelInfo, Preparation, fingerprint, read_verified
+from model.info import ModelInfo, Preparation, read_verified, write_model
 from model.network import Backbone, build_backbone
 
 
@@ -43,24 +41,20 @@ def save_model(
         training=training or {},
         created=datetime.now(UTC).isoformat(timespec="milliseconds"),
     )
-    info = ModelInfo.from_json(ModelInfo.to_json(info))  # what a reader will see: lists for tuples, floats for ints
-    info = ModelInfo(**{**vars(info), "fingerprint": fingerprint(weights, asdict(info))})
-    folder = models / info.fingerprint
-    try:
-        return read_verified(folder)[0]
-    except DamagedModel:  # nothing there yet, or a damaged copy of what we hold in our hands
-
-        def fill(partial: Path) -> None:
-            write_atomically(partial / WEIGHTS, weights)
-            write_atomically(partial / INFO, info.to_json().encode())
-
-        create_folder_atomically(folder, fill)
-    return info
+    return write_model(models, info, weights)
 
 
 def load_model(folder: Path) -> tuple[Backbone, ModelInfo]:
-    """The network in evaluation mode, verified against its fingerprint. Raises DamagedModel; executes nothing."""
+    """The network in evaluation mode, verified against its fingerprint. Executes nothing.
+
+    Raises DamagedModel, and BadInput for an int8 model, which has no weights that torch could use.
+    """
     info, weights = read_verified(folder)
+    if info.arithmetic != "float32":
+        raise BadInput(
+            f"Model {info.fingerprint} is an {info.arithmetic} copy of {info.started_from}, for encoding on a CPU: "
+            "use that one for this."
+        )
     try:
         network = build_backbone(info.backbone, info.stem)
         network.load_state_dict(safetensors.torch.load(weights))

@@ -11,16 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from model.encoder import cached_graph
+from model.encoder import graph_of
 from model.errors import BadInput
 from model.info import ModelInfo, read_info
 from model.probe import Probe
+from model.several import LINE
 
 GRAPH, WEIGHTS, FACTS, README = "classifier.onnx", "probe.safetensors", "classifier.json", "README.md"
 
 
-def export_classifier(folder: Path, probe: Probe, name: str) -> dict[str, bytes]:
-    """The files of a classifier of the model in `folder`, by file name; the README calls their folder `name`."""
+def export_classifier(folder: Path, probe: Probe, name: str, lines: np.ndarray | None = None) -> dict[str, bytes]:
+    """The files of a classifier of the model in `folder`, by file name; the README calls their folder `name`.
+
+    Where pictures may have several classes, each is predicted from its probability in `lines` (C,) on.
+    """
     from safetensors.numpy import save
 
     info = read_info(folder)
@@ -29,12 +33,15 @@ def export_classifier(folder: Path, probe: Probe, name: str) -> dict[str, bytes]
             f"this probe reads {probe.weights.shape[1]} numbers and the model gives {info.dim}; fit it again"
         )
     facts = {"classes": probe.classes, "model": info.fingerprint, "strength": probe.strength, "dim": info.dim,
-             **asdict(info.preparation)}  # fmt: skip
+             "multi_label": probe.several, **asdict(info.preparation)}  # fmt: skip
+    if probe.several:
+        facts["strength"] = [choice.strength for choice in probe.choices]
+        facts["lines"] = np.full(len(probe.classes), LINE).tolist() if lines is None else np.round(lines, 4).tolist()
     return {
-        GRAPH: pixels_to_probabilities(_graph(folder, info), probe),
+        GRAPH: pixels_to_probabilities(graph_of(folder, info), probe),
         WEIGHTS: save({"weights": np.ascontiguousarray(probe.weights), "bias": np.ascontiguousarray(probe.bias)}),
         FACTS: (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(),
-        README: _readme(info, name).encode(),
+        README: _readme(info, name, probe.several).encode(),
     }
 
 
@@ -52,6 +59,7 @@ def pixels_to_probabilities(graph: bytes, probe: Probe) -> bytes:
     model.graph.node.extend([
         helper.make_node("MatMul", [vectors, "probe_weights"], ["probe_products"]),
         helper.make_node("Add", ["probe_products", "probe_bias"], ["probe_logits"]),
+        helper.make_node("Sigmoid", ["probe_logits"], ["probabilities"]) if probe.several else
         helper.make_node("Softmax", ["probe_logits"], ["probabilities"], axis=1),
     ])  # fmt: skip
     shape = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["n", len(probe.classes)])
@@ -60,20 +68,17 @@ def pixels_to_probabilities(graph: bytes, probe: Probe) -> bytes:
     return model.SerializeToString()
 
 
-def _graph(folder: Path, info: ModelInfo) -> bytes:
-    graph = cached_graph(folder, info)
-    if graph is not None:
-        return graph
-    from model.export import export_onnx  # only here: it imports torch
-
-    return export_onnx(folder)
-
-
-def _readme(info: ModelInfo, name: str) -> str:
+def _readme(info: ModelInfo, name: str, several: bool) -> str:
     preparation = info.preparation
     side = preparation.image_size
     seen = "the middle square" if preparation.fit == "centre" else "all of the picture, squeezed into a square"
     part = "" if preparation.crop == 1 else f", the middle {preparation.crop:.1%} of its sides"
+    formula, said = "softmax(vectors @ weights.T + bias)", "print(classes[probabilities[0].argmax()])"
+    read = f'classes = json.load(open("{name}/{FACTS}"))["classes"]'
+    if several:  # a picture has every class that is above its line
+        formula = "1 / (1 + exp(-(vectors @ weights.T + bias))), a probability for each class by itself"
+        said = 'print([c for c, p, line in zip(facts["classes"], probabilities[0], facts["lines"]) if p >= line])'
+        read = f'facts = json.load(open("{name}/{FACTS}"))'
     return f"""# A classifier from Likeness
 
 Encoder {info.fingerprint} ({info.backbone}) and the probe fitted from the labels, in one graph. In the folder above:
@@ -83,14 +88,14 @@ import json
 import numpy
 import onnxruntime
 
-classes = json.load(open("{name}/{FACTS}"))["classes"]
+{read}
 session = onnxruntime.InferenceSession("{name}/{GRAPH}")
 pixels = numpy.zeros((1, {side}, {side}, 3), numpy.uint8)  # your pictures
 [probabilities] = session.run(["probabilities"], {{"pixels": pixels}})  # (N, classes)
-print(classes[probabilities[0].argmax()])
+{said}
 ```
 
 It expects RGB pictures of {side}x{side} pixels: {seen}{part}, scaled with antialiasing ({preparation.interpolation}),
 as uint8; normalising is inside the graph. `{WEIGHTS}` holds the probe alone, for vectors of the same encoder:
-softmax(vectors @ weights.T + bias). `{FACTS}` holds all these facts for programs.
+{formula}. `{FACTS}` holds all these facts for programs.
 """

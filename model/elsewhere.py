@@ -14,12 +14,10 @@ import safetensors.torch
 from torch import nn
 
 from model.checkpoint import load_model
-from model.encoder import cached_graph
+from model.encoder import graph_of
 from model.errors import BadInput
-from model.export import export_onnx
 from model.files import create_folder_atomically, write_atomically
-from model.info import ModelInfo
-from model.network import Backbone
+from model.info import ModelInfo, read_verified
 
 FORMATS = ("timm", "torchvision", "onnx")
 TORCHVISION = (  # timm and torchvision call these networks, and every tensor in them, by the same names
@@ -41,12 +39,16 @@ def export_model(folder: Path, format_: str, name: str) -> dict[str, bytes]:
     """
     if format_ not in FORMATS:
         raise BadInput(f"{format_!r} is not a format for a model: use {', '.join(FORMATS)}.")
+    if format_ == "onnx":
+        info, _ = read_verified(folder)
+        readme = _readme(_onnx_loader(info, name), format_, info)
+        return {GRAPH: graph_of(folder, info), FACTS: _json(_facts(info)), "README.md": readme.encode()}
     network, info = load_model(folder)
     if format_ == "torchvision":
         _require_torchvision(info)
-    files = {FACTS: _json(_facts(info)), "README.md": _readme(network, format_, name, info).encode()}
-    if format_ == "onnx":
-        return {GRAPH: cached_graph(folder, info) or export_onnx(folder), **files}
+    stem = "" if info.stem == "standard" else _CIFAR_STEM.format(width=network.network.conv1.out_channels)  # type: ignore[union-attr]
+    loader = {"timm": _timm_loader, "torchvision": _torchvision_loader}[format_](info, name, stem)
+    files = {FACTS: _json(_facts(info)), "README.md": _readme(loader, format_, info).encode()}
     weights = {key: value.contiguous() for key, value in network.network.state_dict().items()}
     if format_ == "timm" and info.stem == "standard":  # no word of timm's makes the CIFAR stem, so none is said
         files[TIMM_CONFIG] = _json(_timm_config(network.network, info))
@@ -114,13 +116,11 @@ def _timm_config(network: nn.Module, info: ModelInfo) -> dict[str, Any]:
     }
 
 
-def _readme(network: Backbone, format_: str, name: str, info: ModelInfo) -> str:
+def _readme(loader: str, format_: str, info: ModelInfo) -> str:
     preparation = info.preparation
     side = preparation.image_size
     seen = "the middle square" if preparation.fit == "centre" else "all of the picture, squeezed into a square"
     part = "" if preparation.crop == 1 else f", the middle {preparation.crop:.1%} of its sides"
-    stem = "" if info.stem == "standard" else _CIFAR_STEM.format(width=network.network.conv1.out_channels)  # type: ignore[union-attr]
-    loader = {"timm": _timm_loader, "torchvision": _torchvision_loader, "onnx": _onnx_loader}[format_](info, name, stem)
     return f"""# {info.backbone} from Likeness, for {format_}
 
 Model {info.fingerprint}, vectors of {info.dim} numbers. In the folder above this one:
@@ -168,7 +168,7 @@ network.fc = nn.Identity()  # afterwards, to classify: nn.Linear({info.dim}, 10)
 network.load_state_dict(load_file("{name}/{WEIGHTS}"))"""
 
 
-def _onnx_loader(info: ModelInfo, name: str, stem: str) -> str:
+def _onnx_loader(info: ModelInfo, name: str) -> str:
     side = info.preparation.image_size
     return f"""import numpy
 import onnxruntime

@@ -1,5 +1,6 @@
 """A model at work: pictures to unit vectors. ONNX Runtime on a CPU, torch on CUDA, equal within a tested tolerance.
 
+An int8 model is a graph of ONNX Runtime's for a CPU, and runs there also where there is a GPU.
 Importing this module, and encoding on a CPU once `encoder.onnx` exists, needs no torch: the API starts without it.
 """
 
@@ -44,34 +45,40 @@ class Encoder:
 
 
 def open_encoder(folder: Path, device: str = "auto", threads: int = 0) -> Encoder:
-    """The encoder of the model in `folder`, on "cpu", "cuda" or the better of them ("auto").
+    """The encoder of the model in `folder`, on "cpu", "cuda" or the better of them ("auto"); int8 always on the CPU.
 
     `threads` is for the CPU; 0 means one per core. Raises DamagedModel when the folder is not exactly what was saved.
     The first opening on a CPU exports the model to ONNX, which takes some seconds.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise BadInput(f"the device is auto, cpu or cuda; {device!r} is none of them")
-    if device == "cuda" or (device == "auto" and has_cuda()):
+    info, weights = read_verified(folder)
+    if info.arithmetic == "float32" and (device == "cuda" or (device == "auto" and has_cuda())):
         return _on_cuda(folder)
-    return _on_cpu(folder, threads)
+    return on_cpu(info, weights if info.arithmetic == "int8" else graph_of(folder, info), threads)
 
 
-def _on_cpu(folder: Path, threads: int) -> Encoder:
+def on_cpu(info: ModelInfo, graph: bytes, threads: int = 0) -> Encoder:
+    """The encoder that runs `graph`, from pixels to vectors, in ONNX Runtime."""
     import onnxruntime
 
-    info, _ = read_verified(folder)
-    graph = graph_of(folder, info)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
     # Waiting threads would otherwise spin and take the cores from search, page and decoding beside us.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    # It would turn to integers before the first pooling, which is slower on them: a quarter of an int8 encoder's time.
+    without = ["QDQPropagationTransformer"] if info.arithmetic == "int8" else None
+    session = onnxruntime.InferenceSession(
+        graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=without
+    )
     return Encoder(info, lambda pixels: session.run(None, {"pixels": pixels})[0], BATCH, "cpu")
 
 
 def graph_of(folder: Path, info: ModelInfo) -> bytes:
     """The model as ONNX, from pixels to vectors; made first where it is not there, which takes some seconds."""
+    if info.arithmetic == "int8":
+        return read_verified(folder)[1]
     graph = cached_graph(folder, info)
     if graph is None:
         from model.export import export_onnx  # only here: it imports torch

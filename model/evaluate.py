@@ -93,6 +93,27 @@ def effective_rank(vectors: np.ndarray) -> float:
     return float(np.exp(-(part * np.log(part)).sum()))
 
 
+def nearest_kept(before: np.ndarray, after: np.ndarray, asked: np.ndarray, k: int = 10) -> float:
+    """Of the `k` nearest by the vectors `after` (N, D), the share that are among the `k` nearest by `before` (N, D').
+
+    The mean of the rows `asked` (Q,). What is as near as the k-th is one of the k nearest, whether a search lists it or
+    another.
+    """
+    if not 1 <= k < len(before):
+        raise BadInput(f"k must be from 1 to {len(before) - 1} for {len(before)} pictures, not {k}")
+    kept = []
+    block = max(1, min(BLOCK, CELLS // len(before)))
+    for start in range(0, len(asked), block):
+        rows = asked[start : start + block]
+        old, new = (vectors[rows] @ vectors.T for vectors in (before, after))  # (B, N)
+        for cosine in (old, new):
+            cosine[np.arange(len(rows)), rows] = -np.inf  # a picture is no answer to itself
+        near = np.argpartition(-new, k - 1, axis=1)[:, :k]
+        last = -np.partition(-old, k - 1, axis=1)[:, k - 1 : k]  # (B, 1): the cosine of the k-th
+        kept.append((np.take_along_axis(old, near, axis=1) >= last).mean(axis=1))
+    return float(np.concatenate(kept).mean())
+
+
 def uniformity(vectors: np.ndarray) -> float:
     """How evenly unit vectors cover the sphere: log of the mean exp(-2 distance²) of all pairs; lower is more even.
 

@@ -1,21 +1,25 @@
 """What a model is, without loading it: how pixels are prepared, what it was trained from, and its fingerprint.
 
-A model is a folder with `weights.safetensors` and `model.json`. The fingerprint is a hash of everything that decides a
-vector and of nothing else, so two models with one fingerprint give the same vectors and can share an index. It doubles
-as the checksum: a folder whose content no longer hashes to it is refused before any parser has seen the weights.
+A model is a folder with `weights.safetensors` and `model.json`; an int8 copy of one (`model.int8`) holds its graph,
+`weights.onnx`, instead: integers, and the scales that say what they stand for. The fingerprint is a hash of everything
+that decides a vector and of nothing else, so two models with one fingerprint give the same vectors and can share an
+index. It doubles as the checksum: a folder whose content no longer hashes to it is refused before any parser has seen
+the weights.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from model.errors import DamagedModel
+from model.files import create_folder_atomically, write_atomically
 from model.images import PREVIEW_RECIPE
 
 WEIGHTS = "weights.safetensors"
+INT8_WEIGHTS = "weights.onnx"  # from pixels to vectors, as ONNX Runtime runs it
 INFO = "model.json"
 ONNX, ONNX_INFO = "encoder.onnx", "encoder.json"  # a cache made from the weights, and its checksum; see model.export
 FORMAT = 1  # of model.json
@@ -23,6 +27,7 @@ FORMAT = 1  # of model.json
 FITS = ("centre", "squeeze")
 INTERPOLATIONS = ("bicubic", "bilinear")
 STEMS = ("standard", "cifar")
+ARITHMETICS = ("float32", "int8")
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,7 @@ class ModelInfo:
     dim: int  # length of a vector
     preparation: Preparation
     preview_side: int  # shorter side of the previews it was made for
-    started_from: str  # "random", "timm:NAME" or a fingerprint
+    started_from: str  # "random", "timm:NAME" or a fingerprint; of an int8 model the float32 one that it is a copy of
     arithmetic: str = "float32"
     preview_recipe: str = PREVIEW_RECIPE  # of the code that made the previews, see model.images
     training: dict[str, Any] = field(default_factory=dict)  # settings and figures of the run; {} if none
@@ -78,7 +83,13 @@ class ModelInfo:
             if type(getattr(info, name)) is not kind:
                 raise TypeError(f"{name} is not a {kind.__name__}")
         _require(info.stem in STEMS, f"stem is one of {', '.join(STEMS)}")
+        _require(info.arithmetic in ARITHMETICS, f"arithmetic is one of {', '.join(ARITHMETICS)}")
         return info
+
+    @property
+    def weights_file(self) -> str:
+        """The name of the file that the fingerprint is of."""
+        return INT8_WEIGHTS if self.arithmetic == "int8" else WEIGHTS
 
 
 _TYPES = {
@@ -116,13 +127,34 @@ def read_info(folder: Path) -> ModelInfo:
 def read_verified(folder: Path) -> tuple[ModelInfo, bytes]:
     """The info and the very bytes of the weights it was verified against; nothing is parsed before that."""
     info = read_info(folder)
+    name = info.weights_file
     try:
-        weights = (folder / WEIGHTS).read_bytes()
+        weights = (folder / name).read_bytes()
     except FileNotFoundError as error:
-        raise DamagedModel(f"{folder} is incomplete: {WEIGHTS} is missing. Restore it or train again.") from error
+        raise DamagedModel(f"{folder} is incomplete: {name} is missing. Restore it or train again.") from error
     if fingerprint(weights, asdict(info)) != info.fingerprint:
         raise DamagedModel(f"{folder} does not match its fingerprint: it was altered. Restore it or train again.")
     return info, weights
+
+
+def write_model(models: Path, info: ModelInfo, weights: bytes) -> ModelInfo:
+    """Write `models/<fingerprint>/`, all of it or nothing; returns `info` with the fingerprint it has there.
+
+    A sound model already there is the same model, and stays as it is.
+    """
+    info = ModelInfo.from_json(info.to_json())  # what a reader will see: lists for tuples, floats for ints
+    info = replace(info, fingerprint=fingerprint(weights, asdict(info)))
+    folder = models / info.fingerprint
+    try:
+        return read_verified(folder)[0]
+    except DamagedModel:  # nothing there yet, or a damaged copy of what we hold in our hands
+
+        def fill(partial: Path) -> None:
+            write_atomically(partial / info.weights_file, weights)
+            write_atomically(partial / INFO, info.to_json().encode())
+
+        create_folder_atomically(folder, fill)
+    return info
 
 
 def _require(condition: bool, message: str) -> None:

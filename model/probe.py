@@ -52,20 +52,29 @@ def usual(labels: int, classes: int) -> Choice:
 
 @dataclass(frozen=True)
 class Probe:
-    """A linear classifier. Immutable; vectors must come from the model whose vectors it was fitted on."""
+    """A linear classifier. Immutable; vectors must come from the model whose vectors it was fitted on.
+
+    Either one class a vector (a softmax), or a yes or no of each class (`choices`, one sigmoid each; model/several.py).
+    """
 
     classes: tuple[str, ...]  # sorted
     weights: np.ndarray  # (C, D) float32
     bias: np.ndarray  # (C,) float32
     strength: float  # the λ it was fitted with
     temperature: float = 1.0  # already in weights and bias
+    choices: tuple[Choice, ...] = ()  # of each class where a vector may have several; then those above say nothing
+
+    @property
+    def several(self) -> bool:
+        """Whether a vector may have several classes: each has a probability of its own."""
+        return bool(self.choices)
 
     @property
     def choice(self) -> Choice:
         return Choice(self.strength, self.temperature)
 
     def probabilities(self, vectors: np.ndarray) -> np.ndarray:
-        """(N, D) to (N, C) float32, each row summing to 1."""
+        """(N, D) to (N, C) float32, each row summing to 1 unless a vector may have several classes."""
         found = np.empty((len(vectors), len(self.classes)), np.float32)
         weights = np.ascontiguousarray(self.weights.T)  # (D, C)
 
@@ -73,6 +82,12 @@ class Probe:
             logits = found[at : at + BLOCK]
             np.matmul(vectors[at : at + BLOCK].astype(np.float32, copy=False), weights, out=logits)
             logits += self.bias
+            if self.several:
+                np.negative(logits, out=logits)
+                np.exp(np.minimum(logits, 80, out=logits), out=logits)  # more is beyond float32, and as improbable
+                logits += 1
+                np.reciprocal(logits, out=logits)
+                return
             logits -= logits.max(axis=1, keepdims=True)
             np.exp(logits, out=logits)
             logits /= logits.sum(axis=1, keepdims=True)
@@ -88,7 +103,8 @@ class Probe:
     def to_bytes(self) -> bytes:
         from safetensors.numpy import save
 
-        facts = {"classes": self.classes, "strength": self.strength, "temperature": self.temperature}
+        facts = {"classes": self.classes, "strength": self.strength, "temperature": self.temperature,
+                 "choices": [[each.strength, each.temperature] for each in self.choices]}  # fmt: skip
         about = json.dumps(facts).encode()
         return save({"weights": self.weights, "bias": self.bias, "about": np.frombuffer(about, np.uint8)})
 
@@ -107,10 +123,15 @@ class Probe:
                 tensors["bias"],
                 float(about["strength"]),
                 float(about.get("temperature", 1.0)),
+                tuple(Choice(float(strength), float(of_it)) for strength, of_it in about.get("choices", ())),
             )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
             raise BadInput(f"this is not a saved probe ({error}); fit it again from the labels") from error
-        if len(probe.classes) != len(probe.weights) or len(probe.classes) != len(probe.bias):
+        if (
+            len(probe.classes) != len(probe.weights)
+            or len(probe.classes) != len(probe.bias)
+            or (probe.several and len(probe.choices) != len(probe.classes))
+        ):
             raise BadInput("this saved probe contradicts itself; fit it again from the labels")
         return probe
 

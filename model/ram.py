@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
@@ -29,20 +30,42 @@ def keeping_blocks() -> Iterator[None]:
     Otherwise glibc hands them back at once, and each step of a training waits for the kernel to clear hundreds of
     megabytes anew. Other C libraries are left as they are.
     """
-    try:
-        libc = ctypes.CDLL(None)
-        mallopt, trim = libc.mallopt, libc.malloc_trim
-    except (AttributeError, OSError, TypeError):
+    glibc = _glibc()
+    if glibc is None:
         yield
         return
-    mallopt(M_MMAP_THRESHOLD, 2**30)
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    glibc.mallopt(M_MMAP_THRESHOLD, 2**30)
+    glibc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:
-        mallopt(M_MMAP_THRESHOLD, 2**25)  # where glibc's own, which grow as a program runs, end
-        mallopt(M_TRIM_THRESHOLD, 2**26)
-        trim(0)
+        glibc.mallopt(M_MMAP_THRESHOLD, 2**25)  # where glibc's own, which grow as a program runs, end
+        glibc.mallopt(M_TRIM_THRESHOLD, 2**26)
+        glibc.malloc_trim(0)
+
+
+def give_back_pictures() -> None:
+    """From now on a block as large as a decoded picture goes back to the system when it is freed.
+
+    Otherwise glibc learns to keep such blocks, for each of a server's threads apart: sixteen pictures of 20 MB, two of
+    them decoded at once, left a process with a gigabyte. Other C libraries are left as they are.
+    """
+    if (glibc := _glibc()) is not None:
+        glibc.mallopt(M_MMAP_THRESHOLD, 2**23)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    try:
+        libc = ctypes.CDLL(None)
+        return libc if libc.mallopt and libc.malloc_trim else None
+    except (AttributeError, OSError, TypeError):
+        return None
+
+
+def resident_memory(root: Path = Path("/")) -> int:
+    """Bytes of RAM that this process has now; where the kernel has no /proc, the most that it ever had."""
+    words = " ".join(_lines(root / "proc/self/statm")).split()
+    return int(words[1]) * os.sysconf("SC_PAGE_SIZE") if len(words) > 1 else getrusage(RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _left_to_control_groups(root: Path) -> Iterator[int]:

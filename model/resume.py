@@ -3,6 +3,7 @@
 state.json            how far the run got, what it is, and of which parts its tensors are made: written last
 state-<sha256>.part   at most 15 MB of numbers of one type
 metrics.jsonl         a line for every stretch of steps
+pinned.jsonl          a line for every evaluation: the nearest of the pictures that somebody watches (model.lookout)
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from model.settings import TrainSettings
 
 STATE = "state.json"
 METRICS = "metrics.jsonl"
+PINNED = "pinned.jsonl"  # lines after the state stay when a run goes on: whoever reads them takes the newest of a step
 PART_BYTES = 14_900_000  # of numbers; shrunk they take less, and what does not shrink at most 0.04 % more
 ELSEWHERE = ("device", "checkpoint_minutes", "compile", "chunk")  # settings that change where and when, not what
 
@@ -67,7 +69,8 @@ class RunFolder:
         """The last state, or None for a fresh start; the metrics are cut back to it."""
         path = self.folder / STATE
         if not path.exists():
-            (self.folder / METRICS).unlink(missing_ok=True)
+            for name in (METRICS, PINNED):
+                (self.folder / name).unlink(missing_ok=True)
             return None
         try:
             state = json.loads(path.read_bytes())
@@ -87,9 +90,10 @@ class RunFolder:
                     f"{self.identity[name]}); use another folder, or remove {STATE} there to start anew"
                 )
 
-    def add_metrics(self, line: dict[str, Any]) -> None:
-        with open(self.folder / METRICS, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    def add(self, file: str, line: dict[str, Any]) -> None:
+        """Append a line to the metrics, or to what is said of pinned pictures."""
+        with open(self.folder / file, "a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
 
 
 def read_state(folder: Path) -> dict[str, Tensor]:

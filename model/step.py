@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -80,6 +81,13 @@ class Step:
         uniforms = torch.rand(2 * len(pixels), UNIFORMS, generator=random, device=self.device)
         return self._normalise(random_views(pixels, uniforms, self.preset, size))
 
+    def whole(self, pixels: Tensor, size: int) -> Tensor:
+        """What search would see of pictures (N, 3, H, H) uint8 as they are, brought to `size` px: (N, D), float32."""
+        views = pixels.float() / 255
+        if size != views.shape[-1]:
+            views = F.interpolate(views, size, mode="bilinear", antialias=True).clamp_(0, 1)
+        return self.features(self._normalise(views))
+
     def _normalise(self, views: Tensor) -> Tensor:
         return views.sub_(self.mean).div_(self.std).contiguous(memory_format=torch.channels_last)
 
@@ -129,11 +137,7 @@ class Step:
         if settings.chunk is not None:
             return -(-views // settings.chunk)
 
-        def example(count: int) -> Tensor:
-            made = torch.zeros(count, 3, settings.image_size, settings.image_size, device=self.device)
-            return made.to(memory_format=torch.channels_last)
-
-        per_view = bytes_per_view(self.learner.backbone, example, self._autocast)
+        per_view = self.bytes_per_view()
         # Gradients, and one or two numbers that the optimiser remembers of each: taken at the first step.
         weights = 3 * sum(p.nbytes for p in self.learner.parameters())
         free = free_memory(self.device) - weights
@@ -142,6 +146,15 @@ class Step:
         if not parts:
             raise TrainingFailed(self._too_large())
         return parts
+
+    def bytes_per_view(self) -> int:
+        """What is kept of one view between the passes."""
+        size = self.settings.image_size
+
+        def example(count: int) -> Tensor:
+            return torch.zeros(count, 3, size, size, device=self.device).to(memory_format=torch.channels_last)
+
+        return bytes_per_view(self.learner.backbone, example, self._autocast)
 
     def _make_room(self) -> None:
         """The probe was too hopeful, or another program took memory: go on with parts of half the size."""

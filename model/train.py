@@ -25,15 +25,15 @@ from model.learner import (
     generator,
     learning_rate,
     pick_device,
-    recall_at_1,
     seed_of,
     spread_and_rank,
     tuned,
     view_size,
 )
+from model.lookout import Lookout, Watched
 from model.network import Backbone, Start
 from model.progress import duration
-from model.resume import RunFolder, identity_of, pack, unpack
+from model.resume import METRICS, RunFolder, identity_of, pack, unpack
 from model.settings import TrainSettings, held_out, sensible
 from model.step import Step
 from model.taught import Taught
@@ -74,12 +74,15 @@ def pretrain(
     stop: Callable[[], bool] = lambda: False,
     world: World = ALONE,
     taught: Taught | None = None,
+    sample: Watched | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> Trained:
     """Train a copy of `start`'s backbone on `pixels` (N, 3, side, side) uint8; keep state and metrics in `run`.
 
     When `run` holds a state of the same run, goes on from it exactly. `stop` is asked after every step: once it says
     yes, the state is saved and Cancelled raised. A loss that is no number, or a collapse, raises TrainingFailed and
-    leaves the last good state where it is.
+    leaves the last good state where it is. `enough` is asked likewise: once it says yes, the training ends there, with
+    the weights whose quality was best so far. A `sample` is looked at whenever quality is measured.
 
     In a `world` of several processes each brings pictures of its own; the first one writes, and hears of progress.
     Pictures are `taught` with labels by one process only, and by the losses that need them.
@@ -96,8 +99,8 @@ def pretrain(
     try:
         with torch.random.fork_rng(devices), tuned(device):
             torch.manual_seed(settings.seed)
-            state = _Run(pixels, start, settings, folder, device, world, taught)
-            return state.train(progress, stop)
+            state = _Run(pixels, start, settings, folder, device, world, taught, sample)
+            return state.train(progress, stop, enough)
     except torch.OutOfMemoryError as error:
         raise TrainingFailed(
             f"The GPU's memory is full ({settings.batch_size} pictures of {settings.image_size} px a batch, and what "
@@ -123,16 +126,18 @@ class _Run:
         device: torch.device,
         world: World,
         taught: Taught | None,
+        sample: Watched | None,
     ) -> None:
         self.settings, self.folder, self.device, self.world = settings, folder, device, world
         shuffled = torch.randperm(len(pixels), generator=self._random(SHUFFLE, 0, "cpu"))
-        self.watched, self.trained = shuffled.split([held_out(len(pixels)), len(pixels) - held_out(len(pixels))])
+        self.held_out, self.trained = shuffled.split([held_out(len(pixels)), len(pixels) - held_out(len(pixels))])
         self.classes = taught.classes if taught else None  # (N,)
         if taught:
-            self.watched, self.trained = taught.rows
+            self.held_out, self.trained = taught.rows
         self.pictures = total(len(pixels), world)
         self.feed = Feed(pixels, device)
         self.stepper = Step(start, settings, device, world, taught)
+        self.lookout = Lookout(self.stepper, self.feed, self.held_out, sample, folder, lambda: self._random(WATCH, 0))
         self.epoch_steps = least(len(self.trained) // self.stepper.batch, world)
         if not self.epoch_steps:
             raise BadInput(f"a batch of {settings.batch_size} is more than {world.size} processes have pictures for")
@@ -143,19 +148,24 @@ class _Run:
         self.loss_steps = 0
         self.line: dict[str, Any] = {}
 
-    def train(self, progress: Callable[[Progress], None], stop: Callable[[], bool]) -> Trained:
+    def train(
+        self, progress: Callable[[Progress], None], stop: Callable[[], bool], enough: Callable[[], bool]
+    ) -> Trained:
         self._resume()
+        if self.step == 0 and self.world.rank == 0:
+            self.lookout.look_at_pins(0, 0.0)
         self.began = self.since_line = saved = told = time.monotonic()
         self.began_at, self.line_at = self.step, self.step
         for pixels, classes in self._batches():
             z = self._learn(pixels, classes)
             position = self.step % self.epoch_steps  # 0 when the epoch is complete
-            if position % LINE_STEPS == 0:
-                self._add_line(z)
+            ending = self.world.size == 1 and enough()
+            if position % LINE_STEPS == 0 or ending:
+                self._add_line(z, ending)
             asked = self._asked_to(stop)  # by every process after every step, whatever its own clock says
             now = time.monotonic()
             done = self.step == self.steps
-            if done or asked or now - saved > 60 * self.settings.checkpoint_minutes:
+            if done or asked or ending or now - saved > 60 * self.settings.checkpoint_minutes:
                 self._save()
                 saved = now
             if asked and not done:
@@ -166,6 +176,8 @@ class _Run:
                 if self.world.rank == 0:
                     progress(Progress(self.step / self.steps, self._message(now), self.line))
                 told = now
+            if ending:
+                break
         return self._trained()
 
     def _resume(self) -> None:
@@ -176,6 +188,7 @@ class _Run:
         self.loss_sum = tensors.pop("loss_sum").to(self.device)
         self.step, self.seconds = counters["step"], counters["seconds"]
         self.loss_steps, self.line = counters["loss_steps"], counters["line"]
+        self.lookout.restore(tensors, counters.get("best"))
         unpack(tensors, self.stepper.learner, self.stepper.optimizer)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -209,8 +222,11 @@ class _Run:
         """Several processes agree now and then, because to ask is to wait for each other."""
         return stop() if self.world.size == 1 else self.step % AGREE_STEPS == 0 and any_of(stop(), self.world)
 
-    def _add_line(self, z: Tensor) -> None:
-        """One line of metrics. The only place that reads from the device, and so waits for it."""
+    def _add_line(self, z: Tensor, look: bool) -> None:
+        """One line of metrics, with a look at the quality if it is time for one, or asked for.
+
+        The only place that reads from the device, and so waits for it.
+        """
         loss = float(self.loss_sum) / self.loss_steps
         now = time.monotonic()
         self.seconds += now - self.since_line
@@ -231,17 +247,11 @@ class _Run:
         }
         every = math.ceil(self.settings.epochs / WATCH_TIMES)
         if self.world.rank == 0:
-            if self.step % (every * self.epoch_steps) == 0 or self.step == self.steps:
-                self.line["quality"] = self._quality()
-            self.folder.add_metrics(self.line)
+            if look or self.step % (every * self.epoch_steps) == 0 or self.step == self.steps:
+                self.lookout.look(self.line)
+            self.folder.add(METRICS, self.line)
         self.loss_sum, self.loss_steps = torch.zeros_like(self.loss_sum), 0
         self.since_line, self.line_at = time.monotonic(), self.step
-
-    def _quality(self) -> float:
-        """Recall@1 between two views, always the same, of pictures kept out of training: needs no label, and grows."""
-        views = self.stepper.pair(self.feed.rows(self.watched), self._random(WATCH, 0), self.settings.image_size)
-        one, other = self.stepper.features(views).chunk(2)
-        return recall_at_1(one, other)
 
     def _save(self) -> None:
         """Never over a good state with a bad one."""
@@ -251,20 +261,26 @@ class _Run:
         if not bool(torch.stack([p.isfinite().all() for p in learner.parameters()]).all()):
             raise self._failed("a weight is no longer a number")
         counters = {"step": self.step, "seconds": self.seconds, "loss_steps": self.loss_steps, "line": self.line}
+        counters["best"] = self.lookout.best
         # A run on a CPU goes on bit for bit; on CUDA no two runs are the same, and half the size is worth more.
         tensors = pack(learner, self.stepper.optimizer, compact=self.device.type == "cuda")
-        self.folder.save({**tensors, "loss_sum": self.loss_sum}, counters)
+        self.folder.save({**tensors, **self.lookout.state(), "loss_sum": self.loss_sum}, counters)
 
     def _trained(self) -> Trained:
+        figures, ended = self.line, {}
+        if self.step < self.steps:  # whoever had enough gets the best so far
+            figures = self.lookout.take_best()
+            ended = {"stopped_in_epoch": self.line["epoch"], "kept_epoch": figures["epoch"]}
         self.stepper.learner.backbone._compiled_call_impl = None  # compiled for this device and batch
         backbone = self.stepper.learner.backbone.cpu().to(memory_format=torch.contiguous_format).eval()
         record = {
             "settings": {**asdict(self.settings), "precision": self.stepper.precision},
             "pictures": self.pictures,
             "seconds": round(self.seconds, 1),
-            "figures": self.line,
+            "figures": figures,
+            **ended,
         }
-        return Trained(backbone, self.line, record, self.watched.tolist())
+        return Trained(backbone, figures, record, self.held_out.tolist())
 
     def _failed(self, what: str) -> TrainingFailed:
         return TrainingFailed(

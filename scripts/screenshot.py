@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -16,11 +17,12 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
-from scripts.benchmarks.ui import FLAGS, serving
+from scripts.benchmarks.hand import prepare
+from scripts.benchmarks.served import FLAGS, serving
 from ui.client import Likeness
 
 WIDTH, HEIGHT, LARGEST = 1280, 800, 150_000  # px, px, bytes
-LABELLED = {"coffee": 8, "rocket": 8, "astronaut": 8, "moon": 8}  # subject: labels given before the pictures are taken
+TRAINED = 4  # epochs of the training that is shown
 PATIENCE = 120_000  # ms
 
 
@@ -43,6 +45,52 @@ def filters(page: Page) -> None:
     page.get_by_role("button", name="Filter", exact=True).click()
 
 
+def whole_map(page: Page) -> None:
+    """The map, wherever the pictures before have left it."""
+    expect(page.locator("canvas.plot")).to_have_attribute("aria-busy", "false", timeout=PATIENCE)
+
+
+def map_group(page: Page) -> None:
+    """A group of the map, chosen from the list."""
+    whole_map(page)
+    page.get_by_role("list", name="Groups").get_by_role("button").nth(3).click()
+    expect(page.get_by_role("listbox", name="Pictures").get_by_role("option").first).to_be_visible()
+
+
+def training(page: Page) -> None:
+    """What a training has brought, with the pictures that were pinned."""
+    expect(page.get_by_role("group", name=re.compile("^Most like picture")).first).to_be_visible()
+
+
+def compared(page: Page) -> None:
+    """Some answers given, and what they say."""
+    page.get_by_role("button", name="Left is better").click()
+    expect(page.get_by_text("Left was")).to_be_visible()
+    page.get_by_text("Result so far", exact=True).click()
+
+
+def why(page: Page) -> None:
+    """A picture to label, painted where it looks like its class."""
+    page.keyboard.press("w")
+    expect(page.get_by_role("group", name="Picture to label").locator("canvas")).to_be_visible(timeout=PATIENCE)
+
+
+def groups(page: Page) -> None:
+    """A group of alike pictures, framed."""
+    page.get_by_role("slider", name="How many").fill("22")
+
+
+def accept(page: Page) -> None:
+    """What accepting the predictions above a line would do."""
+    page.get_by_role("button", name="Accept…").click()
+    expect(page.get_by_role("dialog", name="Accept predictions").get_by_role("img").first).to_be_visible()
+
+
+def accuracy(page: Page) -> None:
+    """How good the classifier is, once that is measured."""
+    expect(page.get_by_role("table", name="Confusion table")).to_be_visible(timeout=PATIENCE)
+
+
 def nothing(page: Page) -> None:
     """As the page opens."""
 
@@ -53,10 +101,16 @@ SHOTS: dict[str, tuple[str, Callable[[Page], None]]] = {  # file: address, what 
     "filters": ("gallery?orientation=square&", filters),
     "viewer": ("gallery?sort=name&text=astronaut&", viewer),
     "search": ("search?like={coffee}&not={moon}&", nothing),
+    "map": ("map?by=prediction&", whole_map),
+    "map-group": ("map?", map_group),
     "label": ("label?", nothing),
+    "why": ("label?", why),
+    "groups": ("label?view=groups&", groups),
     "predictions": ("label?view=predictions&", nothing),
-    "accuracy": ("label?view=accuracy&", nothing),
-    "train": ("train?", nothing),
+    "accept": ("label?view=predictions&", accept),
+    "accuracy": ("label?view=accuracy&", accuracy),
+    "train": ("train?", training),
+    "compare": ("compare?", compared),
     "jobs": ("jobs?", nothing),
 }
 
@@ -68,6 +122,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, serving(Path(folder)) as address, sync_playwright() as playwright:
         ids = prepare(address)
+        with Likeness(address) as likeness:
+            likeness.wait(likeness.draw_map("demo"), timeout=600)
+        train(address, [ids["coffee"], ids["moon"]])
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme=scheme)  # type: ignore[arg-type]
@@ -83,18 +140,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def prepare(address: str) -> dict[str, int]:
-    """The demo collection, searchable and partly labelled; the id of one picture of each subject that is labelled."""
-    ids = {}
+def train(address: str, pins: list[int]) -> None:
+    """A training with pinned pictures, and an index of its model beside the active one's."""
     with Likeness(address) as likeness:
-        likeness.wait(likeness.open_demo(), timeout=600)
-        likeness.wait(likeness.index("demo"), timeout=600)
-        for subject, count in LABELLED.items():
-            found = likeness.images("demo", filter={"text": subject}, sort="name", limit=count)["items"]
-            likeness.label("demo", [image["id"] for image in found], subject)
-            ids[subject] = found[0]["id"]
-        likeness.probe("demo")
-    return ids
+        made = likeness.wait(likeness.train("demo", epochs=TRAINED, pins=pins), timeout=1800)
+        assert made["result"] is not None
+        likeness.wait(likeness.index("demo", made["result"]["model"], activate=False), timeout=600)
 
 
 def settle(page: Page) -> None:

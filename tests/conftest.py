@@ -32,7 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.user_properties += [("promise", number) for number in marker.args]
 
 
-CATALOG = ("test_catalog", "test_labels", "test_classes", "test_images", "test_labelbook", "test_jobs", "test_two_apis")
+CATALOG = (
+    "test_catalog",
+    "test_comparisons",
+    "test_labels",
+    "test_classes",
+    "test_images",
+    "test_labelbook",
+    "test_jobs",
+    "test_two_apis",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -143,6 +143,7 @@ class Model(TypedDict):
     image_size: int
     dim: int
     started_from: str
+    arithmetic: str  # float32 or int8
     created_at: str
     collections: list[str]  # where it is the active one
     training: dict[str, Any]

@@ -41,17 +41,43 @@ _BOARD = (
     "export",
     "chosen",
     "drawbox",
+    "shortcuts",
     "viewer",
     "board",
 )
-_gallery = _component("gallery", (*_BOARD, "gallery"), ("grid", "menu", "viewer"))
+_gallery = _component("gallery", (*_BOARD, "learned", "accept", "gallery"), ("grid", "menu", "viewer"))
 _search = _component("search", (*_BOARD, "strip", "remembered", "why", "search"), ("grid", "menu", "viewer", "search"))
-_queue = _component("queue", ("labels", "learned", "queue"), ("queue",))
-_probe = _component("probe", ("learned", "probe"), ("queue",))
+_map = _component(
+    "map",
+    (
+        *_BOARD,
+        "points",
+        "marks",
+        "faces",
+        "plothand",
+        "plot",
+        "colouring",
+        "clusters",
+        "pointcard",
+        "redraw",
+        "maptools",
+        "map",
+    ),
+    ("grid", "menu", "viewer", "map"),
+)
+_ANSWERING = ("labels", "outbox", "learned", "naming", "shortcuts", "answering")
+_queue = _component("queue", (*_ANSWERING, "ahead", "why", "queue"), ("menu", "queue"))
+_groups = _component("groups", (*_ANSWERING, "groups"), ("menu", "queue", "groups"))
+_probe = _component("probe", (*_BOARD, "learned", "figures", "behind", "probe"), ("grid", "menu", "viewer", "report"))
 _upload = _component("upload", ("sending", "upload"), ("upload",))
-_pairs = _component("pairs", ("pairs",), ("pairs",))
-_jobs = _component("jobs", ("curve", "jobcards", "jobs"), ("jobs",))
-_tray = _component("tray", ("curve", "jobcards", "tray"), ("jobs",))
+_train = _component(
+    "train",
+    ("jobcards", "following", "curve", "watched", "cost", "pairs", "setup", "course", "models", "train"),
+    ("jobs", "train"),
+)
+_compare = _component("compare", ("following", "compare"), ("compare",))
+_jobs = _component("jobs", ("jobcards", "jobs"), ("jobs",))
+_tray = _component("tray", ("jobcards", "outbox", "tray"), ("jobs",))
 
 
 def _nothing() -> None:
@@ -105,20 +131,59 @@ def search(collection: str, query: Query, on_query: Callable[[Query], None]) -> 
     _search(data={"collection": collection, "query": query}, key=key, on_query_change=_told(key, "query", on_query))
 
 
-def label_queue(collection: str) -> None:
-    """Suggestions to label, one picture at a time."""
-    _queue(data={"collection": collection}, key=f"queue-{collection}")
+def picture_map(
+    collection: str,
+    view: dict[str, Any],
+    on_similar: Callable[[list[int | str]], None],
+    on_varied: Callable[[list[int | str]], None],
+    on_view: Callable[[dict[str, Any]], None],
+) -> None:
+    """The 2-D map with what is chosen on it.
+
+    `on_similar` gets ids to search with, `on_varied` ids to walk on from, `on_view` what the map is coloured by.
+    """
+    key = f"map-{collection}"
+    _map(
+        data={"collection": collection, "view": view},
+        key=key,
+        on_similar_change=_told(key, "similar", on_similar),
+        on_varied_change=_told(key, "varied", on_varied),
+        on_view_change=_told(key, "view", on_view),
+    )
 
 
-def probe_report(collection: str, on_pictures: Callable[[dict[str, str]], None]) -> None:
-    """Accuracy and confusion; `on_pictures` gets {class, predicted} when a cell is opened."""
+def label_queue(collection: str, kind: str) -> None:
+    """Suggestions to label, one picture at a time: of one `kind`, or what teaches most where that is empty."""
+    _queue(data={"collection": collection, "kind": kind}, key=f"queue-{collection}-{kind}")
+
+
+def label_groups(collection: str) -> None:
+    """Groups of alike pictures to label, one group at a time."""
+    _groups(data={"collection": collection}, key=f"groups-{collection}")
+
+
+def probe_report(
+    collection: str, on_similar: Callable[[list[int | str]], None], on_queue: Callable[[str], None]
+) -> None:
+    """How good the classifier is, and the pictures behind each cell of its confusion.
+
+    `on_similar` gets ids to search with, `on_queue` the kind of suggestions that the person wants to label next.
+    """
     key = f"probe-{collection}"
-    _probe(data={"collection": collection}, key=key, on_pictures_change=_told(key, "pictures", on_pictures))
+    told = {"on_similar_change": _told(key, "similar", on_similar), "on_queue_change": _told(key, "queue", on_queue)}
+    _probe(data={"collection": collection}, key=key, **told)
 
 
-def pairs(collection: str, preset: str) -> None:
-    """Pictures beside two views of each, as training with `preset` would see them, and where the two disagree."""
-    _pairs(data={"collection": collection, "preset": preset}, key=f"pairs-{collection}")
+def train(collection: str) -> None:
+    """A training from its set-up to its report, and the models to choose from."""
+    _train(data={"collection": collection}, key=f"train-{collection}")
+
+
+def compare(collection: str, pair: list[str], image: int | None, on_pair: Callable[[list[str]], None]) -> None:
+    """Two models compared blind, first about `image`; `on_pair` gets the fingerprints that the person chose."""
+    key = f"compare-{collection}"
+    data = {"collection": collection, "pair": pair, "image": image}
+    _compare(data=data, key=key, on_pair_change=_told(key, "pair", on_pair))
 
 
 def drop_zone(collection: str, exists: bool, on_show: Callable[[str], None]) -> None:
@@ -131,13 +196,9 @@ def drop_zone(collection: str, exists: bool, on_show: Callable[[str], None]) -> 
     _upload(data=data, key="upload", on_show_change=_told("upload", "show", on_show), on_finished_change=_nothing)
 
 
-def job_list(mode: str, collection: str | None = None, job: int | None = None) -> None:
-    """Jobs as they run: mode "list", or "training" (with its curve).
-
-    When one finishes the page runs again, so that what Python has drawn is new.
-    """
-    data = {"mode": mode, "collection": collection, "job": job}
-    _jobs(data=data, key=f"jobs-{mode}", on_finished_change=_nothing)
+def job_list() -> None:
+    """Every job as it runs. When one finishes the page runs again, so that what Python has drawn is new."""
+    _jobs(data={"mode": "list"}, key="jobs-list", on_finished_change=_nothing)
 
 
 def tray() -> None:

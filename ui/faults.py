@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from ui.client import ApiError
-from ui.words import say
+from ui.words import problem, say
 
 log = logging.getLogger("likeness.page")
 
@@ -23,7 +23,7 @@ def in_one_sentence() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        st.error(error.detail)
+        st.error(problem(error.error, error.detail))
     except Exception:
         log.exception("The page failed")
         st.error(say("common.page_failed"))

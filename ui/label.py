@@ -1,14 +1,22 @@
-"""Label: one picture after another, then what the classifier makes of the rest."""
+"""Label: one picture after another or a group at a time, then what the classifier makes of the rest."""
 
 import streamlit as st
 
 from ui import components
-from ui.state import collection_or_stop, go, go_to_similar, keep_in_address
+from ui.state import collection_or_stop, go_to_similar, keep_in_address
 from ui.words import say
 
-VIEWS = ("one", "predictions", "accuracy")
+VIEWS = ("one", "groups", "predictions", "accuracy")
 
 collection = collection_or_stop()
+
+
+def ask_for(kind: str) -> None:
+    """Go on to label pictures of one kind."""
+    st.session_state["view"] = "one"
+    keep_in_address(view="", kind=kind)
+
+
 given = st.query_params.get("view", "one")
 if given in VIEWS and st.session_state.get("view") is None:
     st.session_state["view"] = given
@@ -22,7 +30,9 @@ view = st.segmented_control(
 )
 keep_in_address(view=view if view and view != "one" else "")
 
-if view == "predictions":
+if view == "groups":
+    components.label_groups(collection)
+elif view == "predictions":
     components.gallery(
         collection,
         {"predicted": st.query_params.get("predicted", "")},
@@ -31,6 +41,10 @@ if view == "predictions":
         on_view=lambda now: keep_in_address(predicted=now.get("predicted", "")),
     )
 elif view == "accuracy":
-    components.probe_report(collection, on_pictures=lambda cell: go("gallery", c=collection, **cell))
+    components.probe_report(
+        collection,
+        on_similar=lambda ids: go_to_similar(collection, ids),
+        on_queue=ask_for,
+    )
 else:
-    components.label_queue(collection)
+    components.label_queue(collection, st.query_params.get("kind", ""))

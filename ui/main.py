@@ -72,8 +72,10 @@ page = st.navigation(
         st.Page("home.py", title=say("pages.home"), icon=":material/photo_library:", default=True),
         st.Page("gallery.py", title=say("pages.gallery"), icon=":material/grid_view:"),
         st.Page("search.py", title=say("pages.search"), icon=":material/image_search:"),
+        st.Page("map.py", title=say("pages.map"), icon=":material/scatter_plot:"),
         st.Page("label.py", title=say("pages.label"), icon=":material/label:"),
         st.Page("train.py", title=say("pages.train"), icon=":material/model_training:"),
+        st.Page("compare.py", title=say("pages.compare"), icon=":material/compare:"),
         st.Page("jobs.py", title=say("pages.jobs"), icon=":material/checklist:"),
     ]
 )

@@ -3,7 +3,8 @@
 A text is named by its file and key, `say("arrive.import")`. `{name}` in it is a value to fill in; a text that depends
 on a number is an object with the forms of that language's plural ("one", "other"), chosen by the value `n`. The
 JavaScript of the page reads the same tables (`ui/grid/words.js`). Another language is another folder of the same files;
-what it does not say yet is said in English.
+what it does not say yet is said in English. `problem.json` says what the API's errors mean, by their names, and English
+has none: the API's own sentences are English, and say more.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def language() -> str:
 def say(key: str, **values: object) -> str:
     """The text `key` in the session's language, with its values filled in."""
     return in_language(language(), key, **values)
+
+
+def problem(error: str, detail: str) -> str:
+    """What the session's language says of an error of the API, by its name; else the API's own English sentence."""
+    return tables()[language()].get(f"problem.{error}", detail)
 
 
 def in_language(spoken: str, key: str, **values: object) -> str:

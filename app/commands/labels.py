@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import getpass
+from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -14,6 +15,7 @@ from app.commands.common import CollectionOption, in_workspace
 from app.terminal import Terminal
 from app.workspace import Workspace
 from indexer.catalog import collection_named
+from indexer.journal import Change
 from indexer.sources import batches, read, readable, scan
 from model.errors import BadInput, Cancelled
 
@@ -25,6 +27,7 @@ def label(
     paths: Annotated[list[str] | None, typer.Argument(help="Pictures to label with --set.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="A file with rows path,class.")] = None,
     set_: Annotated[str | None, typer.Option("--set", help="The class to give to the pictures named.")] = None,
+    answer: Annotated[str, typer.Option(help="With --set: yes, no, unsure, or none to take it away.")] = "yes",
     clear: Annotated[bool, typer.Option("--clear", help="Take every label of the collection away.")] = False,
     collection: CollectionOption = "photos",
 ) -> None:
@@ -38,12 +41,15 @@ def label(
     if clear:
         change = labels.clear(workspace.engine, target, "hand")
     else:
-        rows = _read_csv(csv_file) if csv_file is not None else [(path, set_ or "") for path in paths or []]
+        if answer not in labels.ANSWERS:
+            raise BadInput(f"--answer is {', '.join(labels.ANSWERS)}, not {answer!r}.")
+        said = cast(labels.Answer, answer)
+        rows = _read_csv(csv_file) if csv_file is not None else [(path, set_ or "", said) for path in paths or []]
         if not rows:
             raise BadInput("There is nothing to label: name pictures after --set CLASS.")
         given = labelfile.give(workspace.engine, target, rows, "csv" if csv_file is not None else "hand", _user())
-        change, unknown = labels.Change(given.action, given.changed), given.unknown
-    standing = [x for x in labels.current_labels(workspace.engine, target) if x.answer == "yes"]
+        change, unknown = Change(given.action, given.changed), given.unknown
+    standing = {x.image_id for x in labels.current_labels(workspace.engine, target) if x.answer == "yes"}
     lines = [f"{change.changed:,} answers changed, {len(standing):,} pictures labelled"]
     lines += [f"  not in the collection: {path}" for path in unknown]
     value = {"changed": change.changed, "labelled": len(standing), "unknown": unknown, "action": change.action}
@@ -65,7 +71,7 @@ def probe(terminal: Terminal, workspace: Workspace, collection: CollectionOption
     lines = sentences(value)
     if value["accuracy"] is None:
         lines.insert(0, f"fitted from {value['labels']} labels of {len(value['classes'])} classes. {value['note']}")
-    else:
+    elif value["confusion"] is not None:
         lines.append(_table(tuple(value["classes"]), value["confusion"]))
     terminal.result(value, "\n".join(lines))
 
@@ -95,7 +101,7 @@ def predict(
                 raise Cancelled("Stopped; nothing was written.")
             path = readable(source.path)
             try:
-                item = classify(engine, target, fitted, [(source.name, read(source, archive))])[0]
+                item = classify(engine, target, fitted, [(source.name, BytesIO(read(source, archive)))])[0]
             except OSError as error:
                 item = {"error": str(error.strerror or error)}
             predictions.append({**item, "path": path})
@@ -104,10 +110,22 @@ def predict(
         with open(csv_file, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, ["path", "class", "probability", "error"], extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(predictions)
-    lines = [f"{p['class']}\t{p['probability']:.3f}\t{p['path']}" if "class" in p else f"-\t{p['error']}\t{p['path']}"
-             for p in predictions]  # fmt: skip
+            writer.writerows(row for p in predictions for row in _each_class(p))
+    lines = [f"-\t{p['error']}\t{p['path']}" if "error" in p else f"{p['class'] or '-'}\t{_number(p)}\t{p['path']}"
+             for each in predictions for p in _each_class(each)]  # fmt: skip
     terminal.result({"predictions": predictions, "model": target.active_model}, "\n".join(lines))
+
+
+def _each_class(predicted: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for a picture; where it may have several classes one for each, and one without a class if it has none."""
+    if "classes" not in predicted:
+        return [predicted]
+    none = [{"class": "", "probability": ""}]
+    return [{"path": predicted["path"], **each} for each in predicted["classes"] or none]
+
+
+def _number(row: dict[str, Any]) -> str:
+    return f"{row['probability']:.3f}" if row["class"] else "-"
 
 
 def _user() -> str | None:
@@ -118,14 +136,15 @@ def _user() -> str | None:
         return None
 
 
-def _read_csv(file: Path) -> list[tuple[str, str]]:
+def _read_csv(file: Path) -> list[labelfile.Row]:
     """Rows path,class. Paths may be relative to the CSV's folder."""
     try:
         data = file.read_bytes()
     except OSError as error:
         raise BadInput(f"{file} cannot be read as CSV ({error}): write rows path,class in UTF-8.") from error
-    rows = [(file.parent / path, path, class_name) for path, class_name in labelfile.parse(data, str(file))]
-    return [(str(beside) if beside.exists() else path, class_name) for beside, path, class_name in rows]
+    rows = labelfile.parse(data, str(file))
+    beside = {path: str(file.parent / path) for path, _, _ in rows if (file.parent / path).exists()}
+    return [(beside.get(path, path), class_name, answer) for path, class_name, answer in rows]
 
 
 def _table(classes: tuple[str, ...], confusion: list[list[int]]) -> str:

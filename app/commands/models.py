@@ -43,6 +43,9 @@ def pretrain(
     preview_pairs: Annotated[
         Path | None, typer.Option(help="Don't train: show what would count as the same, as a picture in this file.")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Don't train: measure ten seconds of it, and say what it would cost.")
+    ] = False,
 ) -> None:
     """Learn from the collection's own pictures (SimCLR), and report against the model it started from."""
     from app import work
@@ -60,6 +63,12 @@ def pretrain(
         result = write_sheet(workspace, target, given, preview_pairs)
         lines = [f"{preview_pairs}: what preset {result['preset']} takes for the same", *result["warnings"]]
         terminal.result(result, "\n".join(lines))
+        return
+    if estimate:
+        from app.estimate import estimated
+
+        cost = estimated(workspace, target, given, terminal.progress, terminal.stop)
+        terminal.result(cost, f"{cost['reason']}\n{cost['sentence']}")
         return
     result = work.train(workspace, target, given, terminal.progress, terminal.stop, terminal.say)
     otherwise = f"Search with it: likeness index --collection {collection} --model {result['model']}"
@@ -92,6 +101,23 @@ def finetune(
     target = collection_named(workspace.engine, collection)
     result = run(workspace, target, chosen, terminal.progress, terminal.stop)
     _tell(terminal, workspace, result, "The active model stays.")
+
+
+@in_workspace
+def int8(
+    terminal: Terminal,
+    workspace: Workspace,
+    collection: CollectionOption = "photos",
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Judge k-NN on a folder with one folder of pictures per class.")
+    ] = None,
+) -> None:
+    """Encode faster on a CPU: an int8 copy of the active model, where it is as good on the collection's pictures."""
+    from app.int8 import make_int8
+
+    target = collection_named(workspace.engine, collection)
+    result = make_int8(workspace, target, images, terminal.progress, terminal.stop)
+    terminal.result(result, f"{result['sentence']}\nModel {result['model']} is the active one.")
 
 
 def _tell(terminal: Terminal, workspace: Workspace, result: dict[str, Any], otherwise: str) -> None:
@@ -152,8 +178,8 @@ def models(terminal: Terminal, workspace: Workspace) -> None:
         for info in all_models(workspace.home)
     ]
     lines = [
-        f"{m['fingerprint']}\t{m['backbone']}, {m['preparation']['image_size']} px\tfrom {m['started_from']}\t"
-        + (f"active in {', '.join(m['active_in'])}" if m["active_in"] else "")
+        f"{m['fingerprint']}\t{m['backbone']}, {m['preparation']['image_size']} px, {m['arithmetic']}\t"
+        f"from {m['started_from']}\t" + (f"active in {', '.join(m['active_in'])}" if m["active_in"] else "")
         for m in found
     ]
     terminal.result({"models": found}, "\n".join(lines) or "No models yet: likeness pretrain")

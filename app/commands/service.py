@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -89,11 +90,19 @@ def backup(
 
 
 def restore(
-    source: Annotated[Path, typer.Argument(help="The folder that `likeness backup` made.")],
+    source: Annotated[Path, typer.Argument(help="The folder that `likeness backup` made, or the file of a bundle.")],
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", help="Of a bundle: the name to restore it under.")
+    ] = None,
     home: HomeOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Bring a backup into an empty data folder."""
+    """Bring a backup into an empty data folder; or the collection of a bundle into any."""
+    if source.is_file():
+        _restore_bundle(source, collection, home, json_)
+        return
+    if collection is not None:
+        raise BadInput("A backup is brought back whole: --collection is for a bundle's file.")
     from indexer.backup import restore as bring_back
     from indexer.home import Home
 
@@ -103,6 +112,25 @@ def restore(
     made = bring_back(source, Home(root), terminal.progress, terminal.stop)
     open_workspace(root)  # migrates it, when a later version restores
     terminal.result(asdict(made), f"{root}: as it was at {made.created_at}")
+
+
+def _restore_bundle(source: Path, collection: str | None, home: Path | None, json_: bool) -> None:
+    from indexer.catalog import count_images
+    from indexer.unbundle import restore_bundle
+
+    root = load_settings(home=home).home
+    fresh = not root.exists()
+    terminal, workspace = start(json_, home)
+    try:
+        made = restore_bundle(source, workspace.engine, workspace.home, collection, terminal.progress)
+    except BaseException:
+        if fresh:  # nothing was there, and nothing stays
+            workspace.engine.dispose()
+            shutil.rmtree(root, ignore_errors=True)
+        raise
+    images = count_images(workspace.engine, made)
+    value = {"collection": made.name, "images": images, "model": made.active_model}
+    terminal.result(value, f"{made.name}: {images:,} images, model {made.active_model}")
 
 
 def demo(

@@ -13,6 +13,7 @@ from app.schemas import ClassChanges, MergeRequest, NewClass
 from indexer.classes import all_classes, create_class, merge_class, remove_class, update_class
 from indexer.errors import DamagedIndex, NoIndex
 from model.errors import TooFewLabels
+from model.several import LINE
 
 router = APIRouter(prefix="/collections/{collection}/classes", tags=["labels"])
 KEYS = "123456789"
@@ -22,10 +23,14 @@ KEYS = "123456789"
 def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
     """The classes in the order they were made, with how many images carry each, and are predicted to."""
     catalog = engine.workspace.engine
-    labels = Counter(engine.probes.labels(collection).classes.values())
+    book = engine.probes.labels(collection)
+    labels, refused = Counter(book.classes.values()), Counter[str]()
+    for given in book.answers.values():
+        labels.update(name for name, said in given.items() if said)
+        refused.update(name for name, said in given.items() if not said)
     try:
         fitted = engine.probes.fitted(collection)
-        counts = np.bincount(fitted.best, minlength=len(fitted.probe.classes)).tolist()
+        counts = np.count_nonzero(fitted.said, axis=0).tolist()
         predicted: Counter[str] | None = Counter(dict(zip(fitted.probe.classes, counts, strict=True)))
     except (TooFewLabels, NoIndex, DamagedIndex):
         predicted = None
@@ -36,6 +41,11 @@ def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]
             "key": KEYS[number] if number < len(KEYS) else None,
             "labels": labels[item.name],
             "predicted": None if predicted is None else predicted[item.name],
+            **(
+                {"no": refused[item.name], "line": LINE if item.line is None else item.line}
+                if collection.multi_label
+                else {}
+            ),
         }
         for number, item in enumerate(all_classes(catalog, collection))
     ]
@@ -56,9 +66,13 @@ def merge(collection: CollectionDep, name: str, body: MergeRequest, workspace: W
 
 @router.patch("/{name:path}")
 def change_class(collection: CollectionDep, name: str, body: ClassChanges, workspace: WorkspaceDep) -> dict[str, Any]:
-    """Rename a class or give it another colour; its labels stay."""
-    changed = update_class(workspace.engine, collection, name, body.name, body.colour)
-    return {"name": changed.name, "colour": changed.colour}
+    """Rename a class or give it another colour; its labels stay.
+
+    Where pictures may have several classes, `line` is the probability from which on this one is predicted.
+    """
+    changed = update_class(workspace.engine, collection, name, body.name, body.colour, body.line)
+    line = {"line": LINE if changed.line is None else changed.line} if collection.multi_label else {}
+    return {"name": changed.name, "colour": changed.colour, **line}
 
 
 @router.delete("/{name:path}", status_code=204)

@@ -15,7 +15,8 @@ from fastapi import APIRouter, File, Response, UploadFile
 
 from app import jobs
 from app.finetuning import lesson_of
-from app.routes.common import CollectionDep, EngineDep, StoredCollectionDep, WorkspaceDep
+from app.int8 import require_use
+from app.routes.common import CollectionDep, EngineDep, StoredCollectionDep, WorkspaceDep, image_in
 from app.schemas import (
     CollectionChanges,
     FinetuningRequest,
@@ -28,7 +29,7 @@ from app.schemas import (
 )
 from app.views import disagreements, shown, sight
 from app.work import activate, training_runs
-from app.workspace import find_model
+from app.workspace import all_models, find_model
 from indexer.catalog import (
     Collection,
     all_collections,
@@ -42,6 +43,7 @@ from indexer.errors import DamagedIndex, NoIndex
 from indexer.images import remove_collection
 from indexer.labels import current_labels
 from indexer.published import Published, read_published, sentence
+from indexer.several import allow_several
 from indexer.sources import NAMES
 from model.errors import BadInput
 from model.files import write_atomically
@@ -60,7 +62,7 @@ def list_collections(engine: EngineDep) -> Page:
 @router.post("", status_code=201)
 def new_collection(body: NewCollection, engine: EngineDep) -> dict[str, Any]:
     _check_preset(body.preset)
-    return _json(engine, create_collection(engine.workspace.engine, body.name, body.preset))
+    return _json(engine, create_collection(engine.workspace.engine, body.name, body.preset, body.multi_label))
 
 
 @router.get("/{collection}")
@@ -72,9 +74,14 @@ def get_collection(collection: StoredCollectionDep, engine: EngineDep) -> dict[s
 def change_collection(
     collection: StoredCollectionDep, body: CollectionChanges, engine: EngineDep, workspace: WorkspaceDep
 ) -> dict[str, Any]:
-    """Rename it, choose its preset, or make another model the active one (whose index must be there)."""
+    """Rename it, choose its preset, make another model the active one (whose index must be there).
+
+    `multi_label` says whether a picture may have several classes; 409 when it is turned off and one has.
+    """
     _check_preset(body.preset)
-    changes = body.model_dump(exclude_none=True, exclude={"active_model"})
+    if body.multi_label is not None:
+        allow_several(workspace.engine, collection, body.multi_label)
+    changes = body.model_dump(exclude_none=True, exclude={"active_model", "multi_label"})
     collection = update_collection(workspace.engine, collection, changes)
     if body.active_model is not None:
         collection = activate(workspace, collection, body.active_model)
@@ -135,17 +142,44 @@ def import_path(collection: CollectionDep, body: ImportRequest, workspace: Works
 
 
 @router.post("/{collection}/trainings", status_code=202)
-def start_training(
-    collection: CollectionDep, workspace: WorkspaceDep, body: TrainingRequest | None = None
-) -> dict[str, Any]:
+def start_training(collection: CollectionDep, engine: EngineDep, body: TrainingRequest | None = None) -> dict[str, Any]:
     """Pretrain on this collection."""
+    return _training_job(engine, collection, "training", body)
+
+
+@router.post("/{collection}/trainings/estimate", status_code=202)
+def estimate_training(
+    collection: CollectionDep, engine: EngineDep, body: TrainingRequest | None = None
+) -> dict[str, Any]:
+    """What a training with the same body would cost: a job takes some of its steps, for ten seconds."""
+    return _training_job(engine, collection, "estimate", body)
+
+
+@router.get("/{collection}/indexes")
+def list_indexes(collection: StoredCollectionDep, workspace: WorkspaceDep) -> Page:
+    """Under which models the collection can be searched, and how many of its pictures each index holds."""
+    count = count_images(workspace.engine, collection)
+    items = []
+    for info in all_models(workspace.home):
+        try:
+            published = read_published(workspace.home.index(collection.id, info.fingerprint))
+        except (NoIndex, DamagedIndex):
+            continue
+        active = info.fingerprint == collection.active_model
+        items.append({"model": info.fingerprint, "active": active, "images": count, **published.described()})
+    return Page(items=items, total=len(items), offset=0, limit=max(len(items), 1))
+
+
+def _training_job(engine: EngineDep, collection: Collection, kind: str, body: TrainingRequest | None) -> dict[str, Any]:
     body = body or TrainingRequest()
     _check_preset(body.preset)
     if "=" in (body.init or ""):  # whoever may ask for a training may not read every file of this machine
         raise BadInput(
             "A file of weights can be named on the command line only: likeness pretrain --init timm:NAME=FILE."
         )
-    return jobs.create(workspace.engine, collection, "training", body.model_dump(exclude_none=True)).public()
+    for pin in body.pins or ():
+        image_in(engine, collection, pin)
+    return jobs.create(engine.workspace.engine, collection, kind, body.model_dump(exclude_none=True)).public()
 
 
 @router.post("/{collection}/finetunings", status_code=202)
@@ -157,6 +191,13 @@ def start_finetuning(
     _check_preset(body.preset)
     lesson_of(workspace, collection)  # say now what is missing, and not when the job's turn comes
     return jobs.create(workspace.engine, collection, "finetuning", body.model_dump(exclude_none=True)).public()
+
+
+@router.post("/{collection}/int8", status_code=202)
+def start_int8(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
+    """Make an int8 copy of the active model, and index with it if it is as good on these pictures."""
+    require_use(workspace, collection)  # say now why not, and not when the job's turn comes
+    return jobs.create(workspace.engine, collection, "int8", {}).public()
 
 
 @router.post("/{collection}/pairs")
@@ -181,9 +222,12 @@ def pairs(collection: CollectionDep, workspace: WorkspaceDep, body: PairsRequest
 
 @router.post("/{collection}/indexes", status_code=202)
 def start_index(collection: CollectionDep, workspace: WorkspaceDep, body: IndexRequest | None = None) -> dict[str, Any]:
-    """Embed what is missing and publish the index; the model named becomes the active one."""
-    model = find_model(workspace.home, body.model).fingerprint if body and body.model else None
-    return jobs.create(workspace.engine, collection, "index", {"model": model} if model else {}).public()
+    """Embed what is missing and publish the index; the model named becomes the active one, unless told otherwise."""
+    body = body or IndexRequest()
+    params: dict[str, Any] = {"model": find_model(workspace.home, body.model).fingerprint} if body.model else {}
+    if not body.activate:
+        params["activate"] = False
+    return jobs.create(workspace.engine, collection, "index", params).public()
 
 
 def _check_preset(preset: str | None) -> None:
@@ -201,6 +245,7 @@ def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
     return {
         "name": collection.name,
         "preset": collection.preset,
+        "multi_label": collection.multi_label,
         "images": count,
         "labelled": labelled,
         "classes": classes,
@@ -208,7 +253,7 @@ def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
         "indexed": indexed,
         "index": {**published.described(), "sentence": sentence(published.described())} if published else None,
         "created_at": collection.created_at,
-        "next_step": _next_step(count, indexed, labelled, classes),
+        "next_step": _next_step(count, indexed, labelled, 2 if collection.multi_label and classes else classes),
     }
 
 

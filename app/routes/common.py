@@ -9,11 +9,11 @@ import numpy as np
 from fastapi import Depends, Path, Query, Request
 
 from app.engine import Engine
-from app.probes import Prediction
+from app.fitted import Prediction
 from app.schemas import MAX_ID, Page, Selection
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named, collection_with_id
-from indexer.images import Filter, Image, get_image, get_images, labels_of
+from indexer.images import Filter, Image, answers_about, get_image, get_images, labels_of
 from model.errors import BadInput
 
 
@@ -37,12 +37,13 @@ def _stored(workspace: WorkspaceDep, collection: Name) -> Collection:
     return collection_named(workspace.engine, collection)
 
 
-def _served(engine: EngineDep, collection: Name) -> Collection:
+def served(engine: EngineDep, collection: Name) -> Collection:
+    """The collection of that name with the model that answers."""
     return engine.serving(collection_named(engine.workspace.engine, collection))
 
 
 StoredCollectionDep = Annotated[Collection, Depends(_stored)]  # with the model that was chosen last
-CollectionDep = Annotated[Collection, Depends(_served)]  # with the one that answers
+CollectionDep = Annotated[Collection, Depends(served)]  # with the one that answers
 Offset = Annotated[int, Query(ge=0, le=10_000_000)]
 Limit = Annotated[int, Query(ge=1, le=500)]
 ImageId = Annotated[int, Path(ge=1, le=MAX_ID)]
@@ -54,6 +55,7 @@ def images_json(
     """Images with their labels and predictions, as every list shows them; `predicted` where that is known already."""
     ids = [image.id for image in found]
     labels = labels_of(engine.workspace.engine, collection, ids) if ids else {}
+    several = answers_about(engine.workspace.engine, collection, ids) if ids and collection.multi_label else None
     if predicted is None:
         predicted = engine.probes.predictions_of(collection, np.array(ids, np.int64)) if ids else {}
     return [
@@ -76,15 +78,26 @@ def images_json(
             "answer": labels[image.id].answer if image.id in labels else None,
             "predicted": _predicted_json(predicted.get(image.id)),
             "preview": f"/v1/images/{image.id}/preview",
+            **({} if several is None else _several_json(several.get(image.id, {}))),
         }
         for image in found
     ]
 
 
+def _several_json(answers: dict[str, str]) -> dict[str, Any]:
+    """The classes of an image that may have several, and what was said of each."""
+    return {"classes": [name for name, answer in answers.items() if answer == "yes"], "answers": answers}
+
+
 def _predicted_json(found: Prediction | None) -> dict[str, Any] | None:
     if found is None:
         return None
-    return {"class": found.class_name, "probability": round(found.probability, 4), "fits": found.fits}
+    said: dict[str, Any] = {
+        "class": found.class_name, "probability": round(found.probability, 4), "fits": found.fits
+    }  # fmt: skip
+    if found.classes is not None:
+        said["classes"] = [{"class": name, "probability": round(p, 4)} for name, p in found.classes]
+    return said
 
 
 def image_page(engine: Engine, collection: Collection, ids: np.ndarray, offset: int, limit: int) -> Page:

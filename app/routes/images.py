@@ -18,9 +18,9 @@ from app.routes.common import (
     images_json,
     selected,
 )
-from app.schemas import LONG, Page, Selection
+from app.schemas import LONG, ImageList, Page, Selection
 from app.views import Sight, view_of
-from indexer.images import Filter, get_image, path_of, read_original, read_preview, read_rendition, remove
+from indexer.images import Filter, get_image, get_images, path_of, read_original, read_preview, read_rendition, remove
 from indexer.labels import history
 from indexer.sources import readable
 from model.files import write_atomically
@@ -74,6 +74,13 @@ def list_images(
         cluster=cluster,
     )
     return image_page(engine, collection, engine.select(collection, wanted, sort), offset, limit)
+
+
+@router.post("/collections/{collection}/images/list")
+def list_these(collection: CollectionDep, body: ImageList, engine: EngineDep) -> dict[str, Any]:
+    """The images of these ids, in their order, without those that are gone: a page of a list that the caller holds."""
+    found = get_images(engine.workspace.engine, body.image_ids, within=collection)
+    return {"items": images_json(engine, collection, found), "total": len(found)}
 
 
 @router.post("/collections/{collection}/images/remove")

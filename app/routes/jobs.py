@@ -15,7 +15,8 @@ from starlette.responses import StreamingResponse
 from app import jobs
 from app.routes.common import Limit, Offset, WorkspaceDep
 from app.schemas import MAX_ID, Page
-from app.work import training_runs
+from app.work import METRICS, PINNED, training_runs
+from app.workspace import Workspace
 from indexer.catalog import collection_named
 from indexer.errors import NoSuchJob
 
@@ -23,7 +24,6 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
 JobId = Annotated[int, Path(ge=1, le=MAX_ID)]
 State = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 POLL = 0.3  # seconds
-METRICS = "metrics.jsonl"
 
 
 @router.get("")
@@ -45,8 +45,11 @@ def one_job(job_id: JobId, workspace: WorkspaceDep) -> dict[str, Any]:
 
 
 @router.post("/{job_id}/{what}")
-def ask(job_id: JobId, what: Literal["cancel", "pause", "resume"], workspace: WorkspaceDep) -> dict[str, Any]:
-    """Cancel, pause or resume. A running job stops at its next batch and keeps what it has done."""
+def ask(job_id: JobId, what: Literal["cancel", "pause", "resume", "keep"], workspace: WorkspaceDep) -> dict[str, Any]:
+    """Cancel, pause or resume; keep: end a training now, with the weights whose quality was best so far.
+
+    A running job stops at its next batch and keeps what it has done.
+    """
     job = jobs.ask(workspace.engine, job_id, what)
     if job.state == "cancelled" and "upload" in job.params:  # it never ran: nobody else drops its files
         shutil.rmtree(workspace.home.upload(job.params["upload"]), ignore_errors=True)
@@ -55,21 +58,53 @@ def ask(job_id: JobId, what: Literal["cancel", "pause", "resume"], workspace: Wo
 
 @router.get("/{job_id}/metrics")
 def metrics(job_id: JobId, workspace: WorkspaceDep) -> dict[str, Any]:
-    """The lines of a training's metrics so far: loss, learning rate, views a second, quality."""
+    """The lines of a training's metrics so far: loss, learning rate, views a second, quality, k-NN."""
+    return {"rows": _written(workspace, job_id, METRICS)}
+
+
+@router.get("/{job_id}/pinned")
+def pinned(job_id: JobId, workspace: WorkspaceDep) -> dict[str, Any]:
+    """What was most like the pinned pictures at every evaluation of a training so far, before its first step too."""
+    rows = _written(workspace, job_id, PINNED)
+    return {
+        "evaluations": [
+            {
+                **row,
+                "queries": [
+                    {**_with_preview(query), "nearest": [_with_preview(near) for near in query["nearest"]]}
+                    for query in row["queries"]
+                ],
+            }
+            for row in rows
+        ]
+    }
+
+
+def _with_preview(shown: dict[str, Any]) -> dict[str, Any]:
+    return {**shown, "preview": f"/v1/images/{shown['image']}/preview"}
+
+
+def _written(workspace: Workspace, job_id: int, name: str) -> list[dict[str, Any]]:
+    """The lines of a training's file `name`, whether it runs or has become a model, by their steps."""
     job = jobs.get(workspace.engine, job_id)
     home = workspace.home
-    if job.kind not in ("training", "finetuning") or job.state == "queued":
-        return {"rows": []}
+    if job.kind not in ("training", "finetuning") or (job.state == "queued" and job.started_at is None):
+        return []
     if job.result and job.result.get("model"):
-        found = [home.model(job.result["model"]) / METRICS]
+        found = [home.model(job.result["model"]) / name]
     else:
         runs = training_runs(collection_named(workspace.engine, job.collection)) + "*"
-        found = sorted(home.run("x").parent.glob(f"{runs}/{METRICS}"), key=lambda path: path.stat().st_mtime)
+        found = sorted(home.run("x").parent.glob(f"{runs}/{name}"), key=lambda path: path.stat().st_mtime)
     try:
         lines = found[-1].read_text().splitlines()
     except (IndexError, FileNotFoundError):  # not begun, or published between the two looks
-        return {"rows": []}
-    return {"rows": [row for row in map(_line, lines) if row is not None]}
+        return []
+    rows: list[dict[str, Any]] = []
+    for row in filter(None, map(_line, lines)):
+        while rows and rows[-1]["step"] >= row["step"]:  # of a run that went on from a state before it
+            rows.pop()
+        rows.append(row)
+    return rows
 
 
 @router.get("/{job_id}/events")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, File, Form, Query, UploadFile
 
 from app import labelfile, labelling
-from app.judgement import behind, judgement
+from app.accepting import acceptable, accepted, expected_wrong
+from app.judgement import behind, behind_class, judgement
 from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, image_page, images_json, selected
 from app.schemas import LabelRequest, Page
 from indexer import labels as journal
@@ -16,7 +18,8 @@ from indexer import undo as undoing
 from indexer.catalog import Collection
 from indexer.classes import LONGEST_NAME
 from indexer.images import get_images
-from indexer.labels import Change, current_labels
+from indexer.journal import Change
+from indexer.labels import current_labels
 from model.errors import BadInput
 
 PREVIEWED = 60  # pictures shown of a bulk action before it is done
@@ -28,13 +31,16 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
     """Give an answer for some images; durable when this answers. `none` takes the answer away.
 
     Without a class: `none_of_these` or `unsure`. With `preview` nothing is written: it says what would change.
+    With `as_predicted` each gets the class that it is predicted to have, all as one action.
     `source` says how it came about and `by` who said so, for the history.
     """
     ids = selected(engine, collection, body)
+    if body.as_predicted:
+        return _accept(engine, collection, body, ids)
     if body.preview:
         return _preview(engine, collection, body, ids)
     change = journal.label(engine.workspace.engine, collection, ids, body.class_, body.answer, body.source, body.by)
-    labelled = len(engine.probes.labels(collection).classes)
+    labelled = engine.probes.labels(collection).labelled
     return {"changed": change.changed, "action": change.action, "labelled": labelled}
 
 
@@ -48,9 +54,28 @@ def _preview(engine: EngineDep, collection: Collection, body: LabelRequest, ids:
     changing = [i for i in dict.fromkeys(ids) if given.get((i, body.class_), "none") != body.answer]
     shown = get_images(engine.workspace.engine, changing[:PREVIEWED])
     return {
-        "changed": len(changing), "action": 0, "labelled": len(engine.probes.labels(collection).classes),
+        "changed": len(changing), "action": 0, "labelled": engine.probes.labels(collection).labelled,
         "preview": images_json(engine, collection, shown),
     }  # fmt: skip
+
+
+def _accept(engine: EngineDep, collection: Collection, body: LabelRequest, ids: list[int]) -> dict[str, Any]:
+    """Give each image its predicted class, or say what that would change: the least sure ones are shown."""
+    said = acceptable(engine, collection, ids)
+    about: dict[str, Any] = {
+        "changed": len(said), "action": 0, "classes": Counter(name for p in said.values() for name, _ in accepted(p)),
+        "expected_wrong": expected_wrong(said),
+    }  # fmt: skip
+    catalog = engine.workspace.engine
+    if body.preview:
+        shown = get_images(catalog, list(said)[:PREVIEWED])
+        about["preview"] = images_json(engine, collection, shown, said)
+    elif said:
+        of: dict[int, dict[str, journal.Answer]] = {
+            i: {name: "yes" for name, _ in accepted(p)} for i, p in said.items()
+        }
+        about["action"] = journal.answer_each(catalog, collection, of, body.source, body.by).action
+    return {**about, "labelled": engine.probes.labels(collection).labelled}
 
 
 @router.get("/labels")
@@ -80,10 +105,13 @@ def label_by_csv(
     file: Annotated[UploadFile, File()],
     by: Annotated[str | None, Form(max_length=100)] = None,
 ) -> dict[str, Any]:
-    """Give each picture that a CSV names its class, as one action; the CSV of the export can be sent back."""
+    """Give each picture that a CSV names its class, as one action; the CSV of the export can be sent back.
+
+    Where pictures may have several classes, rows about one picture add up, and a column `answer` may say yes or no.
+    """
     rows = labelfile.parse(file.file.read(), file.filename or "The file")
     given = labelfile.give(engine.workspace.engine, collection, rows, "csv", by)
-    labelled = len(engine.probes.labels(collection).classes)
+    labelled = engine.probes.labels(collection).labelled
     return {"labelled": labelled, "changed": given.changed, "action": given.action, "unknown": given.unknown}
 
 
@@ -105,13 +133,22 @@ def suggestions(
     engine: EngineDep,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     kind: Literal["typical", "unsure", "novel", "rare", "audit", "mislabelled"] | None = None,
+    class_: Annotated[str | None, Query(alias="class", max_length=LONGEST_NAME)] = None,
 ) -> dict[str, Any]:
-    """Which images to label next, each with the reason: typical ones first, later a mixture; or all of one `kind`."""
-    found = labelling.suggest(engine, collection, limit, kind)
+    """Which images to label next, each with the reason: typical ones first, later a mixture; or all of one `kind`.
+
+    Where pictures may have several classes, each comes with the class to say yes or no of: all in turn, or `class`.
+    """
+    found = labelling.suggest(engine, collection, limit, kind, class_)
     images = get_images(engine.workspace.engine, [item.image_id for item in found.items])
     shown = {image["id"]: image for image in images_json(engine, collection, images)}
     items = [
-        {"image": shown[item.image_id], "kind": item.kind, "reason": item.reason}
+        {
+            "image": shown[item.image_id],
+            "kind": item.kind,
+            "reason": item.reason,
+            **({"class": item.class_name} if collection.multi_label else {}),
+        }
         for item in found.items
         if item.image_id in shown
     ]
@@ -128,20 +165,26 @@ def predictions(
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> dict[str, Any]:
-    """What the probe says of every image, surest first; where `fits` is false it is like nothing labelled."""
+    """What the probe says of every image, surest first; where `fits` is false it is like nothing labelled.
+
+    Where images may have several classes, `class` lists those that are above its line, by its own probability.
+    """
     fitted = engine.probes.fitted(collection)
-    index, keep = fitted.index, fitted.sure >= min_probability
+    index, sure = fitted.index, fitted.sure
+    if class_ is not None and class_ in fitted.probe.classes and collection.multi_label:
+        sure = fitted.probabilities[:, fitted.probe.classes.index(class_)]
+    keep = sure >= min_probability
     if (present := engine.probes.present(collection, index)) is not None:
         keep &= present
     if class_ is not None:
         if class_ not in fitted.probe.classes:
             known = ", ".join(fitted.probe.classes)
             raise BadInput(f"There are no predictions of {class_!r}: the labelled classes are {known}.")
-        keep &= fitted.best == fitted.probe.classes.index(class_)
+        keep &= fitted.said[:, fitted.probe.classes.index(class_)]
     if fits is not None:
         keep &= fitted.fits == fits
     rows = np.flatnonzero(keep)
-    page = _surest(rows, fitted.sure, offset, limit)
+    page = _surest(rows, sure, offset, limit)
     found = get_images(engine.workspace.engine, index.ids[page].tolist())
     said = engine.probes.said_of(fitted, index.ids[page])
     shown = {image["id"]: image for image in images_json(engine, collection, found, said)}
@@ -180,10 +223,19 @@ def confusion(
     engine: EngineDep,
     actual: Annotated[str, Query(max_length=LONGEST_NAME)],
     predicted: Annotated[str, Query(max_length=LONGEST_NAME)],
+    class_: Annotated[str | None, Query(alias="class", max_length=LONGEST_NAME)] = None,
     offset: Offset = 0,
     limit: Limit = 100,
 ) -> Page:
-    """The pictures behind a cell of the cross-validated confusion, the surest first."""
+    """The pictures behind a cell of the cross-validated confusion, the surest first.
+
+    Where pictures may have several classes, each `class` has a confusion of its own, of yes and no.
+    """
+    if collection.multi_label:
+        if class_ is None:
+            raise BadInput("Say of which class: ?class=NAME&actual=yes&predicted=no.")
+        ids = behind_class(engine, collection, class_, actual, predicted)
+        return image_page(engine, collection, ids, offset, limit)
     return image_page(engine, collection, behind(engine, collection, actual, predicted), offset, limit)
 
 
@@ -191,7 +243,7 @@ def confusion(
 def predict(collection: CollectionDep, engine: EngineDep, files: Annotated[list[UploadFile], File()]) -> dict[str, Any]:
     """Classify new pictures without importing them. A file that is no picture gets its own `error`."""
     fitted = engine.probes.fitted(collection)
-    named = ((file.filename or "upload", file.file.read()) for file in files)  # one at a time in memory
+    named = ((file.filename or "upload", file.file) for file in files)
     return {"predictions": labelling.predict(engine, collection, fitted, named), "model": collection.active_model}
 
 

@@ -74,6 +74,7 @@ def _json(workspace: Workspace, info: ModelInfo) -> dict[str, Any]:
         "image_size": info.preparation.image_size,
         "dim": info.dim,
         "started_from": info.started_from,
+        "arithmetic": info.arithmetic,
         "created_at": info.created,
         "collections": active,
         "has_report": (workspace.home.model(info.fingerprint) / HTML).exists(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from io import BytesIO
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
@@ -13,9 +14,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.responses import JSONResponse
 
-from app.routes.common import CollectionDep, EngineDep, WorkspaceDep, image_in, images_json
+from app.engine import Engine
+from app.routes.common import CollectionDep, EngineDep, Name, WorkspaceDep, image_in, images_json, served
 from app.routes.images import FOREVER, SUFFIX_TYPES
 from app.schemas import MAX_ID, BoxQuery, SavedSearchRequest, SearchRequest
+from app.workspace import find_model
 from indexer.catalog import Collection
 from indexer.errors import NoSuchSearch
 from indexer.images import get_images, read_original
@@ -50,14 +53,15 @@ async def new_query(collection: CollectionDep, engine: EngineDep, request: Reque
             file = form.get("file")
             if not isinstance(file, UploadFile):
                 raise BadInput("Send the picture as the form's field `file`.")
-            data, name = await file.read(), file.filename or "upload"
+            name = file.filename or "upload"
+            query_id = await run_in_threadpool(engine.add_query, collection, file.file, name)
     else:
         try:
             body = BoxQuery.model_validate_json(await request.body())
         except ValidationError as error:
             raise BadInput(f"Send a form with a `file`, or {{image_id, box}} ({error.errors()[0]['msg']}).") from error
         data, name = await run_in_threadpool(_boxed, engine, collection, body)
-    query_id = await run_in_threadpool(engine.add_query, collection, data, name)
+        query_id = await run_in_threadpool(engine.add_query, collection, BytesIO(data), name)
     return {"query_id": query_id, "preview": f"/v1/queries/{query_id}/preview"}
 
 
@@ -68,14 +72,21 @@ def query_preview(query_id: Annotated[str, Path(max_length=64)], engine: EngineD
 
 
 @router.post("/collections/{collection}/search")
-def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) -> JSONResponse:
+def search(collection: Name, body: SearchRequest, engine: EngineDep) -> JSONResponse:
     """The images most like `positive` and least like `negative`, best first."""
+    # One function, so that one thread does it all; and the answer as it is: FastAPI would walk through every field of
+    # every hit, and then again.
+    return JSONResponse(_found(engine, served(engine, collection), body))
+
+
+def _found(engine: Engine, collection: Collection, body: SearchRequest) -> dict[str, Any]:
+    model = find_model(engine.workspace.home, body.model).fingerprint if body.model else None
     hits, took_ms = engine.search(
-        collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish()
+        collection, body.positive, body.negative, body.filter.wanted(), body.limit, body.offset, body.wish(), model
     )
     found = get_images(engine.workspace.engine, hits.ids.tolist())
     shown = {image["id"]: image for image in images_json(engine, collection, found)}
-    answer = {
+    return {
         "hits": [
             {
                 "image": shown[i],
@@ -89,9 +100,8 @@ def search(collection: CollectionDep, body: SearchRequest, engine: EngineDep) ->
         "total": hits.total,
         "end": asdict(hits.end) if hits.end else None,
         "took_ms": round(took_ms, 3),
-        "model": collection.active_model,
+        "model": model or collection.active_model,
     }
-    return JSONResponse(answer)  # as it is: FastAPI would walk through every field of every hit, and then again
 
 
 @router.get("/collections/{collection}/searches")
@@ -141,6 +151,6 @@ def _boxed(engine: EngineDep, collection: Collection, body: BoxQuery) -> tuple[b
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise BadInput("A box is [x0, y0, x1, y1] in fractions of the picture, with x0 < x1 and y0 < y1.")
     image = image_in(engine, collection, body.image_id)
-    data = read_original(engine.workspace.engine, engine.workspace.home, image)
     with engine.decoding.place():
+        data = read_original(engine.workspace.engine, engine.workspace.home, image)
         return crop(data, image.name, body.box), image.name

@@ -119,7 +119,7 @@ def rows_of(size: int, said: dict[str, Said | None]) -> list[Row]:
             if values is None:
                 rows.append(missing(metric, unit, "not installed"))
             elif "unfinished" in values:
-                rows.append(missing(metric, unit, f"{values['unfinished']:,} were in after the seconds it was given"))
+                rows.append(missing(metric, unit, f"{values['unfinished']:,} were in after {values['build']:.0f} s"))
             elif figure in values:
                 base = None if name == FLAT else flat.get(figure)
                 rows.append(_aimed(row(metric, values[figure], unit, base), figure, name, size))

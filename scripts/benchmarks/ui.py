@@ -1,6 +1,6 @@
-"""The page in a browser: how soon the gallery is painted, cold and warm, and how long a screenful of scroll takes.
+"""The page in a browser: how soon the gallery is painted, how long a screenful of scroll takes, how quick labelling is.
 
-    scripts/bench ui [--size N]... [--json] [--quick]
+    scripts/bench ui [--size N]... [--label] [--json] [--quick]
 
 A collection of N made-up pictures (1,000, 10,000 and 100,000) is served by `likeness serve` and opened in headless
 Chromium without a GPU, 1280 by 800. Painted: from asking for the address until every tile in the window shows its
@@ -8,8 +8,11 @@ picture. Cold is the first page after the server has started, with an empty brow
 same browser, median of five. A screenful: the grid is moved on by its own height, or to a random place far away, and
 waited for until every tile in the window shows its picture; median and 95th percentile of twenty.
 
+The map: painted when every point is on its canvas; a frame is from a key that moves or zooms it to the frame that shows
+it, median of forty, with all points in view.
+
 The previews are cuts of real photographs at 160 px; 512 different ones stand for all, each under an address of its own,
-so the browser fetches and decodes every one of them.
+so the browser fetches and decodes every one of them. What is measured of the Label page is in `hand.py`.
 """
 
 from __future__ import annotations
@@ -18,16 +21,12 @@ import argparse
 import io
 import os
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-import httpx
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -37,14 +36,15 @@ from indexer.home import Home
 from indexer.schema import contents, images, now
 from model.images import decode
 from scripts.benchmarks.calls import say
+from scripts.benchmarks.hand import labelling
+from scripts.benchmarks.served import FLAGS, serving
 from scripts.benchmarks.table import Row, aim, quick, report, row
+from scripts.benchmarks.ui_map import draw, map_rows
 
 SIZES, WARM, SCREENS = (1_000, 10_000, 100_000), 5, 20
 QUICK_SIZES, QUICK_WARM, QUICK_SCREENS = (1_000,), 1, 4
 COLD_S, WARM_S, SCREEN_MS = 3.0, 1.8, 200.0
 FACES, SIDE = 512, 160  # different previews, px
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
 
 # True when the grid is there, and every tile that the window shows has its picture, decoded.
 PAINTED = """() => {
@@ -84,28 +84,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     sizes = options.size or (QUICK_SIZES if options.quick else SIZES)
     warm, screens = (QUICK_WARM, QUICK_SCREENS) if options.quick else (WARM, SCREENS)
-    rows = [each for size in sizes for each in run(size, warm, screens)]
+    rows = [] if options.label else [each for size in sizes for each in run(size, warm, screens)]
+    if not options.size:
+        rows += labelling(options.quick)
     report("ui", "none: these are the page's own figures", quick(rows) if options.quick else rows, options.json)
     return 0
 
 
 def run(size: int, warm: int, screens: int) -> list[Row]:
     """The figures at one size."""
+    name = f"{size:,} pictures"
     with tempfile.TemporaryDirectory() as folder:
         say(f"making a collection of {size:,} pictures")
         fill(Home(Path(folder)), size)
         with serving(Path(folder)) as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
             found = measured(browser, f"{address}/gallery?c=photos", warm, screens)
+            on_the_map = map_rows(browser, address, name, warm)
             browser.close()
     cold, again, steps, jumps = found
-    name = f"{size:,} pictures"
     return [
         aim(row(f"{name}: painted, cold", cold, "s"), at_most=COLD_S),
         aim(row(f"{name}: painted, warm (median)", float(np.median(again)), "s"), at_most=WARM_S),
         aim(row(f"{name}: a screenful on (median)", float(np.median(steps)), "ms"), at_most=SCREEN_MS),
         row(f"{name}: a screenful on (95th percentile)", float(np.percentile(steps, 95)), "ms"),
         row(f"{name}: a jump far away (median)", float(np.median(jumps)), "ms"),
+        *on_the_map,
     ]
 
 
@@ -148,6 +152,7 @@ def fill(home: Home, size: int) -> None:
             connection.execute(contents.insert(), [{"sha256": h, "preview_sha256": h, **like} for _, h in part])
             about = {"collection_id": collection.id, "folder": "made", "added_at": now()}
             connection.execute(images.insert(), [{"sha256": h, "name": f"{n:06}.jpg", **about} for n, h in part])
+    draw(engine, home, collection.name)
     engine.dispose()
 
 
@@ -164,44 +169,10 @@ def _faces(folder: Path, count: int) -> list[Path]:
     return made
 
 
-@contextmanager
-def serving(home: Path) -> Iterator[str]:
-    """`likeness serve` over a home, on free ports; its address once it answers."""
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(str(probe.getsockname()[1]))
-    command = [
-        sys.executable,
-        "-m",
-        "app.cli",
-        "serve",
-        "--home",
-        str(home),
-        "--port",
-        ports[0],
-        "--api-port",
-        ports[1],
-    ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{ports[0]}"
-    try:
-        for _ in range(1200):
-            try:
-                if httpx.get(f"{address}/v1/ready", trust_env=False, timeout=5).is_success:
-                    break
-            except httpx.TransportError:
-                time.sleep(0.1)
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench ui", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--size", type=int, action="append", help="pictures; may be given several times")
+    parser.add_argument("--label", action="store_true", help="only the Label page, which is left out with --size")
     parser.add_argument("--quick", action="store_true", help="1,000 pictures, a minute")
     parser.add_argument("--json", action="store_true", help="one JSON document")
     return parser

@@ -30,6 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20, help="how long, shared among all loops")
     parser.add_argument("--files", type=int, default=0, help="mutated pictures at least, however long they take")
+    parser.add_argument("--kills", type=int, default=0, help="kills of each loop at least, however long they take")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="of moments and mutations; printed")
     parser.add_argument("--only", default="", help="only loops whose name holds this word: importing, pictures, ...")
     parser.add_argument("--keep", action="store_true", help="write the result into docs/promises.md")
@@ -43,19 +44,19 @@ def main() -> None:
         share = options.minutes * 60 / (len(chosen) + fuzzing)
         tallies = []
         if fuzzing:  # first: its processes must not be forks of one that holds torch
-            tallies.append(Tally(FUZZ))
-            notes += fuzz(options.seed, time.monotonic() + share, options.files, tallies[-1])
+            tallies.append(Tally(FUZZ, time.monotonic() + share, options.files))
+            notes += fuzz(options.seed, tallies[-1])
             _say(tallies[-1])
         for name, loop in chosen.items():
-            tallies.append(Tally(name))
-            loop(Path(folder), time.monotonic() + share, chance, tallies[-1])
+            tallies.append(Tally(name, time.monotonic() + share, options.kills))
+            loop(Path(folder), chance, tallies[-1])
             _say(tallies[-1])
     said = {
         "date": datetime.now(UTC).date().isoformat(), "minutes": options.minutes, "hardware": hardware(),
         "seed": options.seed, "notes": notes,
         "rows": [
-            {"what": each.what, "tries": each.tries, "failures": len(each.failures or []),
-             "bound": bound(each.tries, len(each.failures or []))}
+            {"what": each.what, "tries": each.tries, "failures": len(each.failures),
+             "bound": bound(each.tries, len(each.failures))}
             for each in tallies
         ],
     }  # fmt: skip
@@ -67,7 +68,7 @@ def main() -> None:
 
 
 def _say(tally: Tally) -> None:
-    failures = len(tally.failures or [])
+    failures = len(tally.failures)
     print(
         f"{tally.what}: {tally.tries:,} tries, {failures} failures, chance at most {bound(tally.tries, failures)}",
         flush=True,

@@ -7,7 +7,7 @@ import signal
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 
 Say = Callable[[object], None]
@@ -18,12 +18,18 @@ class Tally:
     """What was tried, and what went wrong: each failure in a line of its own."""
 
     what: str
+    until: float  # monotonic seconds
+    least: int = 0  # tries, however long they take
     tries: int = 0
-    failures: list[str] | None = None
+    failures: list[str] = field(default_factory=list)
+
+    def goes_on(self, begun: int = 0) -> bool:
+        """Whether to try once more, with so many tries begun and not yet counted."""
+        return time.monotonic() < self.until or self.tries + begun < self.least
 
     def check(self, right: bool, otherwise: str) -> None:
         if not right:
-            self.failures = [*(self.failures or []), otherwise]
+            self.failures.append(otherwise)
             print(f"FAILED {self.what}: {otherwise}", flush=True)
 
 

@@ -10,12 +10,15 @@ import itertools
 import os
 import random
 import resource
+import sys
 import time
+import warnings
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
+from typing import TextIO
 
 from model.errors import CannotDecode
 from model.images import FORMATS, make_preview, make_rendition
@@ -76,7 +79,7 @@ def _sound() -> list[bytes]:
 
 def try_batch(seed: int, first: int, count: int) -> Found:
     """Decode so many files. Runs in a process of its own, which ends when one of them keeps it busy too long."""
-    faulthandler.dump_traceback_later(HANG, exit=True)
+    faulthandler.dump_traceback_later(HANG, exit=True, file=_stderr or sys.stderr)
     accepted, wrong, slowest = 0, [], (0.0, first)
     for number in range(first, first + count):
         data = mutated(seed, number)
@@ -95,15 +98,14 @@ def try_batch(seed: int, first: int, count: int) -> Found:
     return Found(count, accepted, wrong, slowest, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
-def fuzz(seed: int, until: float, files: int, tally: Tally) -> list[str]:
-    """Try files until the time is up and at least `files` were tried; returns sentences about them."""
+def fuzz(seed: int, tally: Tally) -> list[str]:
+    """Try files for as long as the tally goes on; returns sentences about them."""
     accepted, slowest, memory = 0, (0.0, 0), 0
     numbers = itertools.count(0, BATCH)
     waiting: dict[Future[Found], int] = {}
     pool = _pool()
     while True:
-        more = time.monotonic() < until or tally.tries + BATCH * len(waiting) < files
-        while more and len(waiting) < 2 * (os.cpu_count() or 1):
+        while tally.goes_on(BATCH * len(waiting)) and len(waiting) < 2 * (os.cpu_count() or 1):
             first = next(numbers)
             waiting[pool.submit(try_batch, seed, first, BATCH)] = first
         if not waiting:
@@ -150,4 +152,14 @@ def _one_by_one(seed: int, first: int, tally: Tally) -> list[Found]:
 
 
 def _pool(workers: int | None = None) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("forkserver"))
+    return ProcessPoolExecutor(workers or os.cpu_count(), get_context("forkserver"), _silence)
+
+
+_stderr: TextIO | None = None  # where a process that hangs says so; the decoders' remarks go nowhere
+
+
+def _silence() -> None:
+    global _stderr
+    _stderr = os.fdopen(os.dup(2), "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    warnings.simplefilter("ignore")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +40,7 @@ def pictures(folder: Path) -> Path:
     return folder
 
 
-def kill_imports(work: Path, until: float, chance: random.Random, tally: Tally) -> None:
+def kill_imports(work: Path, chance: random.Random, tally: Tally) -> None:
     """After every kill each image is there once, with its preview, and none that was there before is gone."""
     importer.BATCH = 4
     folder = pictures(work / "pictures")
@@ -53,7 +52,7 @@ def kill_imports(work: Path, until: float, chance: random.Random, tally: Tally) 
         found = scan([folder])
         import_sources(engine, home, photos, found, workers=1, progress=lambda _, message: say(message))
 
-    while time.monotonic() < until:
+    while tally.goes_on():
         ended = killed_after(chance.uniform(0, 2.5), run)
         tally.tries += ended.killed
         tally.check(not ended.failed, ended.failed)
@@ -74,7 +73,7 @@ def kill_imports(work: Path, until: float, chance: random.Random, tally: Tally) 
     tally.check(tree(folder) == before, "the folder of pictures was changed")
 
 
-def kill_indexing(work: Path, until: float, chance: random.Random, tally: Tally, model: Path) -> None:
+def kill_indexing(work: Path, chance: random.Random, tally: Tally, model: Path) -> None:
     """After every kill the index is none, or whole; every vector is the very one of an undisturbed run."""
     from model.encoder import open_encoder
 
@@ -97,7 +96,7 @@ def kill_indexing(work: Path, until: float, chance: random.Random, tally: Tally,
     engine.dispose()
     shas, dim = [sha256 for _, sha256, _ in rows], json.loads((model / "model.json").read_text())["dim"]
     right = VectorStore(sound.vectors(fingerprint), dim).get(shas)[1]
-    while time.monotonic() < until:
+    while tally.goes_on():
         budget_ms = chance.choice([5.0, 1e-9])  # one file, or several
         ended = killed_after(chance.uniform(0, 0.8), lambda say, budget=budget_ms: run(say, home, budget))  # type: ignore[misc]
         tally.tries += ended.killed
@@ -115,7 +114,7 @@ def kill_indexing(work: Path, until: float, chance: random.Random, tally: Tally,
             shutil.copytree(sound.root, home.root, ignore=shutil.ignore_patterns("vectors", "indexes"))
 
 
-def kill_labelling(work: Path, until: float, chance: random.Random, tally: Tally) -> None:
+def kill_labelling(work: Path, chance: random.Random, tally: Tally) -> None:
     """After every kill each answer that was acknowledged is in the journal, at most one more is, and none is lost."""
     home = Home(work / "label")
     _bring(home, pictures(work / "pictures"))
@@ -131,7 +130,7 @@ def kill_labelling(work: Path, until: float, chance: random.Random, tally: Tally
             label(engine, photos, [image_id], name, "yes", "hand")
             say(f"{number}\t{image_id}\t{name}")
 
-    while time.monotonic() < until:
+    while tally.goes_on():
         ended = killed_after(chance.uniform(0.05, 0.5), run)
         tally.tries += ended.killed
         tally.check(not ended.failed, ended.failed)
@@ -149,7 +148,7 @@ def kill_labelling(work: Path, until: float, chance: random.Random, tally: Tally
         count = now
 
 
-def kill_training(work: Path, until: float, chance: random.Random, tally: Tally) -> None:
+def kill_training(work: Path, chance: random.Random, tally: Tally) -> None:
     """Killed and gone on with as often as it takes, a training ends with the very weights of an undisturbed one."""
     import torch
 
@@ -169,7 +168,7 @@ def kill_training(work: Path, until: float, chance: random.Random, tally: Tally)
     first = killed_after(600, lambda say: train(say, whole))
     tally.check(not first.failed, first.failed)
     right = read_state(whole)
-    while time.monotonic() < until:
+    while tally.goes_on():
         ended = killed_after(chance.uniform(0, 1.5), lambda say: train(say, run))
         tally.tries += ended.killed
         tally.check(not ended.failed, ended.failed)
@@ -195,7 +194,7 @@ def _bring(home: Home, folder: Path) -> None:
     engine.dispose()
 
 
-Loop = Callable[[Path, float, random.Random, Tally], None]
+Loop = Callable[[Path, random.Random, Tally], None]
 
 
 def loops(work: Path) -> dict[str, Loop]:
@@ -204,10 +203,10 @@ def loops(work: Path) -> dict[str, Loop]:
 
     model: list[Path] = []
 
-    def indexing(folder: Path, until: float, chance: random.Random, tally: Tally) -> None:
+    def indexing(folder: Path, chance: random.Random, tally: Tally) -> None:
         if not model:
             model.append(_exported(Path(homes).parent / "0.1.0" / "models", work / "models of old"))
-        kill_indexing(folder, until, chance, tally, model[0])
+        kill_indexing(folder, chance, tally, model[0])
 
     return {
         "kill -9 while importing": kill_imports,

@@ -46,7 +46,15 @@ def bounds(document: dict[str, Any]) -> Iterator[tuple[str, str, str, str, Any]]
 def test_promise_24_every_parameter_just_outside_its_bounds_is_4xx(server, document, record_property):
     wrong, tried = [], 0
     for method, path, where, name, value in bounds(document):
-        given_ = {**KNOWN, "job_id": 1, "search_id": 1, "upload": "x", "query_id": "x", "what": "cancel"}
+        given_ = {
+            **KNOWN,
+            "job_id": 1,
+            "search_id": 1,
+            "comparison_id": 1,
+            "upload": "x",
+            "query_id": "x",
+            "what": "cancel",
+        }
         query = {name: value} if where == "query" else {}
         address = path.format(**({**given_, name: value} if where == "path" else given_))
         answer = server.client.request(method, address, params=query)

@@ -11,6 +11,7 @@ from app import key as key_module
 from app.api import create_api
 from app.guard import Guard
 from app.key import COOKIE, session_of, sign_in_route
+from app.rate import Rates
 from app.serve import serve
 from app.settings import Settings, load_settings
 from model.errors import BadInput
@@ -33,7 +34,7 @@ def client(monkeypatch):
     monkeypatch.setattr(key_module, "PAUSE", 0)
     routes = [
         Route("/", hello, methods=["GET", "POST"]), Route("/v1/collections", hello), Route("/v1/health", hello),
-        WebSocketRoute("/talk", talk), sign_in_route(KEY),
+        WebSocketRoute("/talk", talk), sign_in_route(KEY, Rates(1000)),
     ]  # fmt: skip
     guard = Guard(Starlette(routes=routes), frozenset({"localhost"}), KEY)
     return TestClient(guard, base_url="http://localhost:8000", follow_redirects=False)

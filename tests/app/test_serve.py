@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.serve import NICE
+
 PATIENCE = 90  # seconds; Streamlit takes a while to import on a busy machine
 
 
@@ -120,6 +122,22 @@ def test_a_killed_serve_leaves_nothing_running(served):
     process.wait()
 
     wait_until(lambda: not any(alive(pid) for pid in children), "the children to end")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_pages_and_workers_stand_back_for_searches(served):
+    process, _port, _api_port = served
+    said = {"api": 0, "page": NICE["page"], "cli": NICE["worker"]}
+
+    nice = {}
+    for pid, line in children_of(process.pid).items():
+        name = line.split("app.")[1].split()[0]
+        nice[name] = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[16])
+        group = Path(f"/proc/{pid}/autogroup")
+        if group.exists():  # each is a session of its own, and Linux divides between sessions first
+            assert int(group.read_text().split()[-1]) == said[name]
+
+    assert nice["api"] < nice["page"] < nice["cli"]
 
 
 def test_a_taken_port_is_said_in_one_sentence(settings):

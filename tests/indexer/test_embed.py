@@ -1,3 +1,6 @@
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from indexer.index import VectorIndex, open_index
 from indexer.publish import publish
 from indexer.search import search
 from indexer.vectors import VectorStore
+from model.encoder import graph_of, on_cpu
 from model.errors import Cancelled
 from model.images import decode, make_preview
 from tests.faults.corrupt import DAMAGES, damage
@@ -64,6 +68,20 @@ def test_only_contents_without_a_vector_are_encoded(engine, home, photos, bring,
     third = embed_missing(engine, home, photos, encoder)
 
     assert (first.encoded, second.encoded, third.encoded) == (6, 1, 0)
+
+
+def test_a_new_model_reads_learning_previews_only(engine, home, photos, bring, folder, encoder, model_folder):
+    bring(folder)
+    embed_missing(engine, home, photos, encoder)
+    shutil.rmtree(folder)  # no picture is there any more, only what import kept of it
+    newer = on_cpu(replace(encoder.info, fingerprint="0" * 16), graph_of(model_folder, encoder.info))
+
+    result = embed_missing(engine, home, photos, newer)
+
+    assert (result.encoded, result.unreadable) == (6, [])
+    shas = [sha256 for _, sha256, _ in contents_of(engine, photos)]
+    vectors = [VectorStore(home.vectors(x.info.fingerprint), x.info.dim).get(shas)[1] for x in (encoder, newer)]
+    np.testing.assert_allclose(*vectors, atol=1e-3)
 
 
 def test_a_content_shared_with_another_collection_is_encoded_once(engine, home, photos, bring, folder, encoder):

@@ -172,7 +172,7 @@ def test_an_answer_that_is_none_of_the_four_is_refused(engine, photos, ids):
 def test_only_images_without_an_answer_take_the_class_of_their_folder(engine, photos, ids, answers):
     label(engine, photos, ids[:1], "cat", "no", "hand")
 
-    count = label_unlabelled(engine, photos, {ids[0]: "cat", ids[1]: "cat", 10**9: "cat"}, "folders")
+    count = label_unlabelled(engine, photos, {ids[0]: ["cat"], ids[1]: ["dog", "cat"], 10**9: ["cat"]}, "folders")
 
     assert count == 1
     assert answers() == {ids[0]: {"cat": "no"}, ids[1]: {"cat": "yes"}}

@@ -1,4 +1,5 @@
 import resource
+import subprocess
 import sys
 from pathlib import Path
 
@@ -110,3 +111,38 @@ def test_a_large_block_that_was_freed_is_used_again_and_at_the_end_given_back():
     assert kept < plainly / 4
     assert during - before > pages / 2
     assert resident() - before < pages / 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+def test_what_a_servers_threads_have_decoded_goes_back_to_the_system():
+    threads = """
+import sys, threading
+from pathlib import Path
+from model.ram import give_back_pictures
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+if sys.argv[1] == "yes":
+    give_back_pictures()
+before, all_at_once = resident(), threading.Barrier(16)
+
+def decode():
+    for size in (20, 24, 20):
+        all_at_once.wait()
+        bytearray(size << 20)  # a small one after it keeps a heap from shrinking
+        kept.append(bytearray(10_000))
+
+kept = []
+running = [threading.Thread(target=decode) for _ in range(16)]
+[each.start() for each in running]
+[each.join() for each in running]
+print((resident() - before) * 4096 >> 20)
+"""
+    left = {
+        asked: int(subprocess.run([sys.executable, "-c", threads, asked], capture_output=True, text=True).stdout)
+        for asked in ("no", "yes")
+    }
+
+    assert left["yes"] < 16
+    assert left["yes"] < left["no"] / 4

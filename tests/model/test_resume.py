@@ -113,9 +113,9 @@ KILLED_AT_EVERY_CALL = """
 
     for fatal in itertools.count():
         folder = RunFolder(Path(sys.argv[1], str(fatal)), {})
-        folder.add_metrics({"step": 1})
+        folder.add("metrics.jsonl", {"step": 1})
         folder.save(state(1), {"step": 1})
-        folder.add_metrics({"step": 2})
+        folder.add("metrics.jsonl", {"step": 2})
         if (child := os.fork()) == 0:
             calls = itertools.count()
             for name in ("open", "fsync", "replace", "unlink"):

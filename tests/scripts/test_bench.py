@@ -29,7 +29,7 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    names = "adapt cifar10 encoder import labelling load loop map probe search steer train ui"
+    names = "adapt cifar10 encoder import int8 labelling load loop map probe search steer train ui"
     assert done.stderr.strip().endswith(f"NAME is one of: {names}")
 
 
@@ -205,3 +205,31 @@ def test_bench_map_judges_places_and_clusters_beside_their_baselines(labelled, t
     rows = {each["metric"]: each for each in json.loads(done.stdout)["rows"]}
     assert 0 < rows["steel: nearest kept near on the map"]["baseline"] <= 1
     assert rows["steel: clusters beside classes (AMI)"]["value"] > 0
+
+
+def test_bench_int8_says_what_each_choice_costs_beside_float32(labelled, tiny):
+    done = bench("int8", "--quick", "--json", "--images", labelled, "--model", tiny, OMP_NUM_THREADS="1")
+
+    assert done.returncode == 0, done.stderr
+    rows = {each["metric"]: each for each in json.loads(done.stdout)["rows"]}
+    for name in ("as it is made", "first layer in int8 too", "eight bits of weights"):
+        assert 0 < rows[f"steel: 10 nearest that stay, {name}"]["value"] <= 1
+        assert 0 < rows[f"steel: k-NN, {name}"]["baseline"] <= 100
+        assert rows[f"steel: encoding, {name}"]["baseline"] > 0
+    assert rows["steel: 10 nearest that stay, as it is made"]["target"] == "≥ 0.95"
+
+
+def test_bench_import_goes_through_a_part_in_both_arithmetics_and_adds_up_all_processes():
+    done = bench("import", "--quick", "--json", "--part", "150 px", "--part", "memory", "--count", 24, "--known", 60,
+                 OMP_NUM_THREADS="1")  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    rows = {each["metric"]: each for each in json.loads(done.stdout)["rows"]}
+    for arithmetic in ("float32", "int8"):
+        ours = rows[f"150 px, {arithmetic}: import + index"]
+        assert ours["value"] > 0
+        assert ours["baseline"] > 0
+        assert rows[f"150 px, {arithmetic}: import + index beside the limit"]["baseline"] > 0
+    held = rows["import of 60 pictures, peak memory of all processes"]
+    assert 0.05 < held["value"] < 8  # GB: the command and a worker for every core
+    assert len(rows) == 8

@@ -25,10 +25,11 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-backgroun
 
 
 class Site(NamedTuple):
-    """Where it is: the page, and the API's own address."""
+    """Where it is: the page, the API's own address, and its home."""
 
     page: str
     api: str
+    home: Path
 
 
 def free_port() -> int:
@@ -64,15 +65,15 @@ def stopped(process: subprocess.Popen) -> None:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Site]:
-    """`likeness serve` with an empty home in `folder`."""
-    port, api_port = free_port(), free_port()
+def serving(folder: Path, ports: tuple[int, int] | None = None) -> Iterator[Site]:
+    """`likeness serve` with its home in `folder`, empty at first; on free ports, or where it was before."""
+    port, api_port = ports or (free_port(), free_port())
     command = [sys.executable, "-m", "app.cli", "serve", "--port", str(port), "--api-port", str(api_port)]
     process = started(
         [*command, "--home", str(folder / "home")], f"http://127.0.0.1:{port}/v1/ready", folder / "serve.log"
     )
     try:
-        yield Site(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{api_port}")
+        yield Site(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{api_port}", folder / "home")
     finally:
         stopped(process)
 

@@ -189,7 +189,8 @@ def test_a_search_is_begun_in_every_way_refined_kept_and_reopened(
         expect(page.get_by_role("button", name="Forget “rockets”")).to_be_visible()
         page.keyboard.press("Escape")
         expect(page).to_have_url(re.compile(r"not=\d+"))
-        found, address = names(page)[:20], page.url
+        # by name and score: how probable a class is may be settled meanwhile
+        found, address = [re.sub(", looks like .*%", "", name) for name in names(page)[:20]], page.url
         page.get_by_role("button", name="New search").click()
         shown(page, 15 * EACH - 1)
         page.get_by_role("button", name="History").click()
@@ -197,7 +198,7 @@ def test_a_search_is_begun_in_every_way_refined_kept_and_reopened(
         expect(strip.get_by_role("img")).to_have_count(3)
         page.goto(address)
         shown(page, 15 * EACH - 4)
-        assert names(page)[:20] == found
+        assert [re.sub(", looks like .*%", "", name) for name in names(page)[:20]] == found
 
 
 def test_a_picture_is_looked_at_closely_and_a_part_of_it_searched_with(demo: Site, page: Page, tmp_path: Path) -> None:

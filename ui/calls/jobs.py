@@ -61,6 +61,10 @@ class Jobs(Connection):
         """Go on with a paused job."""
         return self._call("POST", f"/v1/jobs/{job}/resume")
 
+    def keep(self, job: int) -> Job:
+        """End a training now, with the weights whose quality was best so far."""
+        return self._call("POST", f"/v1/jobs/{job}/keep")
+
     def metrics(self, job: int) -> list[dict[str, Any]]:
-        """A training's rows so far: epoch, step, loss, learning_rate, views_per_s, quality."""
+        """A training's rows so far: epoch, step, loss, learning_rate, views_per_s, quality, knn."""
         return self._call("GET", f"/v1/jobs/{job}/metrics")["rows"]

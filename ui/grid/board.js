@@ -123,7 +123,7 @@ class Board {
   }
 
   slow() {
-    if (this.grid.scroller.getAttribute("aria-busy") === "true") this.status.textContent = say("common.slow");
+    if (this.grid.canvas.getAttribute("aria-busy") === "true") this.status.textContent = say("common.slow");
   }
 
   /** Fetch what is shown again; says in place of the pictures when that cannot be done. */
@@ -162,7 +162,7 @@ class Board {
 
   labelled(n, name, answer) {
     this.toast.say(say(answer === "none" ? "board.unlabelled" : "board.labelled", { n, name }), { action: () => this.grid.does.undo() });
-    this.grid.scroller.focus({ preventScroll: true });
+    this.grid.canvas.focus({ preventScroll: true });
   }
 
   /** Take the class away from each picture that has one: one action a class. */
@@ -170,7 +170,7 @@ class Board {
     const { selection } = this.grid;
     const labelled = this.grid.chosen().filter((image) => image.class);
     for (const name of new Set(labelled.map((image) => image.class))) {
-      if (selection.everything) await this.chosen.label(name, "none");
+      if (selection.everything || selection.listed) await this.chosen.label(name, "none");
       else await this.give(labelled.filter((image) => image.class === name), name, "none");
     }
   }

@@ -82,7 +82,7 @@ function fitWindow(root, least, set) {
 
 // A rerun that a component asks for names the page it is on. Asked for while the person is leaving that page, it would
 // bring them back: from the click that leaves until the next page's component is there, nothing is told.
-const LEAVES = ["show", "similar", "pictures"];
+const LEAVES = ["show", "similar", "varied"];
 const PATIENCE = 5000; // ms
 const leaving = (window.likenessLeaving ??= { since: 0 });
 if (!leaving.watched) {

@@ -26,6 +26,16 @@ async function allThatMatch(collection, filter, progress) {
   }
 }
 
+/** Every picture of a list of ids. */
+async function allListed(collection, ids, progress) {
+  const found = [];
+  for (let at = 0; at < ids.length; at += AT_ONCE) {
+    found.push(...(await post(of(collection, "images/list"), { image_ids: ids.slice(at, at + AT_ONCE) })).items);
+    progress(found.length, ids.length);
+  }
+  return found;
+}
+
 /** Hand a file to the browser's downloads. */
 function handOver(text, type, name) {
   const address = URL.createObjectURL(new Blob([text], { type }));
@@ -34,7 +44,7 @@ function handOver(text, type, name) {
 }
 
 async function exportSelection(collection, selection, format, progress) {
-  const images = selection.everything ? await allThatMatch(collection, selection.everything.filter, progress) : [...selection.images.values()];
+  const images = selection.everything ? await allThatMatch(collection, selection.everything.filter, progress) : selection.listed ? await allListed(collection, [...selection.listed], progress) : [...selection.images.values()];
   const rows = images.map(exported);
   if (format === "csv") handOver(toCsv(rows), "text/csv", `${collection}.csv`);
   else handOver(JSON.stringify(rows.map((row) => Object.fromEntries(COLUMNS.map((name) => [name, row[name] ?? null]))), null, 1), "application/json", `${collection}.json`);

@@ -12,6 +12,7 @@ class Gallery extends Board {
     this.classes = el("div.chips", { role: "group", "aria-label": say("gallery.class") });
     this.sure = el("select", { "aria-label": say("gallery.how_sure"), onchange: (event) => this.narrow(readFilter({ ...this.filter, min_probability: event.target.value })) });
     for (const p of ["", 0.5, 0.7, 0.9]) this.sure.append(el("option", { value: String(p) }, p ? say("gallery.at_least", { sure: percent(p) }) : say("gallery.however_sure")));
+    this.accepting = new Accepting(this, () => this.filter.predicted ?? "");
     this.tellView = settled(() => {
       this.told.add(this.view());
       this.tell("view", this.view());
@@ -38,7 +39,7 @@ class Gallery extends Board {
     if (this.told.isEcho(data.view)) return;
     this.mode = data.mode;
     this.collection = this.labels.collection = data.collection;
-    const tools = this.mode === "predictions" ? [this.classes, el("span.grow"), this.sure] : [this.find, this.order, this.filters.menu.root, this.classes, el("span.grow")];
+    const tools = this.mode === "predictions" ? [this.classes, el("span.grow"), this.sure, this.accepting.button] : [this.find, this.order, this.filters.menu.root, this.classes, el("span.grow")];
     this.bar.replaceChildren(...tools, this.status, this.sizeSlider(), this.helpButton());
     this.refreshClasses();
     this.take(data.view);

@@ -19,20 +19,17 @@ class PictureGrid {
     this.size = 168;
     this.fetching = new Map(); // page number → promise
     this.line = el("div.line", { hidden: true });
-    this.canvas = el("div.canvas", {}, this.line);
+    this.canvas = el("div.canvas", { tabindex: "0", role: "listbox", "aria-multiselectable": "true", "aria-label": say("grid.pictures") });
     this.scroller = el(
-      "div.scroller",
+      "div.scroller", // the line is no part of the list: a list of options holds no buttons
       {
-        tabindex: "0",
-        role: "listbox",
-        "aria-multiselectable": "true",
-        "aria-label": say("grid.pictures"),
         onscroll: () => this.draw(),
         onkeydown: (event) => this.key(event),
         onclick: (event) => this.click(event),
         ondblclick: (event) => this.at(event) !== null && !event.target.closest(".act") && does.similar?.([this.items[this.at(event)].image]),
       },
       this.canvas,
+      this.line,
     );
     this.nothing = el("div.message", { hidden: true });
     host.append(this.scroller, this.nothing);
@@ -64,14 +61,15 @@ class PictureGrid {
     this.emptyText = empty;
     const top = keepPlace ? this.scroller.scrollTop : 0;
     if (!keepPlace) this.focus = this.anchor = 0;
-    this.scroller.setAttribute("aria-busy", "true"); // what is shown is of the last question until the answer is here
+    this.canvas.setAttribute("aria-busy", "true"); // what is shown is of the last question until the answer is here
     const first = keepPlace && this.layout.pitch ? Math.floor(this.layout.at(this.layout.rowAt(top), 0) / PAGE) : 0;
     const page = await source(first * PAGE, PAGE, signal);
     if (signal.aborted) return;
     this.source = source;
-    this.scroller.setAttribute("aria-busy", "false");
+    this.canvas.setAttribute("aria-busy", "false");
     this.items = [];
     this.layout.breakAt = null;
+    this.line.hidden = true;
     for (const tile of this.tiles.values()) tile.remove();
     this.tiles.clear();
     this.take(first, page);
@@ -80,9 +78,9 @@ class PictureGrid {
     this.draw();
   }
 
-  /** Draw a line across before `position`, with something to say in it; null takes it away. */
+  /** Draw a line across before `position`, with something to say in it, until another list is shown. */
   breakBefore(position, ...content) {
-    const inside = position !== null && position > 0 && position < this.total;
+    const inside = position > 0 && position < this.total;
     this.layout.breakAt = inside ? position : null;
     this.line.hidden = !inside;
     this.line.replaceChildren(...(inside ? content : []));
@@ -178,7 +176,7 @@ class PictureGrid {
   mark(tile, position) {
     const item = this.items[position];
     tile.classList.toggle("focus", position === this.focus);
-    if (position === this.focus) this.scroller.setAttribute("aria-activedescendant", tile.id);
+    if (position === this.focus) this.canvas.setAttribute("aria-activedescendant", tile.id);
     if (item) markTile(tile, item, { selected: this.selection.has(item.image), mark: this.marks.get(item.image.id), colours: this.colours });
   }
 
@@ -197,7 +195,7 @@ class PictureGrid {
   click(event) {
     const position = this.at(event);
     if (this.justBoxed || event.target.closest(".line")) return;
-    this.scroller.focus({ preventScroll: true });
+    this.canvas.focus({ preventScroll: true });
     if (position === null) return event.target.closest(".tile") || this.clear();
     const { image } = this.items[position];
     const act = event.target.closest(".act")?.dataset.act;
@@ -234,8 +232,9 @@ class PictureGrid {
   }
 
   async selectAll() {
-    const filter = this.does.everything?.();
-    if (filter) this.selection.all(filter, this.total);
+    const every = this.does.everything?.(); // a filter, or ids
+    if (Array.isArray(every)) this.selection.these(every);
+    else if (every) this.selection.all(every, this.total);
     else await this.range(0, Math.min(this.total, ALL) - 1);
     this.repaint();
   }
@@ -247,8 +246,9 @@ class PictureGrid {
 
   /** The selected pictures that are known one by one, or the one in focus when none is. */
   chosen() {
-    if (this.selection.everything) return this.items.filter(Boolean).map(({ image }) => image);
-    if (this.selection.size) return [...this.selection.images.values()];
+    const { selection } = this;
+    if (selection.everything || selection.listed?.size) return this.items.filter((item) => item && selection.has(item.image)).map(({ image }) => image);
+    if (selection.size) return [...selection.images.values()];
     const image = this.items[this.focus]?.image;
     return image ? [image] : [];
   }

@@ -1,4 +1,4 @@
-// Jobs as they run: progress, pause, cancel, what came out; for a training also its curve.
+// Jobs as they run: progress, pause, cancel, what came out.
 
 /** What kind of work it is; one that is not known here goes by the API's name for it. */
 const kindOf = ({ kind }) => (`jobs.kind_${kind}` in WORDS.en ? say(`jobs.kind_${kind}`) : kind);
@@ -17,7 +17,7 @@ function outcome(job) {
   const { result } = job;
   if (job.state === "failed") return job.error ?? say("jobs.failed_so");
   if (!result) return job.message;
-  if (job.kind === "training") return result.sentence ?? result.verdict ?? job.message;
+  if (job.kind === "training" || job.kind === "estimate") return result.sentence ?? job.message;
   if (job.kind === "import") return say("jobs.imported", { n: result.added_total ?? result.added?.length ?? 0, known: result.known ?? 0, refused: result.refused?.length ?? 0 });
   if (job.kind === "index") {
     const rate = result.images_per_second ? say("jobs.rate", { n: Math.round(result.images_per_second) }) : "";
@@ -60,11 +60,11 @@ class Jobs {
     let busy = false;
     if (!document.hidden) {
       try {
-        const jobs = this.data.job ? [await get(`/v1/jobs/${this.data.job}`)] : (await get(`/v1/jobs?${inUrl({ collection: this.data.collection, limit: this.data.mode === "tray" ? 20 : 100 })}`)).items;
+        const jobs = (await get(`/v1/jobs?${inUrl({ collection: this.data.collection, limit: this.data.mode === "tray" ? 20 : 100 })}`)).items;
         if (this.gone) return;
         busy = jobs.some((job) => !FINISHED.includes(job.state));
         this.notice(jobs);
-        await this.draw(this.data.mode === "tray" ? jobs.filter((job) => !FINISHED.includes(job.state)).slice(0, 4) : jobs);
+        this.draw(this.data.mode === "tray" ? jobs.filter((job) => !FINISHED.includes(job.state)).slice(0, 4) : jobs);
       } catch (error) {
         if (this.gone) return;
         this.list.replaceChildren(el("p.bad.small", {}, error.message));
@@ -89,7 +89,7 @@ class Jobs {
     }
   }
 
-  async draw(jobs) {
+  draw(jobs) {
     if (!jobs.length && this.data.mode === "list") {
       this.cards.clear();
       return this.list.replaceChildren(el("p.quiet", {}, say("jobs.none")));
@@ -97,14 +97,13 @@ class Jobs {
     const kept = new Map();
     for (const job of jobs) {
       const state = JSON.stringify(job);
-      const rows = this.data.mode === "training" && job.kind === "training" ? (await get(`/v1/jobs/${job.id}/metrics`).catch(() => ({ rows: [] }))).rows : null;
       const before = this.cards.get(job.id);
-      if (before && before.state === state && before.rows === rows?.length) kept.set(job.id, before);
+      if (before && before.state === state) kept.set(job.id, before);
       else {
         const open = before?.card.querySelector("details")?.open;
-        const card = this.card(job, rows);
+        const card = this.card(job);
         if (open) card.querySelector("details")?.setAttribute("open", "");
-        kept.set(job.id, { card, state, rows: rows?.length });
+        kept.set(job.id, { card, state });
       }
     }
     this.cards = kept;
@@ -112,7 +111,7 @@ class Jobs {
     if (cards.length !== this.list.children.length || cards.some((card, k) => this.list.children[k] !== card)) this.list.replaceChildren(...cards);
   }
 
-  card(job, rows) {
+  card(job) {
     const { mode } = this.data;
     const over = FINISHED.includes(job.state);
     const act = (text, what) => el("button", { type: "button", onclick: () => this.act(job, what) }, text);
@@ -130,7 +129,6 @@ class Jobs {
       el("div.row", {}, head),
       over ? "" : el("progress", { max: 1, value: job.progress, "aria-label": say("common.progress") }),
       el(job.state === "failed" ? "p.bad" : "p", {}, over ? outcome(job) : job.message || say(`jobs.${job.state}`)),
-      rows ? curve(rows) : "",
       refused.length && mode !== "tray"
         ? el("details", {}, el("summary", {}, say("arrive.refused", { n: refused.length })), el("ul", {}, refused.slice(0, 500).map(({ name, path, reason }) => el("li", {}, el("strong", {}, name ?? path), ` ${reason}`))))
         : "",

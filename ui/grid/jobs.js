@@ -1,3 +1,3 @@
-// The list of jobs, or one training with its curve.
+// The list of jobs.
 
 export default (component) => mount(component, Jobs);

@@ -26,12 +26,24 @@ class Labels {
     const ids = images.map((image) => image.id);
     const said = await save(of(this.collection, "labels"), { image_ids: ids, class: name, answer });
     for (const image of images) {
-      image.answer = answer === "none" ? null : answer;
-      image.class = answer === "yes" ? name : null;
+      if (image.classes && name) this.giveOneOfSeveral(image, name, answer);
+      else {
+        image.answer = answer === "none" ? null : answer;
+        image.class = answer === "yes" ? name : null;
+        if (image.classes) image.classes = [];
+      }
     }
     if (!this.classes.some((one) => one.name === name)) tellOthers("classes", this.collection);
     tellOthers("labels", this.collection);
     return said;
+  }
+
+  /** Where pictures may have several classes, an answer about one leaves the others. */
+  giveOneOfSeveral(image, name, answer) {
+    const others = image.classes.filter((one) => one !== name);
+    image.classes = answer === "yes" ? [...others, name].sort() : others;
+    image.class = image.classes.at(-1) ?? null;
+    image.answer = image.class ? "yes" : answer === "none" ? null : answer;
   }
 
   /** Undo or redo the last action; true when there was one. */

@@ -1,259 +1,234 @@
-// Labelling one picture at a time: a key, the next picture. The key is answered from here; labels go to the API
-// behind it, in order, and the queue is asked for again as they change what would teach most.
+// Labelling one picture at a time: a key, the next picture. What would teach most is asked for again behind the hand, as
+// the labels change it, and what comes next is fetched before it is shown.
 
 const AHEAD = 24; // suggestions fetched at a time
-const RETHINK = 5; // labels after which the order is asked for again
+const KEPT = 3; // of them that a new list does not replace: the one on show, and those that are ready behind it
+const RETHINK = 1000; // ms between two times that the order is asked for
+const KINDS = ["unsure", "typical", "novel", "rare", "audit", "mislabelled"];
 
-class Queue {
+class Queue extends Answering {
   constructor(root, data) {
-    this.collection = data.collection;
+    super(root, data);
     root.classList.add("queue");
-    this.toast = new Toast(root);
-    this.labels = new Labels(this.collection, this.toast);
     this.waiting = []; // suggestions to come; the first is on show
     this.seen = new Set(); // answered or skipped in this sitting
-    this.past = []; // what Ctrl+Z goes back through: {item, recorded}
-    this.sending = Promise.resolve();
-    this.sent = 0;
-
-    this.picture = el("img", { alt: "" });
-    this.caption = el("p.caption");
-    this.coming = el("div.coming", { "aria-hidden": "true" });
+    this.ahead = new Ahead((id, picture) => this.shown === id && this.hang(picture));
+    this.frame = el("div.frame");
     this.message = el("div.message", { hidden: true });
-    this.stage = el("div.stage", { tabindex: "0", role: "group", "aria-label": say("label.picture"), "aria-live": "polite" }, this.picture, this.message);
-    this.list = el("ul.classlist");
-    this.head = el("strong");
-    this.rest = el("p.quiet.small");
-    const button = (key, text, onclick) => el("button", { type: "button", onclick }, el("kbd", {}, key), ` ${text}`);
-    root.append(
-      el("div.left", {}, this.stage, this.caption, this.coming),
-      el(
-        "aside",
-        { "aria-label": say("label.classes") },
-        el("h2", {}, say("label.what")),
-        this.list,
-        classForm((name) => this.addClass(name)),
-        el(
-          "div.row.keys",
-          {},
-          (this.accept = button("Space", say("label.accept"), () => this.acceptGuess())),
-          button("S", say("label.skip"), () => this.skip()),
-          button("U", say("label.unsure"), () => this.unsure()),
-          button("Ctrl+Z", say("common.undo"), () => this.undo()),
-        ),
-        el("div.learned", { role: "status" }, this.head, this.rest),
-      ),
-    );
-    this.onkey = (event) => this.key(event);
-    document.addEventListener("keydown", this.onkey);
-    this.assess = settled(() => this.measure(), 500);
-    this.deaf = hear(({ what }) => what === "classes" && this.drawClasses(true));
-    this.fit = () => {
-      const top = root.getBoundingClientRect().top + (root.getRootNode().host?.closest('[data-testid="stMain"]')?.scrollTop ?? 0);
-      root.style.setProperty("--high", `${Math.max(380, window.innerHeight - top - 16)}px`);
-    };
-    window.addEventListener("resize", this.fit);
-    requestAnimationFrame(this.fit);
-    setTimeout(this.fit, 400);
+    this.stage.setAttribute("aria-label", say("label.picture"));
+    this.stage.append(this.frame, this.message);
+    this.caption = el("p.caption", { role: "status" });
+    this.coming = el("div.coming", { "aria-hidden": "true" });
+    this.kind = el("select.small", { "aria-label": say("label.asks_for"), onchange: () => this.ask() }, el("option", { value: "" }, say("label.kind_mixed")), KINDS.map((kind) => el("option", { value: kind }, say(`label.kind_${kind}`))));
+    this.keyButtons.append(el("button", { type: "button", onclick: () => this.why() }, el("kbd", {}, "W"), ` ${say("label.why")}`));
+    root.append(el("div.left", {}, this.stage, this.caption, this.coming), this.aside);
+    this.aside.append(el("label.row.small", {}, el("span.quiet", {}, say("label.asks_for")), this.kind));
+    this.rethink = settled(() => this.refill(), RETHINK / 4);
+    this.heat = new WhyClass(this.frame);
   }
 
   destroy() {
-    document.removeEventListener("keydown", this.onkey);
-    window.removeEventListener("resize", this.fit);
-    this.assess.stop();
-    this.deaf();
+    this.rethink.stop();
+    this.heat.destroy();
+    super.destroy();
   }
 
   update(data) {
     if (this.started) return;
     this.started = true;
-    this.drawClasses(true);
+    this.kind.value = KINDS.includes(data.kind) ? data.kind : "";
     this.refill();
-    this.measure();
   }
 
-  async drawClasses(fetchThem = false) {
-    try {
-      if (fetchThem) await this.labels.refresh();
-    } catch (error) {
-      return this.toast.fail(error);
-    }
-    const guess = this.waiting[0]?.image.predicted;
-    this.accept.disabled = !guess;
-    this.list.replaceChildren(
-      ...this.labels.classes.map(({ name, key, colour, labels }) =>
-        el(
-          "li",
-          {},
-          el(
-            "button",
-            { type: "button", "aria-label": say("label.class_labels", { name, n: labels }), onclick: () => this.answer(name) },
-            el("kbd", {}, key ?? "·"),
-            el("span.dot", { style: `--colour:${colour}` }),
-            el("span.grow", {}, name),
-            guess?.class === name ? el("span.quiet.small", {}, say("label.looks_like_it", { sure: percent(guess.probability) })) : "",
-            el("span.quiet.number", {}, number(labels)),
-          ),
-        ),
-      ),
-    );
-    if (!this.labels.classes.length) this.list.append(el("li.quiet", {}, say("label.first_class")));
+  /** Another kind of pictures from now on. */
+  ask() {
+    this.waiting = [];
+    this.seen.clear();
+    this.shown = null;
+    this.refill();
+    this.stage.focus({ preventScroll: true });
   }
 
-  async refill(keep = 1) {
-    if (!this.waiting.length) {
-      this.message.hidden = false;
-      this.message.replaceChildren(el("p", {}, say("label.choosing")));
-    }
-    try {
-      await this.sending;
-      const { items } = await get(of(this.collection, `suggestions?limit=${AHEAD}`));
-      const kept = this.waiting.slice(0, keep);
-      const known = new Set([...this.seen, ...kept.map(({ image }) => image.id)]);
-      this.waiting = [...kept, ...items.filter(({ image }) => !known.has(image.id))];
-    } catch (error) {
-      this.trouble = error instanceof Sentence ? error.message : null;
-      if (this.waiting.length) this.toast.fail(error);
-    }
-    this.show();
-    this.trouble = null;
+  // --- what comes next
+
+  /** Ask what would teach most; at most one question at a time, and none twice within RETHINK. */
+  async refill() {
+    if (this.filling) return void (this.unanswered = true);
+    this.filling = true;
+    do {
+      this.unanswered = false;
+      const kind = this.kind.value;
+      if (!this.waiting.length) this.explain(say("label.choosing"));
+      try {
+        if (!this.known) await this.begin();
+        const { items } = await get(of(this.collection, `suggestions?${inUrl({ limit: AHEAD, kind })}`));
+        if (this.gone) return;
+        if (kind === this.kind.value) await this.take(items);
+        else this.unanswered = true;
+      } catch (error) {
+        if (!(error instanceof Sentence)) throw error;
+        if (!this.waiting.length) this.explain(error.message, error.status === 0 || error.status === 503);
+      }
+      await sleep(RETHINK);
+    } while (this.unanswered && !this.gone);
+    this.filling = false;
   }
 
-  show() {
+  /** A picture is shown once its keys mean something; where there is no class yet, letters name the first. */
+  async begin() {
+    await this.refreshClasses();
+    if (this.known && !this.labels.classes.length && document.activeElement === document.body) this.naming.focus();
+  }
+
+  async take(items) {
+    const fresh = new Map(items.map((item) => [item.image.id, item]));
+    const stale = this.waiting.slice(0, KEPT).filter(({ image }) => !fresh.has(image.id));
+    const asked = await Promise.all(stale.map(({ image }) => get(`/v1/images/${image.id}`).catch(() => null)));
+    stale.forEach((item, place) => asked[place] && fresh.set(item.image.id, { image: asked[place] }));
+    const kept = this.waiting.slice(0, KEPT);
+    for (const [place, item] of kept.entries()) {
+      const now = fresh.get(item.image.id);
+      // Under the eye a guess stays what it was: a hand may be on its way to accept it.
+      if (now && (place || !item.image.predicted)) item.image.predicted = now.image.predicted;
+    }
+    const known = new Set([...this.seen, ...kept.map(({ image }) => image.id)]);
+    this.waiting = [...kept, ...items.filter(({ image }) => !known.has(image.id))];
+    this.show(true);
+  }
+
+  /** Say in place of a picture why there is none; `again`: it may be there by itself in a moment. */
+  explain(sentence, again = false) {
+    clearTimeout(this.later);
+    this.message.hidden = false;
+    this.message.replaceChildren(el("p", { role: "alert" }, sentence));
+    if (sentence !== say("label.choosing")) this.message.append(el("button", { type: "button", onclick: () => this.ask() }, say("label.look_again")));
+    if (again) this.later = setTimeout(() => !this.waiting.length && !this.gone && this.refill(), 3000);
+    this.frame.replaceChildren();
+    this.shown = null;
+    this.caption.textContent = "";
+    this.coming.replaceChildren();
+    this.drawClasses();
+  }
+
+  show(whole = !this.filling) {
     const item = this.waiting[0];
-    this.message.hidden = Boolean(item);
-    this.picture.hidden = !item;
-    if (!item) {
-      this.shown = null;
-      this.picture.removeAttribute("src");
-      this.message.replaceChildren(el("p", {}, this.trouble ?? say("label.none_waiting")), el("button", { type: "button", onclick: () => (this.seen.clear(), this.refill()) }, say("label.look_again")));
-      this.caption.textContent = "";
-      this.coming.replaceChildren();
-      return;
-    }
+    if (!item) return this.explain(say(whole ? "label.none_waiting" : "label.choosing"));
     const { image, reason } = item;
+    this.message.hidden = true;
+    this.ahead.want(this.waiting.map((next) => next.image));
     if (this.shown !== image.id) {
       this.shown = image.id;
-      this.picture.src = image.preview;
-      this.large(image);
-      this.picture.alt = image.name;
+      this.heat.clear();
+      this.hang(this.ahead.of(image));
     }
-    this.caption.replaceChildren(el("span", {}, image.name), reason ? el("span.quiet", {}, ` · ${reason}`) : "");
+    const said = image.class ?? { none_of_these: say("grid.none_of_these"), unsure: say("grid.unsure") }[image.answer];
+    const looks = image.predicted && say("grid.looks_like", { name: classWords(image.predicted.class), sure: percent(image.predicted.probability) });
+    const about = [reason, looks, said && say("label.labelled_so", { name: said })].filter(Boolean);
+    this.caption.replaceChildren(el("span", {}, image.name), ...about.map((words) => el("span.quiet", {}, ` · ${words}`)));
     this.coming.replaceChildren(...this.waiting.slice(1, 9).map((next) => el("img", { src: next.image.preview, alt: "" })));
     this.drawClasses();
   }
 
-  large(image) {
-    const better = new Image();
-    better.onload = () => this.shown === image.id && (this.picture.src = better.src);
-    better.src = `/v1/images/${image.id}/rendition`;
+  hang(picture) {
+    picture.alt = this.waiting[0]?.image.name ?? "";
+    this.frame.replaceChildren(picture, this.heat.canvas);
+    this.heat.fit();
   }
 
-  next(record) {
-    this.past.push(record);
-    this.seen.add(record.item.image.id);
-    this.waiting.shift();
+  // --- what an answer is about
+
+  pictures() {
+    return this.waiting.slice(0, 1).map(({ image }) => image);
+  }
+
+  subject() {
+    return this.waiting[0];
+  }
+
+  guess() {
+    return this.waiting[0]?.image.predicted ?? null;
+  }
+
+  leave({ subject: item }) {
+    this.seen.add(item.image.id);
+    this.waiting = this.waiting.filter((one) => one !== item);
     this.show();
-    if (this.waiting.length < 6) this.refill();
+    if (this.waiting.length < AHEAD / 3) this.refill();
   }
 
-  /** Record an answer behind the picture that has already gone; a failure brings the picture back. */
-  record(item, name, answer) {
-    const local = this.labels.classes.find((one) => one.name === name);
-    if (local && answer === "yes") local.labels += 1;
-    this.next({ item, recorded: true });
-    this.sending = this.sending
-      .then(() => this.labels.give([item.image], name, answer))
-      .then(() => {
-        this.sent += 1;
-        if (this.sent % RETHINK === 0) this.refill(2);
-        this.assess();
-      })
-      .catch((error) => {
-        this.toast.fail(error);
-        this.seen.delete(item.image.id);
-        this.past = this.past.filter((one) => one.item !== item);
-        this.waiting.unshift(item);
-        this.show();
-      });
-  }
-
-  answer(name) {
-    const item = this.waiting[0];
-    if (item && name) this.record(item, name, "yes");
-  }
-
-  acceptGuess() {
-    this.answer(this.waiting[0]?.image.predicted?.class);
-  }
-
-  unsure() {
-    const item = this.waiting[0];
-    const name = item?.image.predicted?.class ?? this.labels.classes[0]?.name;
-    if (item && name) this.record(item, name, "unsure");
-    else this.skip(); // without classes there is nothing to be unsure about
-  }
-
-  skip() {
-    if (this.waiting[0]) this.next({ item: this.waiting[0], recorded: false });
-  }
-
-  async undo() {
-    const last = this.past.pop();
-    if (!last) return this.toast.say(say("labels.nothing_to_undo"));
-    await this.sending;
-    try {
-      if (last.recorded && !(await this.labels.back("undo"))) return;
-    } catch (error) {
-      this.past.push(last);
-      return this.toast.fail(error);
-    }
-    this.seen.delete(last.item.image.id);
-    this.waiting = [last.item, ...this.waiting.filter((one) => one !== last.item)];
-    await this.drawClasses(true);
+  comeBack({ subject: item }) {
+    this.seen.delete(item.image.id);
+    this.waiting = [item, ...this.waiting.filter(({ image }) => image.id !== item.image.id)];
     this.show();
-    this.assess();
   }
 
-  async addClass(name) {
+  answered() {
+    this.rethink();
+  }
+
+  // --- why it looks so
+
+  async why() {
+    const [image] = this.pictures();
+    if (!image || this.heat.on) return this.heat.clear();
     try {
-      await post(of(this.collection, "classes"), { name });
+      const name = image.class ?? image.predicted?.class ?? "";
+      const said = await get(of(this.collection, `why?${inUrl({ image: image.id, class: name || this.labels.classes[0]?.name || "?" })}`));
+      if (this.shown !== image.id) return;
+      this.heat.draw(said.image);
+      this.toast.say(said.sentence);
     } catch (error) {
       this.toast.fail(error);
-      return false;
-    }
-    await this.drawClasses(true);
-    this.stage.focus({ preventScroll: true });
-  }
-
-  async measure() {
-    try {
-      const { head, rest } = await learned(this.collection);
-      this.head.textContent = head;
-      this.rest.textContent = rest;
-      if (this.waiting[0]) this.drawClasses(true);
-    } catch (error) {
-      this.head.textContent = "";
-      this.rest.textContent = error.message;
     }
   }
 
-  key(event) {
-    if (typing(event) || event.altKey || document.querySelector("dialog[open]")) return;
-    const key = event.key.toLowerCase();
-    const command = event.ctrlKey || event.metaKey;
-    if (command && key === "z") this.undo();
-    else if (command) return;
-    else if (/^[1-9]$/.test(key)) {
-      const name = this.labels.withKey(key);
-      if (name) this.answer(name);
-      else this.toast.say(say("label.no_such_key", { key }));
-    } else if (key === " " && !event.composedPath()[0].closest?.("button")) this.acceptGuess();
-    else if (key === "s") this.skip();
-    else if (key === "u") this.unsure();
-    else return;
-    event.preventDefault();
-    event.stopPropagation();
+  keys() {
+    return [...super.keys().slice(0, -1), ["W", say("label.key_why")], ...super.keys().slice(-1)];
+  }
+
+  pressed(event) {
+    if (event.key.toLowerCase() === "w" && !event.ctrlKey && !event.metaKey) this.why();
+    else return super.pressed(event);
+  }
+}
+
+/** What speaks for a class, painted over the picture where it lies in its frame. */
+class WhyClass {
+  constructor(frame) {
+    this.frame = frame;
+    this.canvas = "";
+    this.watch = new ResizeObserver(() => this.fit());
+    this.watch.observe(frame);
+  }
+
+  get on() {
+    return this.canvas !== "";
+  }
+
+  destroy() {
+    this.watch.disconnect();
+  }
+
+  clear() {
+    if (this.on) this.canvas.remove();
+    this.canvas = "";
+  }
+
+  draw(cells) {
+    this.clear();
+    this.canvas = el("div.over", { "aria-hidden": "true" }, heat(cells));
+    this.frame.append(this.canvas);
+    this.fit();
+  }
+
+  /** The picture is as large as its frame lets it be, in the middle of it. */
+  fit() {
+    const picture = this.frame.querySelector("img");
+    if (!this.on || !picture?.naturalWidth) return;
+    const { clientWidth, clientHeight } = this.frame;
+    const scale = Math.min(clientWidth / picture.naturalWidth, clientHeight / picture.naturalHeight);
+    const [width, height] = [picture.naturalWidth * scale, picture.naturalHeight * scale];
+    this.canvas.style.cssText = `left:${(clientWidth - width) / 2}px;top:${(clientHeight - height) / 2}px;width:${width}px;height:${height}px`;
   }
 }
 

@@ -8,6 +8,7 @@ class Remembered {
     this.collection = collection;
     this.does = does;
     this.saved = [];
+    this.named = el("div"); // what stands below the form, which may be half filled in when the list comes
     this.past = new Menu(say("search.history"), () => this.pastPanel());
     this.kept = new Menu(say("search.saved"), () => this.keptPanel());
     this.kept.button.addEventListener("click", () => this.refresh());
@@ -36,7 +37,7 @@ class Remembered {
   async refresh() {
     try {
       this.saved = (await get(of(this.collection, "searches"))).items;
-      if (this.kept.panel.matches(":popover-open")) this.kept.refresh();
+      this.drawNamed();
     } catch (error) {
       this.does.fail(error);
     }
@@ -59,17 +60,23 @@ class Remembered {
 
   keptPanel() {
     const name = el("input", { type: "text", "aria-label": say("search.name"), placeholder: say("search.name"), maxlength: "100", required: true });
-    const form = el("form.row", { onsubmit: (event) => (event.preventDefault(), this.keep(name.value.trim())) }, name, el("button.primary", {}, say("search.save")));
-    const list = this.saved.map((one) => this.line(one, one.name, el("button.plain", { type: "button", "aria-label": say("search.forget", { name: one.name }), onclick: () => this.forget(one.id) }, "✕")));
-    return [this.does.now().positive.length ? form : "", list.length ? el("ul", {}, list) : el("p.quiet", {}, say("search.none_saved"))];
+    const form = el("form.row", { onsubmit: (event) => (event.preventDefault(), this.keep(name.value.trim(), form)) }, name, el("button.primary", {}, say("search.save")));
+    this.drawNamed();
+    return [this.does.now().positive.length ? form : "", this.named];
   }
 
-  async keep(name) {
+  drawNamed() {
+    const list = this.saved.map((one) => this.line(one, one.name, el("button.plain", { type: "button", "aria-label": say("search.forget", { name: one.name }), onclick: () => this.forget(one.id) }, "✕")));
+    this.named.replaceChildren(list.length ? el("ul", {}, list) : el("p.quiet", {}, say("search.none_saved")));
+  }
+
+  async keep(name, form) {
     if (!name) return;
     const { positive, negative, filter, wish } = this.does.now();
     try {
       await save(of(this.collection, "searches"), { name, positive, negative, filter, ...wish });
       this.does.say(say("search.was_saved", { name }));
+      form.reset();
       await this.refresh();
     } catch (error) {
       this.does.fail(error);

@@ -23,6 +23,7 @@ class Search extends Board {
     this.find = this.search(say("search.find"), settled(() => this.filters.set("text", this.find.value.trim()), 250));
     this.wishes = new Menu(say("search.wishes"), () => this.wishPanel());
     this.took = null; // ms that the API searched
+    this.end = this.endAt = null; // what the API says of the alike ones' end, and the position that this is
     this.hint = el("p.hint.quiet.small");
     this.bar.replaceChildren(this.find, this.filters.menu.root, this.wishes.root, this.hint, this.status, this.sizeSlider(), this.helpButton());
     root.prepend(this.strip.root);
@@ -106,6 +107,7 @@ class Search extends Board {
 
   changed() {
     super.changed();
+    if (this.endAt !== null) this.drawEnd(this.endAt); // the grid has these hits now
     this.wishes?.root.toggleAttribute("hidden", !this.positive.length);
   }
 
@@ -151,13 +153,13 @@ class Search extends Board {
   drawEnd(at) {
     const { end } = this;
     if (at === 0) this.hint.textContent = `${say("search.end_none")} ${end.reason}`;
-    if (!at) return this.grid.breakBefore(null);
+    if (!at || this.grid.layout.breakAt === at) return;
     const button = (words, onclick) => el("button", { type: "button", onclick }, words);
     this.grid.breakBefore(
       at,
       el("span.grow", { title: end.reason }, say("search.end", { score: end.score.toFixed(2) }), " ", el("span.quiet.small", {}, end.reason)),
       button(say("search.end_select", { n: at }), () => this.grid.range(0, at - 1)),
-      button(say("search.end_cut"), () => this.want("min_score", Math.floor(end.score * 1e4) / 1e4)),
+      button(say("search.end_cut"), () => this.want("min_score", end.score)),
     );
   }
 
@@ -176,14 +178,14 @@ class Search extends Board {
       return { ...list, items: list.items.map((image) => ({ image })) };
     }
     const found = await post(of(this.collection, "search"), { positive: this.positive, negative: this.negative, offset, limit, filter, ...this.wish }, signal);
-    if (offset === 0) [this.end, this.took] = [found.end, found.took_ms];
-    const at = this.endWithin(offset, found.hits);
-    if (at !== null) queueMicrotask(() => !signal.aborted && this.drawEnd(at)); // once the grid has these hits
+    this.end ??= found.end;
+    if (offset === 0) this.took = found.took_ms;
+    this.endAt ??= this.endWithin(offset, found.hits);
     return { items: found.hits, total: found.total };
   }
 
   async reload(how) {
-    this.end = null;
+    this.end = this.endAt = null;
     return super.reload(how);
   }
 

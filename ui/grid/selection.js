@@ -1,32 +1,36 @@
-// What is selected: single pictures, which survive paging, or everything that a filter keeps, however many that are.
+// What is selected: single pictures, which survive paging, a list of ids, or everything that a filter keeps, however many
+// that are.
 
 class Selection {
   constructor() {
     this.images = new Map(); // id → image
+    this.listed = null; // a set of ids instead, where their images need not be here
     this.everything = null; // {filter, total} instead of single pictures
   }
 
   get size() {
-    return this.everything ? this.everything.total : this.images.size;
+    return this.everything ? this.everything.total : (this.listed ?? this.images).size;
   }
 
   has(image) {
-    return this.everything !== null || this.images.has(image.id);
+    return this.everything !== null || (this.listed ?? this.images).has(image.id);
   }
 
   clear() {
     this.images.clear();
+    this.listed = null;
     this.everything = null;
   }
 
   add(image) {
     this.everything = null;
-    this.images.set(image.id, image);
+    if (this.listed) this.listed.add(image.id);
+    else this.images.set(image.id, image);
   }
 
   toggle(image) {
     if (this.everything) return this.only([image]);
-    if (!this.images.delete(image.id)) this.images.set(image.id, image);
+    if (!(this.listed ?? this.images).delete(image.id)) this.add(image);
   }
 
   only(images) {
@@ -39,9 +43,14 @@ class Selection {
     this.everything = { filter, total };
   }
 
+  these(ids) {
+    this.clear();
+    this.listed = new Set(ids);
+  }
+
   /** What a request that takes many pictures says: their ids, or the filter that keeps them. */
   body() {
-    return this.everything ? { filter: this.everything.filter } : { image_ids: [...this.images.keys()] };
+    return this.everything ? { filter: this.everything.filter } : { image_ids: [...(this.listed ?? this.images).keys()] };
   }
 }
 

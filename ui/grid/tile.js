@@ -22,6 +22,7 @@ function fillTile(tile, { image }, does) {
 /** Everything on a tile that changes while it is in view: words, colours, selection. */
 function markTile(tile, { image, score, probability, alike, reason }, { selected, mark, colours }) {
   const guess = image.class ? null : image.predicted;
+  const label = image.classes?.length > 1 ? image.classes.join(", ") : image.class;
   const named = image.class ?? guess?.class;
   const sure = probability ?? guess?.probability;
   const other = { unsure: say("grid.unsure"), none_of_these: say("grid.none_of_these") }[image.answer];
@@ -33,7 +34,7 @@ function markTile(tile, { image, score, probability, alike, reason }, { selected
           "span.class",
           {},
           el(guess ? "span.dot.guess" : "span.dot", { style: `--colour:${colours.get(named) ?? "#bbb"}` }),
-          el("span.name", {}, named),
+          el("span.name", {}, label ?? named),
           guess || probability !== undefined ? el("span.sure", {}, percent(sure)) : "",
         )
       : "",
@@ -44,7 +45,7 @@ function markTile(tile, { image, score, probability, alike, reason }, { selected
     "aria-label",
     [
       image.name,
-      image.class && say("grid.labelled_as", { name: image.class }),
+      image.class && say("grid.labelled_as", { name: label }),
       guess && say("grid.looks_like", { name: guess.class, sure: percent(guess.probability) }),
       score !== undefined && say("grid.score", { score: score.toFixed(2) }),
       alike?.length && say("grid.with_alike", { n: alike.length }),

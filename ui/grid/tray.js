@@ -11,6 +11,7 @@ class Tray extends Jobs {
     root.prepend(this.sending);
     root.append(this.saved, choose);
     this.open = 0; // writes on their way
+    this.kept = { waiting: outbox().waiting.length, trouble: outbox().trouble }; // labels that wait for their answer, and why
     this.deafToSaves = hear((said) => this.told(said));
     this.sayState();
   }
@@ -20,8 +21,9 @@ class Tray extends Jobs {
     super.destroy();
   }
 
-  told({ what, sentence, sending }) {
-    if (what === "saving") this.open += 1;
+  told({ what, sentence, sending, ...about }) {
+    if (what === "outbox") this.kept = about;
+    else if (what === "saving") this.open += 1;
     else if (what === "saved" || what === "unsaved") this.open = Math.max(0, this.open - 1);
     else if (what === "sending") return this.showSending(sending);
     else return;
@@ -30,8 +32,10 @@ class Tray extends Jobs {
   }
 
   sayState() {
-    this.saved.classList.toggle("bad", Boolean(this.lost));
-    this.saved.textContent = this.lost ? say("tray.unsaved", { sentence: this.lost }) : say(this.open ? "tray.saving" : "tray.saved");
+    const { waiting, trouble } = this.kept;
+    this.saved.classList.toggle("bad", Boolean(this.lost || trouble));
+    if (trouble) this.saved.textContent = say("tray.kept", { n: waiting, sentence: trouble });
+    else this.saved.textContent = this.lost ? say("tray.unsaved", { sentence: this.lost }) : say(this.open || waiting ? "tray.saving" : "tray.saved");
   }
 
   showSending(sending) {

@@ -29,7 +29,12 @@ class Viewer {
 
   open(position) {
     const image = this.grid.items[position]?.image;
-    if (!image) return;
+    if (image) this.look(image);
+  }
+
+  /** Show a picture; one that is `alone` is in no list, and has no neighbours to step to. */
+  look(image, alone = false) {
+    this.dialog.classList.toggle("alone", alone);
     if (!this.dialog.open) this.dialog.showModal();
     this.show(image);
   }
@@ -38,7 +43,7 @@ class Viewer {
     this.image = null;
     this.forget();
     this.picture.removeAttribute("src");
-    this.grid.scroller.focus({ preventScroll: true });
+    this.grid.canvas.focus({ preventScroll: true });
   }
 
   /** Let go of the original's bytes, and of its size. */
@@ -79,6 +84,7 @@ class Viewer {
         does.similar ? button(say("grid.find_similar"), () => (this.dialog.close(), does.similar([image])), ".primary") : "",
         button(say("viewer.box"), () => this.drawing.start()),
         button(say("viewer.full"), () => this.full()),
+        does.varied ? button(say("map.varied"), () => (this.dialog.close(), does.varied([image]))) : "",
         does.why ? button(say("grid.why"), () => (this.dialog.close(), does.why(image))) : "",
       ),
       el(
@@ -90,7 +96,7 @@ class Viewer {
         fact("camera", image.camera),
         fact("place", place),
         fact("added", when(image.added_at)),
-        fact("class", image.class),
+        fact("class", image.classes?.length ? image.classes.join(", ") : image.class),
         fact("looks_like", looks),
         fact("missing", image.missing ? say("viewer.gone") : null),
       ),
@@ -126,6 +132,7 @@ class Viewer {
   }
 
   step(by) {
+    if (this.dialog.classList.contains("alone")) return;
     this.grid.move(this.grid.focus + by, false);
     const position = this.grid.focus;
     if (this.grid.items[position]) return this.open(position);
@@ -174,18 +181,4 @@ class Viewer {
     else return;
     event.preventDefault();
   }
-}
-
-/** The list of shortcuts, opened with "?". */
-function shortcuts(root, lines) {
-  const dialog = el(
-    "dialog.shortcuts",
-    { "aria-label": say("board.shortcuts"), onclose: () => dialog.remove() },
-    el("h2", {}, say("board.shortcuts")),
-    el("dl", {}, lines.map(([keys, what]) => [el("dt", {}, keys.split(" ").map((k) => [el("kbd", {}, k), " "])), el("dd", {}, what)])),
-    el("form", { method: "dialog" }, el("button", {}, say("common.close"))),
-  );
-  dialog.addEventListener("keydown", (event) => event.stopPropagation());
-  root.append(dialog);
-  dialog.showModal();
 }

@@ -1,0 +1,58 @@
+"""Pictures on this machine come in by their path; the page says how fast, how long still, and what was refused."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.pictures import views
+from tests.ui.conftest import Site, seen
+from ui.client import Likeness
+
+GOOD = 400
+# Every text that stands in the line above the progress bar, from now on: each stands there for a second or so.
+LISTEN = """() => {
+  const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot).filter(Boolean);
+  const line = roots.map((root) => root.querySelector(".doing .line")).find(Boolean);
+  window.lines = [];
+  const watch = new MutationObserver(() => window.lines.push(line.textContent));
+  watch.observe(line, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photographs large enough that decoding them takes a moment, and one file that is none."""
+    folder = tmp_path_factory.mktemp("by-path")
+    for number, view in enumerate(views("coffee", GOOD, size=512)):
+        view.save(folder / f"{number:03}.jpg")
+    (folder / "letter.jpg").write_bytes(b"Dear friend, this is not a picture.")
+    return folder
+
+
+def test_an_import_by_path_says_how_fast_it_goes_and_what_was_refused_and_why(
+    site: Site, page: Page, folder: Path, tmp_path: Path
+) -> None:
+    with Likeness(site.api) as likeness, seen(page, tmp_path):
+        likeness.create_collection("by-path")
+        page.goto(f"{site.page}/?c=by-path")
+        expect(page.get_by_text("They go into “by-path”.")).to_be_visible()
+        page.evaluate(LISTEN)
+        path = page.get_by_label("A path on this machine")
+        path.fill(str(folder / "nowhere"))
+        path.press("Enter")
+        expect(page.get_by_role("alert")).to_contain_text("nowhere")
+
+        path.fill(str(folder))
+        path.press("Enter")
+        refused = page.get_by_text("1 file refused")
+        expect(refused).to_be_visible(timeout=120_000)
+        expect(page.get_by_text(f"{GOOD} pictures added.")).to_be_visible()
+        refused.click()
+        expect(page.get_by_role("listitem").filter(has_text="letter.jpg")).to_contain_text(
+            re.compile(r"letter\.jpg \w+")
+        )
+        said = page.evaluate("window.lines")
+        assert any(re.search(rf"of {GOOD + 1} pictures, \d+ a second, \d+ \w+ left", line) for line in said), said
+        likeness.delete_collection("by-path")

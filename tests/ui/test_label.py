@@ -1,0 +1,377 @@
+"""Labelling by hand: keys alone, nothing lost when the server goes away, whole groups, and what the figures open."""
+
+import io
+import re
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+
+from tests.pictures import views
+from tests.ui.conftest import Site, free_port, seen, serving
+from ui.client import Likeness
+
+NAMES = {"coffee": "cup", "galaxies": "sky"}  # photograph -> what a person would call it
+KEYS = 70  # keystrokes that sixty labels may take
+LABELS = 60
+
+
+def collect(site: Site, name: str, subjects: tuple[str, ...], each: int) -> None:
+    """A collection of cuts of photographs, searchable."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for subject in subjects:
+            for number, view in enumerate(views(subject, each)):
+                picture = io.BytesIO()
+                view.save(picture, "PNG")
+                archive.writestr(f"{subject}-{number:02}.png", picture.getvalue())
+    with Likeness(site.api) as likeness:
+        likeness.create_collection(name)
+        files = {"files": ("pictures.zip", buffer.getvalue(), "application/zip")}
+        job = httpx.post(f"{site.api}/v1/collections/{name}/images", files=files, trust_env=False, timeout=60)
+        likeness.wait(job.json(), timeout=240)
+        likeness.wait(likeness.index(name), timeout=240)
+
+
+def api(site: Site, path: str, **parameters: Any) -> Any:
+    answer = httpx.get(f"{site.api}/v1/collections/{path}", params=parameters, trust_env=False, timeout=60)
+    return answer.raise_for_status().json()
+
+
+def answers(site: Site, collection: str) -> dict[str, str]:
+    """Picture's name -> its class, or the answer that is none."""
+    items = api(site, f"{collection}/labels", limit=500)["items"]
+    return {item["name"]: item["class"] or item["answer"] for item in items}
+
+
+def picture(page: Page) -> Locator:
+    """The picture to label."""
+    return page.get_by_role("group", name="Picture to label").get_by_role("img")
+
+
+def name_of(page: Page) -> str:
+    return picture(page).get_attribute("alt") or ""
+
+
+def saved(page: Page) -> None:
+    expect(page.get_by_text("✓ All labels are saved.")).to_be_visible()
+
+
+class Hand:
+    """A person who has a keyboard and no mouse, and whose keystrokes are counted."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.keys = page, 0
+
+    def press(self, key: str) -> None:
+        self.page.keyboard.press(key)
+        self.keys += 1
+
+    def type(self, text: str) -> None:
+        for letter in text:
+            self.press(letter)
+
+    def label(self, name: str) -> None:
+        """Say that the picture on show is of class `name`, in the fewest keystrokes; the next one is there at once."""
+        before = name_of(self.page)
+        classes = self.page.locator(".classlist button").evaluate_all(
+            "all => all.map((one) => [...one.querySelectorAll('.grow, kbd')].map((part) => part.innerText)"
+            ".concat(one.classList.contains('guessed')))"
+        )
+        known = {name: (key, guessed) for key, name, guessed in classes}
+        if name in known:
+            key, guessed = known[name]
+            self.press("Space" if guessed else key)
+        else:
+            if not self.page.get_by_label("Name of the class").evaluate("e => e.getRootNode().activeElement === e"):
+                self.press("Enter")
+            self.type(name)
+            self.press("Enter")
+        expect(picture(self.page)).not_to_have_attribute("alt", before)
+
+
+@pytest.fixture(scope="module")
+def photos(site: Site) -> Site:
+    """A collection of two subjects without a label or a class."""
+    collect(site, "fresh", ("coffee", "galaxies"), 35)
+    return site
+
+
+@pytest.fixture(scope="module")
+def mixed(site: Site) -> Site:
+    """A collection of three subjects, eight labels each of which one is wrong."""
+    collect(site, "mixed", ("coffee", "galaxies", "brick"), 16)
+    with Likeness(site.api) as likeness:
+        for subject, name in {**NAMES, "brick": "wall"}.items():
+            images = likeness.images("mixed", filter={"text": subject}, sort="name", limit=8)["items"]
+            likeness.label("mixed", [image["id"] for image in images], name)
+        likeness.label("mixed", [images[0]["id"]], "cup")  # a wall that somebody took for a cup
+        likeness.probe("mixed")
+    return site
+
+
+def test_sixty_pictures_are_labelled_from_nothing_with_seventy_keystrokes_and_no_mouse(
+    photos: Site, page: Page, tmp_path: Path
+) -> None:
+    hand, said = Hand(page), {}
+    with seen(page, tmp_path):
+        page.goto(f"{photos.page}/label?c=fresh")
+        expect(picture(page)).to_have_count(1)
+        expect(page.get_by_text("Name what you see")).to_be_visible()
+        expect(page.get_by_text("Not enough labels yet")).to_be_visible()  # a sentence, and not an empty box
+
+        while len(said) < LABELS:
+            name = name_of(page)
+            said[name] = NAMES[name.split("-")[0]]
+            hand.label(said[name])
+        saved(page)
+
+        # what it has learnt is said, with its interval, and follows without the page running again
+        expect(page.get_by_text(re.compile(r"^\d+ % right$"))).to_be_visible()
+        expect(page.get_by_text("measured on 60 labels it had not seen")).to_be_visible()
+        expect(page.get_by_title(re.compile(r"^\d+ pictures look like it$"))).to_have_count(2)
+        expect(page.get_by_text(re.compile("^10 more labels are worth about"))).to_be_visible()
+
+    assert hand.keys <= KEYS
+    assert answers(photos, "fresh") == said
+
+
+def test_every_key_is_undone_and_done_again_in_order(mixed: Site, page: Page, tmp_path: Path) -> None:
+    before = answers(mixed, "mixed")
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed")
+        expect(picture(page)).to_have_count(1)
+        names = []
+        for key in ("2", "n", "u", "s", "0"):
+            names.append(name_of(page))
+            page.keyboard.press(key)
+            expect(picture(page)).not_to_have_attribute("alt", names[-1])
+        saved(page)
+        said = dict(zip(names, ("sky", "none_of_these", "unsure", None, "none_of_these"), strict=True))
+        given = {**before, **{name: answer for name, answer in said.items() if answer}}
+        assert answers(mixed, "mixed") == given
+
+        for name in reversed(names):
+            page.keyboard.press("Control+z")
+            expect(picture(page)).to_have_attribute("alt", name)
+        saved(page)
+        assert answers(mixed, "mixed") == before
+
+        for key in ("Control+Shift+Z", "Control+y", "Control+y", "Control+y", "Control+Shift+Z"):
+            name = name_of(page)
+            page.keyboard.press(key)
+            expect(picture(page)).not_to_have_attribute("alt", name)
+        saved(page)
+        assert answers(mixed, "mixed") == given
+
+        for _ in names:
+            page.keyboard.press("Control+z")
+        saved(page)
+        assert answers(mixed, "mixed") == before
+
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog", name="Shortcuts")).to_contain_text("None of these classes")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog", name="Shortcuts")).to_have_count(0)
+
+        page.keyboard.press("9")  # no class has it: it is named instead, and Esc goes back
+        expect(page.get_by_label("Name of the class")).to_be_focused()
+        page.keyboard.type("SK")
+        expect(page.get_by_role("listbox", name="Classes").get_by_role("option").first).to_have_text("sky")
+        page.keyboard.press("Escape")
+        page.keyboard.press("w")
+        painted = page.get_by_role("group", name="Picture to label").locator("canvas")
+        expect(painted).to_be_visible()
+        pixels = "c => [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]"
+        assert len(set(painted.evaluate(pixels))) > 8
+        expect(page.get_by_text("of what speaks for")).to_be_visible()
+    assert answers(mixed, "mixed") == before
+
+
+def test_a_whole_group_is_labelled_as_it_is_framed_and_one_undo_takes_it_back(
+    mixed: Site, page: Page, tmp_path: Path
+) -> None:
+    before = answers(mixed, "mixed")
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed&view=groups")
+        group = page.get_by_role("group", name="Group of alike pictures")
+        framed = group.get_by_role("button", pressed=True)
+        expect(framed.nth(1)).to_be_visible()
+        page.get_by_role("slider", name="How many").fill("7")
+        expect(framed).to_have_count(7)
+        framed.nth(3).click()
+        expect(framed).to_have_count(6)
+        names = [(label or "").split(",")[0] for label in framed.evaluate_all("all => all.map((one) => one.ariaLabel)")]
+
+        page.keyboard.press("3")
+        saved(page)
+        assert answers(mixed, "mixed") == {**before, **dict.fromkeys(names, "wall")}
+
+        page.keyboard.press("Control+z")
+        expect(framed).to_have_count(6)  # the group is back as it was
+        saved(page)
+        assert answers(mixed, "mixed") == before
+
+        # clusters of the map, which is drawn when there is none
+        page.get_by_label("Groups", exact=True).select_option("clusters")
+        page.get_by_role("button", name="Draw the map").click()
+        expect(framed.nth(1)).to_be_visible(timeout=120_000)
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("x")
+        expect(group.get_by_role("button", pressed=False)).to_have_count(1)
+        count = framed.count()
+        page.keyboard.press("n")
+        saved(page)
+        said = answers(mixed, "mixed")
+        assert sum(answer == "none_of_these" for answer in said.values()) == count
+        page.keyboard.press("Control+z")
+        saved(page)
+    assert answers(mixed, "mixed") == before
+
+
+def test_predictions_above_a_line_are_looked_at_and_accepted_as_one_action(
+    mixed: Site, page: Page, tmp_path: Path
+) -> None:
+    before = answers(mixed, "mixed")
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed&view=predictions")
+        page.get_by_role("button", name="Accept…").click()
+        dialog = page.get_by_role("dialog", name="Accept predictions")
+        dialog.get_by_role("slider").fill("0")
+        open_ = 3 * 16 - len(before)
+        expect(dialog.get_by_role("button", name=f"Label {open_} pictures")).to_be_enabled()
+        expect(dialog.get_by_role("img")).to_have_count(min(open_, 24))
+        assert answers(mixed, "mixed") == before  # so far it was only looked at
+        dialog.get_by_role("button", name=f"Label {open_} pictures").click()
+        expect(page.get_by_text(f"{open_} pictures labelled as predicted.")).to_be_visible()
+        assert len(answers(mixed, "mixed")) == 3 * 16
+
+        page.get_by_role("button", name="Undo").click()
+        expect(page.get_by_text(f"Undone: {open_} pictures.")).to_be_visible()
+    assert answers(mixed, "mixed") == before
+
+
+def test_a_cell_of_the_confusion_opens_its_pictures_and_a_wrong_label_is_mended_there(
+    mixed: Site, page: Page, tmp_path: Path
+) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed&view=accuracy")
+        for title in ("Class by class", "How far to trust its probabilities", "When to stop"):
+            expect(page.get_by_role("heading", name=title)).to_be_visible()
+        expect(page.get_by_role("img", name=re.compile("^What labels brought"))).to_be_visible()
+        page.get_by_role("button", name=re.compile("Labelled cup, predicted wall")).click()
+        behind = page.get_by_role("listbox", name="Pictures").get_by_role("option")
+        expect(behind).to_have_count(1)
+        expect(behind).to_have_attribute("aria-label", re.compile("^brick-00"))
+
+        behind.click()
+        page.keyboard.press("3")
+        expect(page.get_by_text("1 picture labelled “wall”.")).to_be_visible()
+        expect(page.get_by_role("button", name=re.compile("Labelled cup, predicted wall"))).to_have_count(0)
+        assert answers(mixed, "mixed")["brick-00.png"] == "wall"
+
+        # "when to stop" leads to the random sample
+        page.get_by_role("button", name="Label the random sample").click()
+        expect(page.get_by_text("drawn at random, to see how good the predictions are")).to_be_visible()
+        expect(page).to_have_url(re.compile("kind=audit"))
+
+
+def test_a_label_that_is_refused_brings_its_picture_back_with_the_reason(
+    mixed: Site, page: Page, tmp_path: Path
+) -> None:
+    def refuse(route: Route) -> None:
+        body = '{"error": "NoSuchImage", "detail": "There is no such picture.", "request_id": "x"}'
+        route.fulfill(status=404, body=body)
+
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed")
+        expect(picture(page)).to_have_count(1)
+        name = name_of(page)
+        page.route(re.compile("/labels$"), refuse)
+        page.keyboard.press("1")
+        expect(page.get_by_text("There is no such picture.")).to_be_visible()
+        expect(picture(page)).to_have_attribute("alt", name)
+
+
+def test_without_an_answer_the_queue_says_so_in_one_sentence_and_goes_on_by_itself(
+    mixed: Site, page: Page, tmp_path: Path
+) -> None:
+    down = True
+    page.route(re.compile("/suggestions"), lambda route: route.abort() if down else route.fallback())
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed")
+        expect(page.get_by_role("alert")).to_have_text("Likeness does not answer. Is it still running?")
+        down = False
+        expect(picture(page)).to_have_count(1)
+
+
+@pytest.fixture
+def own(browser: Browser) -> Iterator[Page]:
+    """A window whose server may go away: requests that fail are what is tested."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    yield context.new_page()
+    context.close()
+
+
+def test_labels_given_while_the_server_is_away_are_kept_said_to_be_unsaved_and_sent_later(
+    photos: Site, own: Page, tmp_path: Path
+) -> None:
+    shutil.copytree(photos.home / "models", tmp_path / "home" / "models")  # exporting the encoder again takes 10 s
+    ports, said = (free_port(), free_port()), {}
+
+    def label(page: Page, count: int) -> None:
+        for _ in range(count):
+            name = name_of(page)
+            said[name] = NAMES[name.split("-")[0]]
+            page.keyboard.press("1" if said[name] == "cup" else "2")
+            expect(picture(page)).not_to_have_attribute("alt", name)
+
+    def unsaved(page: Page, count: int) -> Locator:
+        return page.get_by_text(f"{count} steps are not saved yet; they are kept here and sent again.")
+
+    page, other = own, own.context.new_page()
+    with seen(page, tmp_path):
+        with serving(tmp_path, ports) as site:
+            collect(site, "photos", ("coffee", "galaxies"), 20)
+            with Likeness(site.api) as likeness:
+                for name in NAMES.values():
+                    path = f"{site.api}/v1/collections/photos/classes"
+                    httpx.post(path, json={"name": name}, trust_env=False).raise_for_status()
+                assert [one["name"] for one in likeness.classes("photos")] == ["cup", "sky"]
+            for window in (page, other):
+                window.goto(f"{site.page}/label?c=photos")
+                expect(picture(window)).to_have_count(1)
+            label(page, 4)
+            saved(page)
+
+        # stopped: the next pictures are there, and nothing is called saved
+        label(page, 5)
+        expect(unsaved(page, 5)).to_be_visible()
+        expect(page.get_by_text("✓ All labels are saved.")).to_have_count(0)
+        last = list(said)[-1]
+
+        # undoing what was not sent yet needs no server
+        page.keyboard.press("Control+z")
+        expect(picture(page)).to_have_attribute("alt", last)
+        del said[last]
+        expect(unsaved(page, 4)).to_be_visible()
+
+        # another window is closed with labels of its own that nobody has yet
+        label(other, 7)
+        expect(unsaved(other, 7)).to_be_visible()
+        other.close()
+
+        with serving(tmp_path, ports) as site:
+            expect(unsaved(page, 4)).to_have_count(0, timeout=60_000)
+            after = page.context.new_page()
+            after.goto(f"{site.page}/gallery?c=photos")
+            expect(after.get_by_text("✓ All saved")).to_be_visible()
+            expect(after.get_by_role("listbox", name="Pictures").get_by_role("option").first).to_be_visible()
+            saved(page)
+            assert answers(site, "photos") == said

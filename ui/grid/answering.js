@@ -1,0 +1,245 @@
+// What the queue and the groups share: an answer by key for the pictures on show, shown as given at once and sent behind
+// the hand; undo and redo of every step; the classes, the figures beside them, and whether all is saved.
+
+class Answering {
+  /** A part says: pictures() an answer is about now, guess(), subject() on show, leave(step), comeBack(step). */
+  constructor(root, data) {
+    this.root = root;
+    this.collection = data.collection;
+    root.classList.add("answering");
+    this.toast = new Toast(root);
+    this.labels = new Labels(this.collection, this.toast);
+    this.past = []; // steps: {subject, operation?, body?, before, after}; one without a body skipped its pictures
+    this.future = []; // what was undone, the latest last
+    this.stage = el("div.stage", { tabindex: "0", role: "group" });
+    this.list = el("ul.classlist");
+    this.naming = new Naming({ classes: () => this.labels.classes, give: (name) => this.answer(name), away: () => this.stage.focus({ preventScroll: true }) });
+    this.learned = new Learned(this.collection);
+    this.saved = el("p.saved.small", { role: "status" });
+    const button = (key, text, onclick) => el("button", { type: "button", "aria-keyshortcuts": key.replace("Ctrl", "Control"), onclick }, el("kbd", {}, key), ` ${text}`);
+    this.accepting = button("Space", say("label.accept"), () => this.accept());
+    this.keyButtons = el(
+      "div.row.keys",
+      {},
+      this.accepting,
+      button("N", say("label.none_of_these"), () => this.noneOfThese()),
+      button("U", say("label.unsure"), () => this.unsure()),
+      button("S", say("label.skip"), () => this.skip()),
+      button("Ctrl+Z", say("common.undo"), () => this.undo()),
+      button("?", say("board.shortcuts"), () => this.help()),
+    );
+    this.aside = el("aside", { "aria-label": say("label.classes") }, el("h2", {}, say("label.what")), this.list, this.naming.root, this.keyButtons, this.saved, this.learned.root);
+    this.recount = settled(() => !outbox().waiting.length && this.refreshClasses(), 250); // what the API counts, once it has all
+    this.onkey = (event) => this.key(event);
+    document.addEventListener("keydown", this.onkey);
+    this.deaf = hear((said) => this.heard(said));
+    this.fit = () => fitWindow(root, 380, (high) => root.style.setProperty("--high", high));
+    window.addEventListener("resize", this.fit);
+    requestAnimationFrame(this.fit);
+    setTimeout(this.fit, 400); // once the page above has its final height
+    this.sayState(outbox());
+  }
+
+  destroy() {
+    document.removeEventListener("keydown", this.onkey);
+    window.removeEventListener("resize", this.fit);
+    this.learned.stop();
+    this.recount.stop();
+    this.deaf();
+    this.gone = true;
+  }
+
+  heard({ what, collection, ...about }) {
+    if (what === "outbox") this.sayState({ ...about, waiting: { length: about.waiting } });
+    if (what === "classes" && collection === this.collection) this.refreshClasses();
+  }
+
+  /** Saved is said only of what the API has answered. */
+  sayState({ waiting, trouble }) {
+    const n = waiting.length;
+    this.saved.classList.toggle("bad", Boolean(n && trouble));
+    this.saved.textContent = !n ? (this.begun ? say("label.all_saved") : "") : trouble ? say("label.kept", { n, sentence: trouble }) : say("label.saving", { n });
+  }
+
+  async refreshClasses() {
+    try {
+      await this.labels.refresh();
+      this.known = true;
+    } catch (error) {
+      return this.known && this.toast.fail(error); // the first time, whoever asks for pictures hears the same and says it
+    }
+    this.drawClasses();
+  }
+
+  drawClasses() {
+    const guess = this.guess();
+    this.accepting.disabled = !guess;
+    const inside = this.list.contains(this.root.getRootNode().activeElement);
+    this.list.replaceChildren(
+      ...this.labels.classes.map(({ name, key, colour, labels, predicted }) =>
+        el(
+          "li",
+          {},
+          el(
+            guess?.class === name ? "button.guessed" : "button",
+            { type: "button", "aria-label": say("label.class_labels", { name, n: labels }), style: `--colour:${colour}`, "aria-keyshortcuts": key, onclick: () => this.answer(name) },
+            el("kbd", {}, key ?? "·"),
+            el("span.dot"),
+            el("span.grow", {}, name),
+            guess?.class === name ? el("span.sure", {}, percent(guess.probability)) : "",
+            predicted === null ? "" : el("span.quiet.small.number", { title: say("label.predicted_so", { n: predicted }) }, `≈ ${number(predicted)}`),
+            el("span.quiet.number", {}, number(labels)),
+          ),
+        ),
+      ),
+    );
+    if (!this.labels.classes.length) this.list.append(el("li.quiet", {}, say("label.first_class")));
+    if (inside) this.stage.focus({ preventScroll: true }); // the button that had the focus is another now
+  }
+
+  // --- answers
+
+  /** Class, "none of these" or unsure for the pictures on show; they make way before the API has heard of it. */
+  give(body, after) {
+    const images = this.pictures();
+    if (!images.length) return;
+    const step = { subject: this.subject(), body: { ...body, image_ids: images.map(({ id }) => id) }, before: images.map(({ class: name, answer }) => ({ class: name, answer })), after, images };
+    this.send(step);
+    this.forward(step);
+    this.future = [];
+  }
+
+  answer(name) {
+    if (!name) return;
+    if (name === NONE_OF_THESE) return this.noneOfThese();
+    if (!this.labels.classes.some((one) => one.name === name)) this.labels.classes.push({ name, key: String(this.labels.classes.length + 1).replace(/^\d\d+$/, "") || null, colour: "var(--quiet)", labels: 0, predicted: null });
+    this.give({ class: name, answer: "yes" }, { class: name, answer: "yes" });
+  }
+
+  noneOfThese() {
+    this.give({ answer: "none_of_these" }, { class: null, answer: "none_of_these" });
+  }
+
+  unsure() {
+    this.give({ answer: "unsure" }, { class: null, answer: "unsure" });
+  }
+
+  accept() {
+    this.answer(this.guess()?.class);
+  }
+
+  skip() {
+    if (!this.subject()) return;
+    this.forward({ subject: this.subject() });
+    this.future = [];
+  }
+
+  /** Hand a step to the outbox; when the API refuses it, its pictures come back with the API's sentence. */
+  send(step) {
+    const refused = (sentence) => {
+      if (this.gone) return tell("unsaved", { sentence });
+      this.toast.say(sentence, { bad: true });
+      this.past = this.past.filter((one) => one !== step);
+      this.backward(step);
+    };
+    this.begun = true;
+    const body = { ...step.body, source: step.images.length > 1 ? "bulk" : "hand" };
+    step.operation = outbox().add(this.collection, "labels", body, { done: () => this.done(step), refused });
+  }
+
+  done(step) {
+    if (this.gone) return;
+    if (!outbox().waiting.length) this.recount();
+    this.answered?.(step);
+  }
+
+  forward(step) {
+    this.past.push(step);
+    this.relabel(step, step.after, 1);
+    this.leave(step);
+  }
+
+  backward(step) {
+    this.relabel(step, null, -1);
+    this.comeBack(step);
+  }
+
+  /** Show pictures as labelled, or as they were, and count them in their classes. */
+  relabel({ images = [], body, before }, after, by) {
+    images.forEach((image, place) => Object.assign(image, after ?? before[place]));
+    const local = this.labels.classes.find(({ name }) => body && name === body.class);
+    if (local) local.labels = Math.max(0, local.labels + by * images.length);
+  }
+
+  async undo() {
+    const step = this.past.pop();
+    if (!step) return this.further("undo");
+    this.future.push(step);
+    if (step.body && !outbox().withdraw(step.operation)) this.revert(step, "undo", step.before[0]);
+    else if (step.body) step.never = true; // it was not sent, so there is nothing to take back
+    this.backward(step);
+  }
+
+  async redo() {
+    const step = this.future.pop();
+    if (!step) return this.further("redo");
+    if (step.body && step.never) this.send(step);
+    else if (step.body) this.revert(step, "redo", step.after);
+    step.never = false;
+    this.forward(step);
+  }
+
+  revert(step, which, state) {
+    const check = { image: step.images[0].id, class: state.class, answer: state.answer };
+    outbox().add(this.collection, `labels/${which}`, {}, { check, done: () => this.done(step), refused: (sentence) => this.toast.say(sentence, { bad: true }) });
+  }
+
+  /** What was labelled before this sitting, or elsewhere. */
+  async further(which) {
+    try {
+      if (await this.labels.back(which)) await this.refreshClasses();
+    } catch (error) {
+      this.toast.fail(error);
+    }
+  }
+
+  // --- the keyboard
+
+  keys() {
+    const line = (keys, key) => [keys, say(`label.key_${key}`)];
+    return [line("1 … 9", "class"), line("Space", "accept"), line("Enter", "name"), line("N 0", "none"), line("U", "unsure"), line("S", "skip"), line("Ctrl+Z", "undo"), line("Ctrl+Shift+Z Ctrl+Y", "redo"), line("?", "help")];
+  }
+
+  help() {
+    shortcuts(this.root, this.keys());
+  }
+
+  key(event) {
+    if (typing(event) || event.altKey || document.querySelector("dialog[open]") || this.root.querySelector("dialog[open]")) return;
+    if (this.pressed(event) === false) return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** Do what a key means; false when it means nothing here. */
+  pressed(event) {
+    const key = event.key.toLowerCase();
+    const onButton = Boolean(event.composedPath()[0].closest?.("button, a, [role=option], summary"));
+    if (event.ctrlKey || event.metaKey) {
+      if (key === "z" && !event.shiftKey) this.undo();
+      else if (key === "z" || key === "y") this.redo();
+      else return false;
+    } else if (/^[1-9]$/.test(key)) {
+      const name = this.labels.withKey(key);
+      if (name) return this.answer(name);
+      this.toast.say(say("label.no_such_key", { key }));
+      this.naming.focus();
+    } else if (key === " " && !onButton) this.accept();
+    else if (key === "enter" && !onButton) this.naming.focus();
+    else if (key === "n" || key === "0") this.noneOfThese();
+    else if (key === "s") this.skip();
+    else if (key === "u") this.unsure();
+    else if (event.key === "?") this.help();
+    else return false;
+  }
+}
