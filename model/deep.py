@@ -17,9 +17,7 @@ from model.errors import CannotDecode
 
 ROWS = 1 << 22  # values that are stretched at a time: as float32 they take four bytes each
 PERCENTILES = (0.5, 99.5)
-QUARTER = np.float32(
-    0.25
-)  # of values near the largest float32 differences still are one; a power of two rounds nothing
+QUARTER = np.float32(0.25)  # so that the difference of two values is a float32 too; a power of two rounds nothing
 Levels = tuple[Any, Any]  # what becomes 0 and 255: two numbers, or two arrays (C,), one for each channel
 
 
