@@ -60,3 +60,25 @@ def test_the_command_lists_groups_and_remembers_what_is_none(settings, shots, ca
 
     assert (first[0], told, second[0], second[1]["groups"]) == (0, (0, {"dismissed": 1}), 0, [])
     assert [row["path"] for row in rows] == ["cat.jpg", "cat small.jpg"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"[1, 2]", lambda data: b'{"at": 3}'],
+    ids=["truncated", "empty", "a list", "without pairs"],
+)
+def test_a_damaged_list_of_duplicates_is_as_if_nobody_had_looked_and_a_look_mends_it(client, workspace, shots, damage):
+    client.post(URL)
+    do_jobs(workspace)
+    whole = client.get(URL).json()
+    [file] = workspace.home.root.rglob("duplicates.json")
+
+    file.write_bytes(damage(file.read_bytes()))
+    damaged = client.get(URL)
+    client.post(URL)
+    do_jobs(workspace)
+
+    assert (damaged.status_code, damaged.json()["looked"], damaged.json()["items"]) == (200, None, [])
+    mended = client.get(URL).json()
+    assert mended["looked"] is not None
+    assert mended["items"] == whole["items"]
