@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import tifffile
 from PIL import Image, features
 
 from model.images import FORMATS
@@ -114,6 +116,18 @@ def _fixed(chance: random.Random) -> Iterator[Odd]:
         yield Odd(f"moving.{form.lower()}".encode(), moving, True)
     for mode in ("CMYK", "YCbCr", "L"):
         yield Odd(f"{mode}.jpg".encode(), encoded(picture("cat", 50).convert(mode)), True)
+    ycck = bytearray(encoded(picture("coffee", 50).convert("CMYK")))
+    ycck[ycck.index(b"Adobe") + 11] = 2  # how its four channels are meant: luminance, two colours, black
+    yield Odd(b"YCCK.jpg", bytes(ycck), True)
+    seen = picture("cat", 50).quantize(16)
+    yield Odd(b"palette and alpha.png", encoded(seen, "PNG", transparency=bytes(range(0, 256, 16))), True)
+    for compression in (None, "lzw", "zlib"):
+        colours = np.asarray(picture("cat", 50), np.uint16) * 20 + len(compression or "")
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, colours, photometric="rgb", compression=compression)
+        yield Odd(f"16-bit colour {compression}.tif".encode(), buffer.getvalue(), True)
+    yield Odd(b"16-bit colour.png", imagecodecs.png_encode(colours + 1), True)
+    yield Odd(b"damaged colour.tif", buffer.getvalue()[:-200], None)
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
         shown = picture("cat", 50)
         deep = Image.fromarray(np.asarray(shown.convert("L"), np.uint16) * 200)

@@ -28,6 +28,7 @@ from tests.odd import STRANGE, write_odd_files
 from tests.pictures import encoded, jpeg, write_folders
 
 SEED = 20240531
+FILES = int(os.environ.get("ODD_FILES", "1000"))  # ODD_FILES=250 for a quick look; below 130 kinds are left out
 
 
 @pytest.mark.promise(16)
@@ -35,7 +36,7 @@ def test_promise_16_of_a_thousand_odd_files_every_good_one_comes_in_and_every_ba
     engine, home, photos, bring, tmp_path, record_property
 ):
     folder = tmp_path / "odd"
-    made = write_odd_files(folder, 1000, SEED)
+    made = write_odd_files(folder, FILES, SEED)
     record_property("files tried", len(made))
     before = tree(folder)
 
@@ -45,16 +46,20 @@ def test_promise_16_of_a_thousand_odd_files_every_good_one_comes_in_and_every_ba
 
     refused = [item["path"] for item in first.refused]
     path = {odd.name: readable(os.fsencode(folder) + b"/" + odd.name) for odd in made}
+    good = sum(odd.good is True for odd in made)
+    record_property("of them good, all in", good)
+    record_property("of the others listed once with a reason", len(refused))
+    record_property("opened again by a second run", len(fresh))
     assert len(refused) == len(set(refused))
     assert all(item["reason"] for item in first.refused)
     assert {path[odd.name] for odd in made if odd.good is False} <= set(refused)
     assert not {path[odd.name] for odd in made if odd.good} & set(refused)
-    assert first.added_total + first.known + len(refused) == 1000
+    assert first.added_total + first.known + len(refused) == FILES
     images = get_images(engine, select_ids(engine, photos, Filter()).tolist())
-    assert len(images) == first.added_total > 400
+    assert len(images) == first.added_total > 0.4 * FILES
     assert all(read_preview(home, image) for image in images)
     assert fresh == []
-    assert (second.added_total, second.known) == (0, 1000 - len(refused))
+    assert (second.added_total, second.known) == (0, FILES - len(refused))
     assert sorted(item["path"] for item in second.refused) == sorted(refused)
     assert tree(folder) == before
 
