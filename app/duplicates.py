@@ -50,6 +50,7 @@ def last_look(workspace: Workspace, collection: Collection) -> Look | None:
     file = workspace.index_folder(collection) / FILE
     try:
         said = json.loads(file.read_bytes())
-        return Look(said["at"], said["images"], [(int(first), int(second)) for first, second in said["pairs"]])
-    except (OSError, ValueError, KeyError, TypeError):
+        look = Look(said["at"], said["images"], [(int(first), int(second)) for first, second in said["pairs"]])
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    return look if isinstance(look.at, str) and isinstance(look.images, int) else None

@@ -17,6 +17,7 @@ from model.errors import CannotDecode
 
 ROWS = 1 << 22  # values that are stretched at a time: as float32 they take four bytes each
 PERCENTILES = (0.5, 99.5)
+QUARTER = np.float32(0.25)  # so that the difference of two values is a float32 too; a power of two rounds nothing
 Levels = tuple[Any, Any]  # what becomes 0 and 255: two numbers, or two arrays (C,), one for each channel
 
 
@@ -104,19 +105,21 @@ def levels(values: np.ndarray, by_channel: bool = False) -> Levels:
     """The percentiles of values (N, C) that become black and white; what is no number counts as 0."""
     values = np.array(values, dtype=np.float32)
     np.nan_to_num(values, copy=False, posinf=0.0, neginf=0.0)
-    low, high = np.percentile(values, PERCENTILES, axis=0 if by_channel else None)
+    values *= QUARTER
+    low, high = np.percentile(values, PERCENTILES, axis=0 if by_channel else None).astype(np.float64) * 4
     return low, high
 
 
 def stretched(values: np.ndarray, between: Levels) -> np.ndarray:
     """Values (H, W, ...) as uint8, `between` onto 0..255; a part at a time, for as float32 it may be a gigabyte."""
-    low = np.float32(between[0])
-    scale = np.float32(255.0 / np.maximum(np.subtract(between[1], between[0]), 1e-6))
+    low = np.float32(between[0]) * QUARTER
+    scale = np.float32(4 * 255.0 / np.maximum(np.subtract(between[1], between[0]), 1e-6))
     result = np.empty(values.shape, np.uint8)
     rows = max(1, ROWS * len(values) // max(values.size, 1))
     for top in range(0, len(values), rows):
         part = np.array(values[top : top + rows], dtype=np.float32)
         np.nan_to_num(part, copy=False, posinf=0.0, neginf=0.0)
+        part *= QUARTER
         part -= low
         part *= scale
         result[top : top + rows] = part.clip(0, 255, out=part)

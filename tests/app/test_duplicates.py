@@ -3,6 +3,7 @@ import json
 import pytest
 
 from app.cli import main
+from app.duplicates import FILE
 from tests import pictures
 from tests.app.conftest import do_jobs
 
@@ -64,21 +65,32 @@ def test_the_command_lists_groups_and_remembers_what_is_none(settings, shots, ca
 
 @pytest.mark.parametrize(
     "damage",
-    [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"[1, 2]", lambda data: b'{"at": 3}'],
-    ids=["truncated", "empty", "a list", "without pairs"],
+    [
+        lambda whole: b"",
+        lambda whole: whole[:-9],
+        lambda whole: b"\xff\xfe\0" + whole,
+        lambda whole: b"[1, 2]",
+        lambda whole: b'{"pairs": []}',
+        lambda whole: b'{"at": 5, "images": "many", "pairs": []}',
+        lambda whole: whole.replace(b'"pairs": [[', b'"pairs": [[1e999, 2], ['),
+        lambda whole: whole.replace(b'"pairs": [[', b'"pairs": [[1, 2, 3], ['),
+        lambda whole: b"[" * 100_000,
+    ],
+    ids=["empty", "truncated", "no text", "a list", "without a date", "other types", "infinite", "triples", "nested"],
 )
-def test_a_damaged_list_of_duplicates_is_as_if_nobody_had_looked_and_a_look_mends_it(client, workspace, shots, damage):
+def test_a_damaged_or_foreign_list_counts_as_not_looked_yet_and_the_next_look_mends_it(
+    client, workspace, settings, shots, damage
+):
     client.post(URL)
     do_jobs(workspace)
-    whole = client.get(URL).json()
-    [file] = workspace.home.root.rglob("duplicates.json")
+    [file] = settings.home.rglob(FILE)
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
 
-    file.write_bytes(damage(file.read_bytes()))
-    damaged = client.get(URL)
+    answer = client.get(URL)
+
+    assert file.read_bytes() != whole
+    assert (answer.status_code, answer.json()["looked"], answer.json()["total"]) == (200, None, 0)
     client.post(URL)
     do_jobs(workspace)
-
-    assert (damaged.status_code, damaged.json()["looked"], damaged.json()["items"]) == (200, None, [])
-    mended = client.get(URL).json()
-    assert mended["looked"] is not None
-    assert mended["items"] == whole["items"]
+    assert client.get(URL).json()["total"] == 1

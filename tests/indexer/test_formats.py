@@ -147,6 +147,18 @@ def test_sixteen_bit_and_float_pictures_are_stretched_to_be_seen(upright):
         assert np.corrcoef(shown[..., 0].ravel(), grey.ravel())[0, 1] > 0.99
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_floats_near_the_largest_and_what_is_no_number_are_stretched_without_overflow(upright):
+    grey = np.asarray(upright.convert("L"), np.float32)
+    values = (grey / 127.5 - 1) * np.float32(3.3e38)  # from -3.3e38 to 3.3e38: the difference is no float32
+    values[:2, :3] = np.inf, -np.inf, np.nan
+
+    shown = np.asarray(opened(make_preview(encoded(Image.fromarray(values), "TIFF"), "x").data))
+
+    assert (shown.min(), shown.max()) == (0, 255)
+    assert np.corrcoef(shown[2:, :, 0].ravel(), grey[2:].ravel())[0, 1] > 0.99
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "L", "1", "P", "LA", "YCbCr"])
 def test_every_colour_mode_becomes_the_picture_in_rgb(upright, mode):
     converted = upright.convert(mode)
