@@ -65,8 +65,9 @@ def import_found(
     stop: Stop = never,
     allow_empty: bool = False,
     cutting: Cutting = WHOLE,
+    committed: Callable[[int], None] = lambda images: None,
 ) -> dict[str, Any]:
-    """Bring the pictures that a scan found into a collection."""
+    """Bring the pictures that a scan found into a collection; `committed` hears how many have come in so far."""
     with workspace.home.lock(collection.id, collection.name, "import"):
         result = import_sources(
             workspace.engine,
@@ -78,6 +79,7 @@ def import_found(
             cutting=cutting,
             progress=progress,
             stop=stop,
+            committed=committed,
         )
     return asdict(result)
 

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from app import jobs, logs, work
+from app.arriving import Arriving
 from app.duplicates import look_for_duplicates
 from app.estimate import estimated
 from app.finetuning import finetune
@@ -139,9 +140,11 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
         allow_empty = bool(job.params.get("allow_empty"))
         cutting = Cutting(job.params.get("tile", 0), job.params.get("pages") == "all")
         found = scan([Path(job.params["path"])], job.params.get("exclude", ()), allow_empty)
+        arriving = Arriving(workspace, collection, watch.progress, watch.stop)
         result = work.import_found(
-            workspace, collection, found, from_folders, watch.progress, watch.stop, allow_empty, cutting
-        )
+            workspace, collection, found, from_folders, arriving.progress, watch.stop, allow_empty, cutting,
+            arriving.committed,
+        )  # fmt: skip
     came_in = result["added_total"] or result["known"]  # known: of a run that was killed just before it got here
     if came_in and not jobs.is_queued(workspace.engine, collection, "index"):
         result["index_job"] = jobs.create(workspace.engine, collection, "index", {}).id  # searchable without asking

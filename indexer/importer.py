@@ -59,10 +59,12 @@ def import_sources(
     cutting: Cutting = WHOLE,
     progress: Progress = lambda share, message: None,
     stop: Callable[[], bool] = lambda: False,
+    committed: Callable[[int], None] = lambda images: None,
     workers: int | None = None,
 ) -> ImportResult:
     """Bring the pictures of a scan into a collection. Running it again adds nothing.
 
+    `committed` hears, between two transactions, how many images have been added so far.
     Raises `BadInput`, before anything is changed, when a folder that was imported before holds nothing any more.
     """
     started = time.monotonic()
@@ -107,6 +109,7 @@ def import_sources(
             count += 1
             if len(pending) >= BATCH or time.monotonic() - committed_at > 1:
                 write()
+                committed(result.added_total)
                 committed_at = time.monotonic()
                 progress(count / len(plan.fresh), rate_line(count, len(plan.fresh), time.monotonic() - started))
             if stop():

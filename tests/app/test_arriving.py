@@ -1,0 +1,92 @@
+"""A folder that is imported by path can be searched while the rest of it still comes in."""
+
+import pytest
+
+from app import arriving, work
+from indexer import importer
+from indexer.errors import DamagedCatalog
+from tests.app.conftest import EACH, SUBJECTS, do_jobs
+
+TOTAL = len(SUBJECTS) * EACH
+
+
+@pytest.fixture
+def early(monkeypatch):
+    """Small steps for a small folder."""
+    monkeypatch.setattr(importer, "BATCH", 4)
+    monkeypatch.setattr(arriving, "FIRST", 4)
+    monkeypatch.setattr(arriving, "THEN", 2)
+
+
+def start(client, folder) -> int:
+    client.post("/v1/collections", json={"name": "photos"})
+    return client.post("/v1/collections/photos/imports", json={"path": str(folder)}).json()["id"]
+
+
+def test_what_has_come_in_can_be_searched_before_the_rest_has(client, workspace, folder, early, monkeypatch):
+    seen, said = [], []
+    index, progress = work.index, arriving.Arriving.progress
+
+    def indexing(*args, **given):
+        result = index(*args, **given)
+        images = client.get("/v1/collections/photos/images", params={"limit": 1}).json()
+        hits = client.post("/v1/collections/photos/search", json={"positive": [images["items"][0]["id"]]}).json()
+        seen.append((images["total"], result["indexed"], hits["total"]))
+        return result
+
+    monkeypatch.setattr(work, "index", indexing)
+    monkeypatch.setattr(
+        arriving.Arriving,
+        "progress",
+        lambda self, share, text: (said.append(text + self._said), progress(self, share, text)),
+    )
+    job = start(client, folder)
+    do_jobs(workspace)
+
+    totals = [total for total, _, _ in seen]
+    assert totals == sorted(totals)
+    assert 4 <= totals[0] < 8
+    assert len(totals) >= 3
+    assert totals[-1] == TOTAL  # by the job that follows an import
+    assert all(total == indexed == hits + 1 for total, indexed, hits in seen)
+    assert any(text.endswith(f"; {totals[0]} can be searched") for text in said)
+    done = client.get(f"/v1/jobs/{job}").json()
+    assert (done["state"], done["result"]["added_total"]) == ("succeeded", TOTAL)
+
+
+def test_an_index_that_cannot_be_made_meanwhile_does_not_stop_the_import(client, workspace, folder, early, monkeypatch):
+    index, tried = work.index, []
+
+    def failing(*args, **given):
+        tried.append(args)
+        if len(tried) == 1:
+            raise DamagedCatalog("no index just now")
+        return index(*args, **given)
+
+    monkeypatch.setattr(work, "index", failing)
+    job = start(client, folder)
+    do_jobs(workspace)
+
+    assert client.get(f"/v1/jobs/{job}").json()["result"]["added_total"] == TOTAL
+    assert client.get("/v1/collections/photos").json()["indexed"] == TOTAL
+
+
+def test_each_picture_is_encoded_once(client, workspace, folder, early, monkeypatch):
+    index, encoded = work.index, []
+    monkeypatch.setattr(work, "index", lambda *a, **g: encoded.append(index(*a, **g)) or encoded[-1])
+
+    start(client, folder)
+    do_jobs(workspace)
+
+    assert sum(result["encoded"] for result in encoded) == TOTAL
+    assert len(encoded) >= 3
+
+
+def test_a_small_folder_is_indexed_once_when_all_of_it_is_there(client, workspace, folder, monkeypatch):
+    index, encoded = work.index, []
+    monkeypatch.setattr(work, "index", lambda *a, **g: encoded.append(index(*a, **g)) or encoded[-1])
+
+    start(client, folder)
+    do_jobs(workspace)
+
+    assert [result["encoded"] for result in encoded] == [TOTAL]
