@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import cli, work
+from app import cli, plan, work
 from app.views import sight
 from indexer.catalog import collection_named, create_collection
 from indexer.sources import scan
@@ -82,7 +82,6 @@ def test_too_few_pictures_to_learn_from_are_409_and_a_sentence(client, workspace
 @pytest.mark.parametrize("chosen", [{}, {"image_size": 32, "preset": "texture", "seed": 3}])
 def test_pairs_are_drawn_at_the_sizes_of_the_training(indexed, workspace, monkeypatch, chosen):
     import model.pixels
-    import model.train
 
     given = {}
 
@@ -94,8 +93,8 @@ def test_pairs_are_drawn_at_the_sizes_of_the_training(indexed, workspace, monkey
         raise Seen
 
     monkeypatch.setattr(model.pixels, "load_pixels", load_pixels)
-    real = model.train.sensible
-    monkeypatch.setattr(model.train, "sensible", lambda *a, **k: given.update(k) or real(*a, **k))
+    real = plan.sensible
+    monkeypatch.setattr(plan, "sensible", lambda *a, **k: given.update(k) or real(*a, **k))
     collection = collection_named(workspace.engine, "photos")
     with pytest.raises(Seen):
         work.train(workspace, collection, {"init": "random", **chosen})
