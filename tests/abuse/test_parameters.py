@@ -54,6 +54,7 @@ def test_promise_24_every_parameter_just_outside_its_bounds_is_4xx(server, docum
             "upload": "x",
             "query_id": "x",
             "what": "cancel",
+            "column": "classes",
         }
         query = {name: value} if where == "query" else {}
         address = path.format(**({**given_, name: value} if where == "path" else given_))
