@@ -175,12 +175,8 @@ class Probes:
 
     def keep(self, collection: Collection, wanted: Filter, ids: np.ndarray) -> np.ndarray:
         """Those of `ids` whose predictions the filter keeps, in the order given."""
-        return ids[np.isin(ids, self.said(collection, wanted))]
-
-    def said(self, collection: Collection, wanted: Filter) -> np.ndarray:
-        """The indexed ids whose predictions the filter keeps, ascending."""
         index, kept = self.saying(collection, wanted)
-        return index.ids[kept]
+        return ids[np.isin(ids, index.ids[kept])]
 
     def saying(self, collection: Collection, wanted: Filter) -> tuple[VectorIndex, np.ndarray]:
         """An index, and which of its rows (N,) have predictions that the filter keeps."""
