@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from app import work
 from app.workspace import Workspace
@@ -28,11 +29,12 @@ class Arriving:
         """The import's own progress, and how many can be searched."""
         self._progress(share, message + self._said)
 
-    def committed(self, images: int) -> None:
+    def committed(self, images: int, flush: Callable[[], None]) -> None:
         """So many have come in. Raises `Cancelled` when asked to stop; whatever else goes wrong, the import goes on."""
         if images < self._due:
             return
         self._due = images * THEN
+        flush()
         try:
             indexed = work.index(self.workspace, self.collection, stop=self.stop)["indexed"]
         except Cancelled:

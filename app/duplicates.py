@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_with_id
 from indexer.duplicates import Pair, find_pairs
-from indexer.importer import Progress
 from indexer.index import open_index
 from indexer.schema import now
 from model.files import write_atomically
+from model.progress import Progress
 
 FILE = "duplicates.json"
 

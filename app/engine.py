@@ -32,7 +32,7 @@ from indexer.published import read_published
 from indexer.schema import now, queries
 from indexer.search import Hits, Wish, search
 from model.encoder import Encoder, open_encoder
-from model.images import decode, make_preview
+from model.images import make_preview
 from model.softmax import one_thread_each
 
 log = logging.getLogger("likeness.engine")
@@ -156,10 +156,7 @@ class Engine:
     def encode(self, fingerprint: str, previews: Sequence[bytes]) -> np.ndarray:
         """Unit vectors (N, D) of previews, on the very path that indexed images took."""
         encoder = self.encoder(fingerprint)
-        squares = []
-        for data in previews:
-            squares.append(encoder.prepare(decode(data, "preview")))
-        return encoder.encode(np.stack(squares))
+        return encoder.encode(np.stack([encoder.square(data, "preview") for data in previews]))
 
     def search(
         self,

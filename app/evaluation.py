@@ -18,18 +18,16 @@ from indexer.sources import Source, read, scan
 from model.encoder import Encoder, open_encoder
 from model.errors import BadInput, Cancelled, CannotDecode
 from model.evaluate import knn_accuracy
-from model.images import decode, make_preview
+from model.images import make_preview
 from model.info import ModelInfo
 from model.linear import linear_accuracy, linear_accuracy_on
-from model.progress import rate_line
+from model.progress import Progress, rate_line
 
 FOLDS = 5
 NEIGHBOURS = 20
 BATCH = 64
 ENCODING = 0.9  # share of the work, for progress; the rest is fitting
 TRAIN, JUDGED = "train", ("val", "valid", "validation", "test")  # names of halves; of several to judge on, the first
-
-Progress = Callable[[float, str], None]
 
 
 def evaluate_folder(
@@ -163,7 +161,7 @@ def _encode(encoder: Encoder, classed: _Classed, progress: Progress, stop: Calla
             source = found[place]
             try:  # the path that an imported picture takes
                 preview = make_preview(read(source), source.name, encoder.info.preview_side)
-                squares.append(encoder.prepare(decode(preview.data, source.name)))
+                squares.append(encoder.square(preview.data, source.name))
                 places.append(place)
             except (CannotDecode, OSError):
                 continue

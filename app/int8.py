@@ -22,7 +22,6 @@ from indexer.vectors import VectorStore
 from model.encoder import Encoder, has_cuda, open_encoder
 from model.errors import BadInput, CannotDecode, TooFewImages
 from model.evaluate import knn_accuracy, nearest_kept
-from model.images import decode
 from model.info import ModelInfo
 from model.int8 import save_int8
 
@@ -126,7 +125,7 @@ def _squares(workspace: Workspace, encoder: Encoder, rows: Rows) -> np.ndarray:
     for row in lot.tolist():
         _, sha256, suffix = rows[row]
         try:
-            squares.append(encoder.prepare(decode(workspace.home.preview(sha256, suffix).read_bytes(), sha256)))
+            squares.append(encoder.square(workspace.home.preview(sha256, suffix).read_bytes(), sha256))
         except (OSError, CannotDecode):  # `likeness index` lists it
             continue
         if len(squares) == CALIBRATED_ON:

@@ -12,9 +12,9 @@ import numpy as np
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_with_id
 from indexer.errors import NoMap
-from indexer.importer import Progress
 from indexer.index import open_index
 from indexer.map import FILE, Map, make_map, read_map, write_map
+from model.progress import Progress
 
 
 def draw_map(

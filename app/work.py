@@ -6,9 +6,12 @@ Each function takes the lock of its kind on the collection, can be stopped at an
 from __future__ import annotations
 
 import functools
+import logging
+import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from app.report import write_report
 from app.views import disagreements, view_size
 from app.workspace import Workspace, all_models, find_model
 from indexer.catalog import Collection, collection_with_id, has_images, update_collection
+from indexer.embed import Embedder
 from indexer.errors import Busy, NoIndex
 from indexer.images import median_side
 from indexer.importer import import_sources
@@ -30,14 +34,16 @@ from indexer.refresh import refresh_index
 from indexer.sources import Scan, scan_upload
 from model import shipped
 from model.encoder import Encoder, open_encoder
-from model.errors import BadInput, Cancelled, TooFewImages
+from model.errors import BadInput, Cancelled, LikenessError, TooFewImages
 from model.files import write_atomically
 from model.info import ModelInfo
+from model.progress import Progress
 from model.settings import choose_stem
 
 METRICS, PINNED = "metrics.jsonl", "pinned.jsonl"  # what a run writes while it learns, kept beside its model
-Progress = Callable[[float, str], None]  # share done (0..1), one sentence
 Stop = Callable[[], bool]
+
+log = logging.getLogger("likeness.work")
 
 
 def silent(share: float, message: str) -> None:
@@ -65,10 +71,13 @@ def import_found(
     stop: Stop = never,
     allow_empty: bool = False,
     cutting: Cutting = WHOLE,
-    committed: Callable[[int], None] = lambda images: None,
+    committed: Callable[[int, Callable[[], None]], None] = lambda images, flush: None,
 ) -> dict[str, Any]:
-    """Bring the pictures that a scan found into a collection; `committed` hears how many have come in so far."""
-    with workspace.home.lock(collection.id, collection.name, "import"):
+    """Bring the pictures that a scan found into a collection.
+
+    `committed` hears how many have come in so far, and is given what waits until those are encoded.
+    """
+    with workspace.home.lock(collection.id, collection.name, "import"), _embedder(workspace, collection) as embedder:
         result = import_sources(
             workspace.engine,
             workspace.home,
@@ -79,9 +88,29 @@ def import_found(
             cutting=cutting,
             progress=progress,
             stop=stop,
-            committed=committed,
+            committed=lambda images: committed(images, embedder.flush if embedder is not None else lambda: None),
+            embedder=embedder,
         )
+    result.encoded = embedder.encoded if embedder is not None else 0
     return asdict(result)
+
+
+def _embedder(workspace: Workspace, collection: Collection) -> AbstractContextManager[Embedder | None]:
+    """What encodes pictures while they come in, by the model that they will be indexed with, if there is one yet."""
+    home, settings = workspace.home, workspace.settings
+    try:
+        info = _model_at_hand(workspace, collection_with_id(workspace.engine, collection.id))
+    except (LikenessError, OSError) as error:  # the index that follows says it to the person
+        log.info("pictures are not encoded while they come in: %s", error)
+        return nullcontext()
+    if info is None:
+        return nullcontext()
+    return Embedder(
+        home,
+        info,
+        lambda: _encoder(home.model(info.fingerprint), settings.device, threads=1),
+        threads=settings.threads or os.cpu_count() or 1,
+    )
 
 
 def index(
@@ -129,7 +158,7 @@ def index(
     }
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=2)
 def _encoder(folder: Path, device: str, threads: int) -> Encoder:
     """Kept by a worker between jobs: opening takes longer than encoding the ten pictures that came in."""
     return open_encoder(folder, device, threads)
@@ -287,8 +316,8 @@ def training_runs(collection: Collection) -> str:
     return f"training-{collection.id}-"
 
 
-def _model_for(workspace: Workspace, collection: Collection, progress: Progress) -> ModelInfo:
-    """The model to index with when none is named: the active one, else the newest trained here, else a first one."""
+def _model_at_hand(workspace: Workspace, collection: Collection) -> ModelInfo | None:
+    """The model to index with when none is named: the active one, else the newest trained here, else ours."""
     if collection.active_model:
         return find_model(workspace.home, collection.active_model)
     trained = [
@@ -296,10 +325,13 @@ def _model_for(workspace: Workspace, collection: Collection, progress: Progress)
         for info in all_models(workspace.home)
         if info.training.get("collection_id") == collection.id and info.arithmetic == "float32"
     ]
-    if trained:
-        return trained[-1]
-    if (first := shipped.bring_into(workspace.home.models)) is not None:
-        return first
+    return trained[-1] if trained else shipped.bring_into(workspace.home.models)
+
+
+def _model_for(workspace: Workspace, collection: Collection, progress: Progress) -> ModelInfo:
+    """The model at hand, or a first one."""
+    if (info := _model_at_hand(workspace, collection)) is not None:
+        return info
     progress(0.0, "making a first, untrained model")
     from model.checkpoint import save_model
     from model.learner import pick_device

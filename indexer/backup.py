@@ -23,12 +23,11 @@ from indexer.home import Home
 from indexer.schema import now
 from model.errors import BadInput, Cancelled
 from model.files import PARTIAL, remove_partials, write_atomically
-from model.progress import rate_line
+from model.progress import Progress, rate_line
 
 MANIFEST = "backup.json"
 KEPT = ("originals", "previews", "models", "uploads", "indexes")  # not what is made again: renditions, runs, locks
 TRIES = 5  # to copy a folder that somebody replaces meanwhile
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

@@ -177,12 +177,12 @@ def _same_pixels(home: Home, old: Any, digest: Digest, looks: tuple[Any, ...]) -
     """Whether only something beside the pixels changed: a tag was written into the file."""
     if old.preview_sha256 == looks[0]:
         return True
-    if (old.preview_suffix, old.width, old.height) != looks[1:] or old.preview_suffix != "png":
+    if (old.width, old.height) != looks[2:] or old.preview_suffix != "png":
         return False
     try:  # earlier versions packed the same pixels into other bytes
         first, second = (
-            np.asarray(decode(home.preview(sha256, "png").read_bytes(), "preview"))
-            for sha256 in (old.sha256, digest.sha256)
+            np.asarray(decode(home.preview(sha256, suffix).read_bytes(), "preview"))
+            for sha256, suffix in ((old.sha256, "png"), (digest.sha256, looks[1]))
         )
     except (OSError, CannotDecode):
         return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from indexer.schema import (
 )
 from indexer.vectors import VectorStore
 from model.info import ONNX, ONNX_INFO
+from model.progress import Progress
 
 FORMAT, VERSION = "likeness bundle", 1
 MANIFEST, VECTORS = "bundle.json", "vectors.bin"
@@ -52,7 +53,6 @@ README = b"""A collection of Likeness: its model, index, labels, classifier and 
 
 labels.csv and report.json can be read without Likeness; bundle.json names every file with its size and SHA-256.
 """
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)

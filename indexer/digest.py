@@ -28,6 +28,7 @@ from indexer.sources import MAX_FILE_BYTES, TOO_LARGE, Source, batches, opened, 
 from model.errors import CannotDecode
 from model.files import write_whole
 from model.images import PREVIEW_SIDE, TILE_IT, Preview, make_preview
+from model.info import Preparation
 from model.parts import Part, is_slide, previews_of_parts, previews_of_slide
 
 BUNDLE_FILES, BUNDLE_BYTES = 16, 1 << 20  # in one message to a process, at most
@@ -39,7 +40,7 @@ class Digest:
 
     sha256: str
     preview_sha256: str
-    preview: Preview | None  # without its data
+    preview: Preview | None  # without its data; with the square of an encoder if one was asked for
     bytes: int
     refused: str | None = None
     again: bool = False  # it could not be read this time, which says nothing about next time
@@ -63,10 +64,12 @@ def digested(
     workers: int,
     by_size: Mapping[int, frozenset[str]] | None = None,
     cutting: Cutting = WHOLE,
+    preparation: Preparation | None = None,
 ) -> Iterator[tuple[Source, list[Digest]]]:
     """Decode in parallel, in order, with a bounded number of files in memory.
 
     `by_size` has the hashes of known contents by their size in bytes: a moved or copied file is not decoded again.
+    `preparation` is of the encoder that is to have the pictures' squares; parts of files come without.
     """
     pool = _pool(workers)
     window: deque[tuple[list[Work], Future[list[list[Digest]]]]] = deque()
@@ -75,7 +78,7 @@ def digested(
     def submit(bundle: list[Work]) -> Future[list[list[Digest]]]:
         try:
             with _without_main():
-                return pool.submit(digest_bundle, bundle, home, cutting)
+                return pool.submit(digest_bundle, bundle, home, cutting, preparation)
         except BrokenProcessPool as error:  # a file before this one killed its decoder: `finish` finds out which
             failed: Future[list[list[Digest]]] = Future()
             failed.set_exception(error)
@@ -91,8 +94,8 @@ def digested(
             pool.shutdown(wait=True, cancel_futures=True)
             for place, (other, other_future) in enumerate(window):
                 if not _succeeded(other_future):
-                    window[place] = (other, _done(_one_by_one(other, home, cutting)))
-            results = _one_by_one(bundle, home, cutting)
+                    window[place] = (other, _done(_one_by_one(other, home, cutting, preparation)))
+            results = _one_by_one(bundle, home, cutting, preparation)
             pool = _pool(workers)
         yield from zip((work.source for work in bundle), results, strict=True)
 
@@ -123,12 +126,14 @@ def digested(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def digest_bundle(bundle: Sequence[Work], home: Home, cutting: Cutting) -> list[list[Digest]]:
+def digest_bundle(
+    bundle: Sequence[Work], home: Home, cutting: Cutting, preparation: Preparation | None
+) -> list[list[Digest]]:
     """Digest some files, one after the other. Runs in a worker process."""
-    return [digest_file(work, home, cutting) for work in bundle]
+    return [digest_file(work, home, cutting, preparation) for work in bundle]
 
 
-def digest_file(work: Work, home: Home, cutting: Cutting) -> list[Digest]:
+def digest_file(work: Work, home: Home, cutting: Cutting, preparation: Preparation | None = None) -> list[Digest]:
     """Read, hash, decode and write the previews of one file."""
     source = work.source
     try:
@@ -148,7 +153,8 @@ def digest_file(work: Work, home: Home, cutting: Cutting) -> list[Digest]:
         elif sha256 in work.candidates and any(home.preview(sha256, suffix).exists() for suffix in ("jpg", "png")):
             found = [Digest(sha256, "", None, len(data), known=True)]
         else:
-            found = [_written(home, sha256, make_preview(data, source.name, PREVIEW_SIDE), len(data))]
+            squared = preparation.square if preparation is not None else None
+            found = [_written(home, sha256, make_preview(data, source.name, PREVIEW_SIDE, squared), len(data))]
     except CannotDecode as error:
         return [_failed(error.reason)]
     if source.stored:
@@ -198,14 +204,16 @@ def _keep(path: os.PathLike[str], content: bytes) -> None:
         write_whole(path, content)
 
 
-def _one_by_one(bundle: Sequence[Work], home: Home, cutting: Cutting) -> list[list[Digest]]:
+def _one_by_one(
+    bundle: Sequence[Work], home: Home, cutting: Cutting, preparation: Preparation | None
+) -> list[list[Digest]]:
     """Digest each file by itself; the process that one of them kills is replaced."""
     results: list[list[Digest]] = []
     while len(results) < len(bundle):
         with _without_main(), _pool(1) as pool:
             try:
                 for work in bundle[len(results) :]:
-                    results.append(pool.submit(digest_bundle, [work], home, cutting).result()[0])
+                    results.append(pool.submit(digest_bundle, [work], home, cutting, preparation).result()[0])
             except BrokenProcessPool:
                 results.append([_failed("made the decoder crash")])
     return results

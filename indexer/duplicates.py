@@ -17,10 +17,10 @@ from sqlalchemy import Engine, select
 from indexer.catalog import Collection
 from indexer.home import Home
 from indexer.images import Image, get_images
-from indexer.importer import Progress
 from indexer.schema import distinct_pairs, images, now
 from model.alike import same_shot, thumb
 from model.errors import BadInput, Cancelled, CannotDecode
+from model.progress import Progress
 
 NEIGHBOURS = 6  # of each image that are looked at
 NEAR = 0.9  # cosine from which on pixels are looked at

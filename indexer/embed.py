@@ -1,12 +1,20 @@
-"""Contents without a vector of this model → vectors, in batches that are kept as they come."""
+"""Contents without a vector of this model → vectors, in batches that are kept as they come.
+
+An import gives its pictures on as it has decoded them; what is left is read from the previews.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
+from queue import Queue
+from threading import Thread
+from types import TracebackType
 
 import numpy as np
 from sqlalchemy import Engine
@@ -14,14 +22,16 @@ from sqlalchemy import Engine
 from indexer.catalog import Collection
 from indexer.home import Home
 from indexer.images import contents_of
-from indexer.importer import Progress
 from indexer.vectors import VectorStore
 from model.encoder import Encoder
 from model.errors import Cancelled, CannotDecode
-from model.images import decode
-from model.progress import rate_line
+from model.info import ModelInfo
+from model.progress import Progress, rate_line
 
 BATCH = 64
+WAITING = 4  # batches decoded and not encoded yet: then decoding waits
+
+log = logging.getLogger("likeness.embed")
 
 
 @dataclass
@@ -59,7 +69,7 @@ def embed_missing(
         for sha256 in part:
             try:
                 data = home.preview(sha256, suffixes[sha256]).read_bytes()
-                squares.append(encoder.prepare(decode(data, sha256)))
+                squares.append(encoder.square(data, sha256))
                 kept.append(sha256)
             except (OSError, CannotDecode):
                 result.unreadable.append(sha256)
@@ -87,3 +97,76 @@ def embed_missing(
             progress(result.encoded / len(missing), line)
     result.seconds = time.monotonic() - started
     return result
+
+
+class Embedder:
+    """Encodes in threads of its own what an import decodes meanwhile; `with` waits until all of it is kept.
+
+    An import does not fail by it: what goes wrong here is logged, and `embed_missing` will try again and say so.
+    """
+
+    def __init__(self, home: Home, info: ModelInfo, opened: Callable[[], Encoder], threads: int = 1) -> None:
+        """`opened` opens the encoder of `info`, for the first pictures: it may take seconds.
+
+        Beside decoding, `threads` that encode with one core each are quicker than one that shares every layer among
+        the cores: none of them waits for another.
+        """
+        self.preparation = info.preparation  # how the squares must be made that this takes
+        self._path, self._dim, self._opened = home.vectors(info.fingerprint), info.dim, opened
+        self._queue: Queue[tuple[list[str], np.ndarray] | None] = Queue(WAITING)
+        self._wanted, self._threads = threads, list[Thread]()
+        self._works = True
+        self._done: list[int] = []  # contents of each batch that is kept
+
+    def put(self, contents: list[str], squares: np.ndarray) -> None:
+        """Have these contents encoded, squares (N, S, S, 3) uint8. They must be in the catalog by now."""
+        if self._works and not self._threads:
+            self._begin()
+        for start in range(0, len(contents), BATCH) if self._works else ():
+            self._queue.put((contents[start : start + BATCH], squares[start : start + BATCH]))
+
+    @property
+    def encoded(self) -> int:
+        """How many contents have a vector by this."""
+        return sum(self._done)
+
+    def flush(self) -> None:
+        """Wait until all that was put is kept."""
+        self._queue.join()
+
+    def __enter__(self) -> Embedder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _begin(self) -> None:
+        # Here and not in a thread: it may import torch, which two threads must not do at a time.
+        try:
+            encoder, store = self._opened(), VectorStore(self._path, self._dim)
+        except Exception as error:  # a damaged model, a full disk, whatever a runtime raises
+            self._give_up(error)
+            return
+        work = partial(self._encode_all, encoder, store)
+        self._threads = [Thread(target=work, name="embedder") for _ in range(self._wanted)]
+        for thread in self._threads:
+            thread.start()
+
+    def _encode_all(self, encoder: Encoder, store: VectorStore) -> None:
+        while (batch := self._queue.get()) is not None:
+            try:
+                if self._works:
+                    contents, squares = batch
+                    store.put(contents, encoder.encode(squares))
+                    self._done.append(len(contents))
+            except Exception as error:
+                self._give_up(error)
+            finally:
+                self._queue.task_done()
+
+    def _give_up(self, error: Exception) -> None:
+        self._works = False
+        log.warning("pictures are not encoded while they come in: %s", error)

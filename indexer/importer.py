@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Engine, select
 
 from indexer.batch import commit
 from indexer.catalog import Collection
 from indexer.classes import LONGEST_NAME
 from indexer.digest import Digest, digested
+from indexer.embed import Embedder
 from indexer.home import Home
 from indexer.labels import label_unlabelled
 from indexer.missing import mark_missing
@@ -25,10 +27,9 @@ from indexer.plan import make_plan
 from indexer.schema import contents
 from indexer.sources import Scan, Source, readable
 from model.errors import Cancelled
-from model.progress import rate_line
+from model.progress import Progress, rate_line
 
-BATCH = 64  # images a transaction: what a kill may repeat
-Progress = Callable[[float, str], None]  # share done (0..1), one sentence
+BATCH = 256  # images a transaction, or what a second brings: what a kill may repeat
 FEW = 500  # files whose sizes are looked up one by one
 LISTED = 1000  # ids listed in a result; a job's row must stay small
 
@@ -44,6 +45,7 @@ class ImportResult:
     missing: int = 0  # files that were imported from here and are gone; their images stay
     removed: int = 0  # left out because a person removed them from the collection
     refused: list[dict[str, str]] = field(default_factory=list)  # {path, name, reason}
+    encoded: int = 0  # of the added, meanwhile; the index encodes the others
     labelled: int = 0  # images that took their folder's name as class
     seconds: float = 0.0
 
@@ -61,10 +63,12 @@ def import_sources(
     stop: Callable[[], bool] = lambda: False,
     committed: Callable[[int], None] = lambda images: None,
     workers: int | None = None,
+    embedder: Embedder | None = None,
 ) -> ImportResult:
     """Bring the pictures of a scan into a collection. Running it again adds nothing.
 
-    `committed` hears, between two transactions, how many images have been added so far.
+    `committed` hears, between two transactions, how many images have been added so far. `embedder` is given what has
+    come in, so that it need not be decoded again.
     Raises `BadInput`, before anything is changed, when a folder that was imported before holds nothing any more.
     """
     started = time.monotonic()
@@ -93,6 +97,8 @@ def import_sources(
         for source, image_id in done.image_ids:
             if source.depth > 0:
                 _add_class(in_folders, image_id, source)
+        if embedder is not None:
+            _give(embedder, batch, done.known)
         for source, digests in batch:
             result.refused += [_refusal(source, digest.refused) for digest in digests if digest.refused]
         result.added_total += len(done.added)
@@ -103,8 +109,9 @@ def import_sources(
 
     count, committed_at = 0, time.monotonic()
     sizes = _known_sizes(engine, plan.fresh)
+    preparation = embedder.preparation if embedder is not None else None
     try:
-        for source, digests in digested(plan.fresh, home, workers or os.cpu_count() or 1, sizes, cutting):
+        for source, digests in digested(plan.fresh, home, workers or os.cpu_count() or 1, sizes, cutting, preparation):
             pending.append((source, digests))
             count += 1
             if len(pending) >= BATCH or time.monotonic() - committed_at > 1:
@@ -120,6 +127,19 @@ def import_sources(
         result.labelled = label_unlabelled(engine, collection, in_folders, source="folders")
     result.seconds = time.monotonic() - started
     return result
+
+
+def _give(embedder: Embedder, batch: Sequence[tuple[Source, list[Digest]]], known: Sequence[str]) -> None:
+    """Have the pictures encoded that this batch brought in; of those known, what is missing is found by the index."""
+    squares: dict[str, np.ndarray] = {}
+    for _, digests in batch:
+        for digest in digests:
+            if digest.preview is not None and digest.preview.square is not None:
+                squares[digest.sha256] = digest.preview.square
+    for sha256 in known:
+        squares.pop(sha256, None)
+    if squares:
+        embedder.put(list(squares), np.stack(list(squares.values())))
 
 
 def _add_class(in_folders: dict[int, list[str]], image_id: int, source: Source) -> None:

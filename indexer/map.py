@@ -18,9 +18,9 @@ from zipfile import BadZipFile
 import faiss
 import numpy as np
 
-from indexer.importer import Progress
 from model.errors import Cancelled, TooFewImages
 from model.files import write_atomically
+from model.progress import Progress
 
 FILE = "map.npz"
 SAMPLE = 10_000  # pictures that UMAP lays out, in about a minute; more would only take longer

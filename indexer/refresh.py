@@ -18,12 +18,12 @@ from indexer.embed import EmbedResult, embed_missing
 from indexer.errors import DamagedIndex, NoIndex
 from indexer.home import Home
 from indexer.images import contents_of, count_up_to, gone_ids
-from indexer.importer import Progress
 from indexer.index import open_index
 from indexer.publish import BUDGET_MS, FOLD_AT, append, kind_for, publish
 from indexer.published import EXACT, Published, files_of, read_published
 from indexer.vectors import VectorStore
 from model.encoder import Encoder
+from model.progress import Progress
 
 GONE = 0.1  # of an index: with more to leave out it is built anew
 

@@ -15,7 +15,7 @@ import secrets
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ from indexer.vectors import VectorStore
 from model.errors import BadInput, DamagedModel
 from model.files import create_folder_atomically, settle
 from model.info import read_verified
+from model.progress import Progress
 
 HASH = re.compile(r"[0-9a-f]{64}")
 MEMBER = re.compile(
@@ -58,7 +59,6 @@ DAMAGES = (  # what reading something else, or half of it, raises
 )  # fmt: skip
 LARGEST_MANIFEST = 1 << 29  # bytes; two million files
 Rows = dict[str, list[dict[str, Any]]]
-Progress = Callable[[float, str], None]
 
 
 def restore_bundle(

@@ -28,8 +28,15 @@ class Encoder:
         self.info, self.device = info, device
         self._run, self._batch = run, batch
 
+    def square(self, data: bytes, source: str) -> np.ndarray:
+        """The network's square (S, S, 3) uint8 of a preview's bytes: of every picture that is indexed or searched for.
+
+        Raises CannotDecode.
+        """
+        return self.info.preparation.square(data, source)
+
     def prepare(self, image: Image.Image) -> np.ndarray:
-        """The network's square of a picture's preview: (S, S, 3) uint8."""
+        """The same of pixels in memory: a view of a picture, say."""
         preparation = self.info.preparation
         return square(image, preparation.image_size, preparation.fit, preparation.interpolation, preparation.crop)
 

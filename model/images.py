@@ -6,11 +6,12 @@ Content decides what a file is, never its name. The size is read from the header
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -18,10 +19,11 @@ from PIL import Image, ImageOps
 from model import exif
 from model.deep import Deep, DeepPng, is_deep_png, levels, stretched
 from model.errors import CannotDecode
+from model.jpeg import pixels_alone
 from model.tiff import is_deep_tiff, is_tiff, opened_tiff
 
 try:
-    from pillow_heif import register_heif_opener
+    from pi_heif import register_heif_opener
 except ImportError:  # a bare training machine reads previews, and those are JPEG and PNG
     _HEIF: tuple[str, ...] = ()
 else:
@@ -33,9 +35,10 @@ MAX_PIXELS = 120_000_000  # decoded, that is 360 MB of RGB: the most memory one 
 TILE_IT = "import it with --tile"  # the end of a reason that cutting a TIFF into tiles would do away with
 LONGEST_JPEG = 65_500  # px, of either side: what the format can hold
 PREVIEW_SIDE = 320
-PREVIEW_RECIPE = (
-    "rgb-lanczos-jpeg92-444"  # part of every fingerprint: change it when a change below moves preview pixels
-)
+OWN_TIMES, OWN_BYTES = 2, 100_000  # a JPEG up to twice as large as a preview, and of so many bytes, is its own
+ENOUGH = 1.9  # pixels that decoding keeps for one of the square: with many fewer the difference shows
+# Part of every fingerprint: change it when a change below moves a vector by more than 1e-3, which is the tolerance.
+PREVIEW_RECIPE = "rgb-lanczos-jpeg92-444"
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -47,13 +50,14 @@ class Preview:
     """What import keeps of a picture: an upright copy without EXIF, and what its header said."""
 
     data: bytes
-    suffix: str  # "jpg", or "png" when the picture was small enough to keep without loss
+    suffix: str  # "jpg", or "png" when the picture was small enough to keep without loss and is no JPEG
     width: int  # of the original, upright, px
     height: int
     format: str
     taken_at: str | None  # ISO 8601 local time, as the camera wrote it
     camera: str | None
     position: tuple[float, float] | None = None  # (latitude, longitude) in degrees: for filters, never in a preview
+    square: np.ndarray | None = None  # (S, S, 3) uint8 of it for a network, where one was asked for
 
 
 def decode(data: bytes, source: str) -> Image.Image:
@@ -62,39 +66,63 @@ def decode(data: bytes, source: str) -> Image.Image:
         return upright_of(image)
 
 
-def decode_square(data: bytes, source: str, size: int, fit: str = "centre") -> np.ndarray:
+def decode_square(
+    data: bytes, source: str, size: int, fit: str = "centre", interpolation: str = "bicubic", crop: float = 1.0
+) -> np.ndarray:
     """`square` of the decoded picture, (size, size, 3) uint8, without decoding all of a large JPEG.
 
-    It is read at the smallest DCT scale that keeps two pixels for one of the square: with fewer the difference shows.
+    It is read at the smallest DCT scale that keeps `ENOUGH` pixels for one of the square.
     """
     with opened(data, source) as image:
         whole, drafted = image.size, None
         if isinstance(image, Image.Image) and image.format in ("JPEG", "MPO"):
-            drafted = image.draft(None, (2 * size, 2 * size))
+            least = math.ceil(ENOUGH * size / crop)
+            drafted = image.draft(None, (least, least))
         if isinstance(image, Deep) or drafted is None or image.size == whole:
-            return square(upright_of(image), size, fit)
+            return square(upright_of(image), size, fit, interpolation, crop)
         # Turned at the end: the centre stays the centre, and here the picture's ragged edge is right and below.
-        return np.asarray(upright_of(_scaled(image, size, fit, "bicubic", drafted[1][2:])))
+        return np.asarray(upright_of(_scaled(image, size, fit, interpolation, drafted[1][2:], crop)))
 
 
-def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE) -> Preview:
+def make_preview(
+    data: bytes, source: str, side: int = PREVIEW_SIDE, squared: Callable[[bytes, str], np.ndarray] | None = None
+) -> Preview:
     """Return the learning preview of a picture: shorter side `side` px, never enlarged, lossless when it was smaller.
 
-    A large JPEG is decoded at the smallest DCT scale that still covers `side` (a tenth of the time for 12 MP).
+    A small JPEG is its own preview, without what is beside its pixels. A large one is decoded at the smallest DCT scale
+    that still covers `side` (a tenth of the time for 12 MP). `squared` makes the network's square of the preview's
+    bytes, as whoever reads the preview later would.
     """
     with opened(data, source) as image:
         width, height = image.size
         said = image.getexif()
+        turned = said.get(exif.ORIENTATION, 1)
         # The camera was held sideways. Pillow's TIFF and HEIF readers turn by themselves and give the upright size.
-        if image.format not in ("TIFF", "HEIF") and said.get(exif.ORIENTATION) in (5, 6, 7, 8):
+        if image.format not in ("TIFF", "HEIF") and turned in (5, 6, 7, 8):
             width, height = height, width
         facts = str(image.format), exif.taken_at(said), exif.camera(said), exif.position(said)
         scale = side / min(image.size)
         if max(image.size) * min(scale, 1) > LONGEST_JPEG:  # before decoding: 9x4,000,000 px fit in 500 bytes
             raise CannotDecode(source, f"{width}x{height} is too long and narrow for a preview")
-        if scale < 1 and isinstance(image, Image.Image) and image.format == "JPEG":
-            image.draft("RGB", (round(image.width * scale + 0.5), round(image.height * scale + 0.5)))
-        return preview_of(upright_of(image), source, side, (width, height), facts)
+        own = None
+        if isinstance(image, Image.Image) and image.format == "JPEG":
+            if turned == 1 and image.mode in ("RGB", "L") and min(image.size) <= OWN_TIMES * side:
+                own = _own(data)
+            if own is not None and squared is None:
+                image.draft(None, (1, 1))  # an eighth of the size: enough to find out whether all of it is there
+                image.load()
+            elif scale < 1:
+                image.draft("RGB", (round(image.width * scale + 0.5), round(image.height * scale + 0.5)))
+        if own is not None:
+            preview = Preview(own, "jpg", width, height, *facts)
+        else:
+            preview = preview_of(upright_of(image), source, side, (width, height), facts)
+    return preview if squared is None else replace(preview, square=squared(preview.data, source))
+
+
+def _own(data: bytes) -> bytes | None:
+    alone = pixels_alone(data)
+    return alone if alone is not None and len(alone) <= OWN_BYTES else None
 
 
 def preview_of(
@@ -153,7 +181,7 @@ def _scaled(
     left, top = left + width * (1 - crop) / 2, top + height * (1 - crop) / 2
     width, height = width * crop, height * crop
     box = (left, top, left + width, top + height)
-    return image.convert("RGB").resize((size, size), _RESAMPLING[interpolation], box=box)
+    return _rgb(image).resize((size, size), _RESAMPLING[interpolation], box=box)
 
 
 @contextmanager
@@ -202,7 +230,11 @@ def upright_of(image: Image.Image | Deep) -> Image.Image:
         upright = upright.convert("RGBA")
         white = Image.new("RGBA", upright.size, "white")
         return Image.alpha_composite(white, upright).convert("RGB")
-    return upright.convert("RGB")
+    return _rgb(upright)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")  # Pillow would copy it
 
 
 def _stretched(image: Image.Image) -> Image.Image:

@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from model.errors import DamagedModel
 from model.files import create_folder_atomically, write_atomically
-from model.images import PREVIEW_RECIPE
+from model.images import PREVIEW_RECIPE, decode_square
 
 WEIGHTS = "weights.safetensors"
 INT8_WEIGHTS = "weights.onnx"  # from pixels to vectors, as ONNX Runtime runs it
@@ -51,6 +53,10 @@ class Preparation:
         _require(0 < self.crop <= 1, "crop must be above 0 and at most 1")
         _require(self.fit in FITS, f"fit is one of {', '.join(FITS)}")
         _require(self.interpolation in INTERPOLATIONS, f"interpolation is one of {', '.join(INTERPOLATIONS)}")
+
+    def square(self, data: bytes, source: str) -> np.ndarray:
+        """The network's square (S, S, 3) uint8 of a preview's bytes. Raises CannotDecode."""
+        return decode_square(data, source, self.image_size, self.fit, self.interpolation, self.crop)
 
 
 @dataclass(frozen=True)

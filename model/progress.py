@@ -1,5 +1,9 @@
 """How far long work is, in words: the same sentence for import, encoding and training."""
 
+from collections.abc import Callable
+
+Progress = Callable[[float, str], None]  # share done (0..1), one sentence
+
 
 def rate_line(done: int, total: int, seconds: float, what: str = "pictures") -> str:
     """'128 of 600 pictures, 64 a second, 7 s left'."""

@@ -4,6 +4,8 @@ No download, no files of our own in the repository, and the same on every machin
 """
 
 import io
+import subprocess
+import sys
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,8 +66,27 @@ def labelled_views(names: tuple[str, ...], count: int, size: int = 96, seed: int
 def encoded(image: Image.Image, format: str = "JPEG", **options: object) -> bytes:
     """`image` as the bytes of a file, for example `encoded(picture("cat"), "WEBP", lossless=True)`."""
     buffer = io.BytesIO()
+    if format == "HEIF":
+        image.save(buffer, "PNG", exif=options.get("exif", b""))
+        return _heic(buffer.getvalue(), options.get("quality", 90))
     image.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+_TO_HEIC = """
+import io, sys, pillow_heif
+from PIL import Image
+image = Image.open(io.BytesIO(sys.stdin.buffer.read()))
+options = {"exif": image.info["exif"]} if image.info.get("exif") else {}
+pillow_heif.from_pillow(image).save(sys.stdout.buffer, quality=int(sys.argv[1]), **options)
+"""
+
+
+@cache
+def _heic(png: bytes, quality: int) -> bytes:
+    """Likeness can only read HEIC, and the library that also writes it must not be in one process with that one."""
+    command = [sys.executable, "-c", _TO_HEIC, str(quality)]
+    return subprocess.run(command, input=png, capture_output=True, check=True).stdout
 
 
 def jpeg(name: str = "cat", side: int = 160) -> bytes:

@@ -27,7 +27,7 @@ def encode_folders(
     Returns the folder of the model that made them, and the vectors. `most` pictures at most.
     """
     from model.errors import CannotDecode
-    from model.images import decode, make_preview
+    from model.images import make_preview
     from model.train_command import find_files
     from scripts.benchmarks.labelled import encoder_of, start_of
 
@@ -39,7 +39,7 @@ def encode_folders(
 
     def prepared(path: Path) -> np.ndarray | None:
         try:
-            return encoder.prepare(decode(make_preview(path.read_bytes(), path.name).data, path.name))
+            return encoder.square(make_preview(path.read_bytes(), path.name).data, path.name)
         except CannotDecode:
             return None
 

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -29,13 +30,15 @@ import numpy as np
 from PIL import Image
 
 from indexer.catalog import Collection, ensure_collection, open_catalog
+from indexer.embed import Embedder
 from indexer.home import Home
 from indexer.importer import import_sources
 from indexer.refresh import refresh_index
 from indexer.schema import contents, files, images, now
 from indexer.sources import scan
 from model.encoder import Encoder, open_encoder
-from model.images import decode, make_preview
+from model.images import PREVIEW_SIDE, make_preview
+from model.info import Preparation
 from model.int8 import save_int8
 from scripts.benchmarks.held import peak_of
 from scripts.benchmarks.pictures import GROUNDS, picture, texture
@@ -60,8 +63,8 @@ class Size:
 SIZES = (
     Size("12 MP", 3000, 64, 8, 8.0),
     Size("8 MP", 2448, 64, 8, 8.0),
-    Size("web-size", 375, 1200, 64, 2.5),
-    Size("150 px", 150, 2000, 128, 2.5),
+    Size("web-size", 375, 6000, 64, 2.5),
+    Size("150 px", 150, 6000, 128, 2.5),
 )
 
 
@@ -139,31 +142,40 @@ def measure(
     paths = make_photographs(folder / "pictures", count, size.side)
     side = encoder.info.preparation.image_size
     looped = count / timed(lambda: user_loop(paths, network, side))
-    home = Home(folder / "home")
-    engine = open_catalog(home)
-    collection = ensure_collection(engine, "photos")
-    importing = timed(lambda: import_sources(engine, home, collection, scan([folder / "pictures"])))
-    decoding = decode_alone(paths)
-    name = size.name
-    rows = [row(f"{name}: import, beside decoding alone", count / importing, "images/s", decoding)]
+    decoding = decode_alone(paths, encoder.info.preparation)
+    rows = []
     for works in (encoder, int8_of(encoder, folder.parent / "models", paths)):
-        indexing = timed(lambda: refresh_index(engine, home, collection, works))  # noqa: B023
-        ours, encoding = count / (importing + indexing), encode_alone(paths, works)
+        called = f"{size.name}, {works.info.arithmetic}"
+        ours = count / timed(lambda: import_and_index(folder, works))  # noqa: B023
+        encoding = encode_alone(paths, works)
         limit = 1 / (1 / decoding + 1 / encoding)
-        called = f"{name}, {works.info.arithmetic}"
         rows += [
             aim(row(f"{called}: import + index", ours, "images/s", looped), ratio_at_least=size.target),
             aim(row(f"{called}: import + index beside the limit", ours, "images/s", limit), ratio_at_least=0.85),
-            row(f"{called}: index, beside encoding alone", count / indexing, "images/s", encoding),
+            row(f"{called}: encoding alone", encoding, "images/s"),
         ]
+    return [*rows, row(f"{size.name}: decoding alone", decoding, "images/s")]
+
+
+def import_and_index(folder: Path, encoder: Encoder) -> None:
+    """The pictures in `folder`, into a home of their own for each encoder."""
+    home = Home(folder / encoder.info.fingerprint)
+    engine = open_catalog(home)
+    collection = ensure_collection(engine, "photos")
+    model = folder.parent / "models" / encoder.info.fingerprint
+    single = open_encoder(model, "cpu", threads=1)  # the file was there before: opening takes no time to speak of
+    with Embedder(home, encoder.info, lambda: single, os.cpu_count() or 1) as embedder:
+        import_sources(engine, home, collection, scan([folder / "pictures"]), embedder=embedder)
+    refreshed = refresh_index(engine, home, collection, encoder)
+    if refreshed.embedded.encoded:
+        raise AssertionError(f"{refreshed.embedded.encoded:,} pictures were not encoded while they came in")
     engine.dispose()
-    return rows
 
 
 def int8_of(encoder: Encoder, models: Path, paths: list[Path]) -> Encoder:
     """Its int8 copy, from these pictures."""
     previews = (make_preview(path.read_bytes(), path.name).data for path in paths[:CALIBRATED_ON])
-    squares = np.stack([encoder.prepare(decode(data, "preview")) for data in previews])
+    squares = np.stack([encoder.square(data, "preview") for data in previews])
     info = save_int8(models / encoder.info.fingerprint, models, squares, {"pictures": len(squares)})
     return open_encoder(models / info.fingerprint, "cpu")
 
@@ -189,24 +201,25 @@ def user_loop(paths: list[Path], network: Callable[[np.ndarray], np.ndarray], si
     return np.concatenate(vectors)
 
 
-def decode_alone(paths: list[Path]) -> float:
-    """Pictures a second from file to preview in memory, on all cores, with nothing written."""
+def decode_alone(paths: list[Path], preparation: Preparation) -> float:
+    """Pictures a second from file to preview and square in memory, on all cores, with nothing written."""
+    work = partial(_sizes, preparation)
     cores = os.cpu_count() or 1
     with ProcessPoolExecutor(cores, mp_context=get_context("forkserver")) as pool:
-        list(pool.map(_preview_size, paths[:cores]))  # the processes are there
+        list(pool.map(work, paths[:cores]))  # the processes are there
         started = time.perf_counter()
-        list(pool.map(_preview_size, paths, chunksize=max(1, min(16, len(paths) // cores))))
+        list(pool.map(work, paths, chunksize=max(1, min(16, len(paths) // cores))))
         return len(paths) / (time.perf_counter() - started)
 
 
-def _preview_size(path: Path) -> int:
-    return len(make_preview(path.read_bytes(), path.name).data)
+def _sizes(preparation: Preparation, path: Path) -> int:
+    return len(make_preview(path.read_bytes(), path.name, PREVIEW_SIDE, preparation.square).data)
 
 
 def encode_alone(paths: list[Path], encoder: Encoder) -> float:
     """Pictures a second from squares in memory to vectors."""
     few = paths[:16]
-    squares = np.stack([encoder.prepare(decode(make_preview(p.read_bytes(), p.name).data, p.name)) for p in few])
+    squares = np.stack([encoder.square(make_preview(p.read_bytes(), p.name).data, p.name) for p in few])
     batch = np.concatenate([squares] * (128 // len(few)))
     encoder.encode(batch[:64])
     seconds = min(timed(lambda: encoder.encode(batch)) for _ in range(3))

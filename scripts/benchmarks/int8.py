@@ -70,7 +70,7 @@ def measure(pictures: Labelled, exact: Encoder, folder: Path) -> list[Row]:
     """The rows of one folder."""
     say(f"{pictures.name}: {len(pictures.classes):,} pictures")
     starts = range(0, len(pictures.classes), BATCH)
-    squares = np.concatenate([np.stack([exact.prepare(p) for p in pictures.pictures(at, at + BATCH)]) for at in starts])
+    squares = np.concatenate([pictures.squares(exact, at, at + BATCH) for at in starts])
     graph = graph_of(folder, exact.info)
     lot = np.random.default_rng(0).permutation(len(squares))[:CALIBRATED_ON]
     floats = exact.encode(squares)

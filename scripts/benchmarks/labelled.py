@@ -53,8 +53,11 @@ class Labelled:
     def vectors(self, encoder: Encoder) -> np.ndarray:
         """(N, D), every picture prepared as `encoder` wants it."""
         starts = range(0, len(self.previews), BATCH)
-        squares = (np.stack([encoder.prepare(p) for p in self.pictures(at, at + BATCH)]) for at in starts)
-        return np.concatenate([encoder.encode(some) for some in squares])
+        return np.concatenate([encoder.encode(self.squares(encoder, at, at + BATCH)) for at in starts])
+
+    def squares(self, encoder: Encoder, start: int, stop: int) -> np.ndarray:
+        """(N, S, S, 3) uint8."""
+        return np.stack([encoder.square(data, self.name) for data in self.previews[start:stop]])
 
 
 def read(folder: Path, most: int | None = None) -> Labelled:

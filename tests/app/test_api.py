@@ -303,7 +303,7 @@ def test_the_active_model_changes_only_to_one_with_an_index(indexed, workspace, 
 
     assert (refused.status_code, refused.json()["error"]) == (409, "NoIndex")
     assert back.json()["active_model"] == model_folder.name
-    assert {m["fingerprint"] for m in indexed.get("/v1/models").json()["items"]} == {other, model_folder.name}
+    assert {m["fingerprint"] for m in indexed.get("/v1/models").json()["items"]} >= {other, model_folder.name}
 
 
 def test_a_training_over_http_ends_with_a_report_and_a_model(indexed, workspace):

@@ -71,22 +71,30 @@ def test_an_index_that_cannot_be_made_meanwhile_does_not_stop_the_import(client,
     assert client.get("/v1/collections/photos").json()["indexed"] == TOTAL
 
 
-def test_each_picture_is_encoded_once(client, workspace, folder, early, monkeypatch):
-    index, encoded = work.index, []
-    monkeypatch.setattr(work, "index", lambda *a, **g: encoded.append(index(*a, **g)) or encoded[-1])
+@pytest.fixture
+def indexed(monkeypatch) -> list[dict]:
+    """The results of every index that is made."""
+    index, results = work.index, []
+    monkeypatch.setattr(work, "index", lambda *a, **g: results.append(index(*a, **g)) or results[-1])
+    return results
 
-    start(client, folder)
+
+def encoded(client, job: int, indexed: list[dict]) -> int:
+    imported = client.get(f"/v1/jobs/{job}").json()["result"]["encoded"]
+    return imported + sum(result["encoded"] for result in indexed)
+
+
+def test_each_picture_is_encoded_once(client, workspace, folder, early, indexed):
+    job = start(client, folder)
     do_jobs(workspace)
 
-    assert sum(result["encoded"] for result in encoded) == TOTAL
-    assert len(encoded) >= 3
+    assert encoded(client, job, indexed) == TOTAL
+    assert len(indexed) >= 3
 
 
-def test_a_small_folder_is_indexed_once_when_all_of_it_is_there(client, workspace, folder, monkeypatch):
-    index, encoded = work.index, []
-    monkeypatch.setattr(work, "index", lambda *a, **g: encoded.append(index(*a, **g)) or encoded[-1])
-
-    start(client, folder)
+def test_a_small_folder_is_indexed_once_when_all_of_it_is_there(client, workspace, folder, indexed):
+    job = start(client, folder)
     do_jobs(workspace)
 
-    assert [result["encoded"] for result in encoded] == [TOTAL]
+    assert encoded(client, job, indexed) == TOTAL
+    assert [result["indexed"] for result in indexed] == [TOTAL]

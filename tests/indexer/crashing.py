@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from indexer import digest
 from indexer.home import Home
 from indexer.parts import Cutting
+from model.info import Preparation
 
 _real = digest.digest_file
 
 
-def digest_bundle(bundle: Sequence[digest.Work], home: Home, cutting: Cutting) -> list[list[digest.Digest]]:
+def digest_bundle(
+    bundle: Sequence[digest.Work], home: Home, cutting: Cutting, preparation: Preparation | None
+) -> list[list[digest.Digest]]:
     """The real one, but a file with "kills" in its name takes its process with it, as a crash in a C library does."""
     results = []
     for work in bundle:
         if "kills" in work.source.name:
             os._exit(139)
-        results.append(_real(work, home, cutting))
+        results.append(_real(work, home, cutting, preparation))
     return results

@@ -1,20 +1,24 @@
 """What happens to images, labels and vectors when files are renamed, changed, tagged, copied or removed."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from sqlalchemy import select
 
 from indexer.catalog import count_images, create_collection
 from indexer.embed import embed_missing
 from indexer.images import Filter, find_by_path, get_images, read_original, remove, select_ids
 from indexer.importer import import_sources
 from indexer.labels import current_labels, label
+from indexer.schema import contents
 from indexer.sources import scan_upload
 from indexer.vectors import VectorStore
 from model.errors import LikenessError
+from model.images import decode, png_of
 from tests.indexer.helpers import tree
 from tests.pictures import encoded, jpeg, picture
 
@@ -279,3 +283,22 @@ def test_a_new_time_of_change_alone_changes_nothing(bring, one, shown):
     result = bring(path.parent)
 
     assert (result.added_total, result.known, shown()) == (0, 1, [image_id])
+
+
+def test_a_tag_in_a_jpeg_whose_preview_an_earlier_version_kept_as_png_changes_nothing(
+    engine, home, bring, one, shown, classes
+):
+    path, image_id = one
+    with engine.begin() as connection:
+        sha256 = connection.execute(select(contents.c.sha256)).scalar_one()
+        kept = png_of(decode(home.preview(sha256, "jpg").read_bytes(), "cat"))
+        home.preview(sha256, "jpg").unlink()
+        home.preview(sha256, "png").write_bytes(kept)
+        earlier = {"preview_suffix": "png", "preview_sha256": hashlib.sha256(kept).hexdigest()}
+        connection.execute(contents.update().values(**earlier))
+    path.write_bytes(encoded(picture("cat", 160), quality=90, comment=b"five stars"))
+
+    result = bring(path.parent)
+
+    assert (result.added_total, result.known) == (0, 1)
+    assert (shown(), classes()) == ([image_id], {image_id: "cat"})

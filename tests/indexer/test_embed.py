@@ -6,17 +6,17 @@ import pytest
 
 from indexer import embed
 from indexer.catalog import create_collection
-from indexer.embed import embed_missing
-from indexer.images import contents_of
+from indexer.embed import Embedder, embed_missing
+from indexer.images import contents_of, remove
 from indexer.index import VectorIndex, open_index
 from indexer.publish import publish
 from indexer.search import search
 from indexer.vectors import VectorStore
-from model.encoder import graph_of, on_cpu
-from model.errors import Cancelled
+from model.encoder import Encoder, graph_of, on_cpu
+from model.errors import Cancelled, DamagedModel
 from model.images import decode, make_preview
 from tests.faults.corrupt import DAMAGES, damage
-from tests.pictures import jpeg
+from tests.pictures import encoded, jpeg, picture
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def index(engine, home, photos, bring, folder, encoder, store) -> VectorIndex:
 def test_a_query_made_from_a_file_of_the_collection_finds_it_first_at_cosine_1(index, encoder, folder):
     for position, path in enumerate(sorted(folder.rglob("*.jpg"))):
         preview = make_preview(path.read_bytes(), path.name)
-        query = encoder.encode(encoder.prepare(decode(preview.data, path.name))[np.newaxis])
+        query = encoder.encode(encoder.square(preview.data, path.name)[np.newaxis])
 
         hits = search(index, query, query[:0], limit=6)
 
@@ -53,10 +53,59 @@ def test_a_large_picture_finds_itself_at_cosine_1_too(engine, home, photos, brin
     [(_, sha256, suffix)] = contents_of(engine, photos)
 
     preview = make_preview(jpeg("astronaut", 900), "query")
-    query = encoder.encode(encoder.prepare(decode(preview.data, "query"))[np.newaxis])[0]
+    query = encoder.encode(encoder.square(preview.data, "query")[np.newaxis])[0]
 
     assert suffix == "jpg"
     assert float(store.get([sha256])[1][0] @ query) >= 0.999
+
+
+@pytest.fixture
+def embedder(home, encoder) -> Embedder:
+    return Embedder(home, encoder.info, lambda: encoder, threads=2)
+
+
+def test_an_import_has_its_pictures_encoded_as_those_read_from_their_previews_are(
+    engine, home, photos, bring, folder, encoder, store, embedder
+):
+    (folder / "large.png").write_bytes(encoded(picture("astronaut", 400), "PNG"))
+    (folder / "broken.jpg").write_bytes(jpeg("moon")[:500])
+
+    with embedder:
+        bring(folder, embedder=embedder)
+
+    shas = [sha256 for _, sha256, _ in contents_of(engine, photos)]
+    assert store.missing(shas) == []
+    come_in = store.get(shas)[1]
+    again = replace(encoder.info, fingerprint="0" * 16)
+    embed_missing(engine, home, photos, Encoder(again, encoder.encode, 64, "cpu"))
+    np.testing.assert_allclose(come_in, VectorStore(home.vectors("0" * 16), again.dim).get(shas)[1], atol=1e-3)
+
+
+def test_what_a_person_had_removed_is_not_encoded_when_it_comes_by_again(
+    engine, home, photos, bring, folder, store, embedder
+):
+    bring(folder)
+    (image_id, sha256, _), *others = contents_of(engine, photos)
+    remove(engine, home, photos, [image_id])
+    (folder / "tagged.jpg").write_bytes(jpeg("moon"))
+
+    with embedder:
+        bring(folder, embedder=embedder)
+
+    assert store.missing([sha256, *(each[1] for each in others)]) == [sha256, *(each[1] for each in others)]
+    assert store.missing([contents_of(engine, photos)[-1][1]]) == []
+
+
+def test_an_encoder_that_fails_costs_no_picture_of_the_import(engine, home, photos, bring, folder, encoder, caplog):
+    def broken() -> Encoder:
+        raise DamagedModel("the model is damaged")
+
+    with Embedder(home, encoder.info, broken, threads=2) as embedder:
+        result = bring(folder, embedder=embedder)
+
+    assert result.added_total == 6
+    assert "not encoded while they come in: the model is damaged" in caplog.text
+    assert embed_missing(engine, home, photos, encoder).encoded == 6
 
 
 def test_only_contents_without_a_vector_are_encoded(engine, home, photos, bring, folder, tmp_path, encoder):

@@ -50,12 +50,12 @@ def test_a_picture_held_in_any_way_becomes_an_upright_preview(upright, format, o
     exif[0x0112] = orientation
     held = upright if turn is None else upright.transpose(turn)
 
-    preview = make_preview(encoded(held, format, exif=exif), "x", side=50)
+    preview = make_preview(encoded(held, format, exif=exif), "x", side=40)
 
     assert (preview.width, preview.height, preview.format) == (150, 100, format)
     shown = opened(preview.data)
-    assert shown.size == (75, 50)
-    assert difference(shown, upright.resize((75, 50), Image.Resampling.LANCZOS)) < 6
+    assert shown.size == (60, 40)
+    assert difference(shown, upright.resize((60, 40), Image.Resampling.LANCZOS)) < 6
     assert not shown.getexif()
 
 
@@ -63,7 +63,8 @@ def test_a_picture_held_in_any_way_becomes_an_upright_preview(upright, format, o
 def test_every_accepted_format_gives_the_picture(upright, format):
     preview = make_preview(encoded(upright, format), "x")
 
-    assert (preview.format, preview.suffix, preview.width, preview.height) == (format, "png", 150, 100)
+    assert (preview.format, preview.width, preview.height) == (format, 150, 100)
+    assert preview.suffix == ("jpg" if format == "JPEG" else "png")
     assert difference(opened(preview.data), upright) < (15 if format == "GIF" else 5)  # a GIF has 256 colours
 
 
@@ -93,7 +94,7 @@ def test_a_png_named_jpg_is_a_png(upright):
 def test_the_shorter_side_of_a_preview_is_320_and_nothing_is_ever_enlarged(size, expected, suffix):
     original = picture("coffee").resize(size)
 
-    preview = make_preview(encoded(original, "JPEG"), "x")
+    preview = make_preview(encoded(original, "WEBP"), "x")
 
     assert (preview.width, preview.height) == size
     assert (opened(preview.data).size, preview.suffix) == (expected, suffix)
@@ -166,8 +167,8 @@ def test_every_colour_mode_becomes_the_picture_in_rgb(upright, mode):
     preview = make_preview(encoded(converted, "PNG" if mode in ("1", "P", "LA") else "JPEG", quality=95), "x")
 
     shown = opened(preview.data)
-    assert shown.mode == "RGB"
-    assert difference(shown, converted.convert("RGB")) < 5
+    assert shown.mode == ("L" if mode == "L" else "RGB")  # a grey JPEG is its own preview
+    assert difference(shown.convert("RGB"), converted.convert("RGB")) < 5
 
 
 def test_of_a_moving_picture_the_first_frame_is_kept(upright):
@@ -183,9 +184,10 @@ def test_the_camera_and_the_time_are_read_and_nothing_of_them_stays_in_the_previ
     exif[0x010F], exif[0x0110] = "Canon", "Canon EOS R5"
     exif.get_ifd(0x8769)[0x9003] = "2024:05:31 18:30:00"
     exif.get_ifd(0x8825)[1] = "N"  # GPS
+    exif[0x0112] = 1
     data = encoded(upright, "JPEG", exif=exif, comment=b"my secret note")
 
-    small, large = make_preview(data, "x"), make_preview(data, "x", side=50)
+    small, large = make_preview(data, "x"), make_preview(data, "x", side=40)
 
     assert (small.taken_at, small.camera) == ("2024-05-31T18:30:00", "Canon EOS R5")
     for stored in (small.data, large.data, make_rendition(data, "x")):
@@ -198,7 +200,8 @@ def test_a_comment_written_into_the_file_does_not_change_the_preview(upright):
     plain, commented = encoded(upright, "JPEG"), encoded(upright, "JPEG", comment=b"five stars")
 
     assert plain != commented
-    assert make_preview(plain, "x", side=50).data == make_preview(commented, "x", side=50).data
+    for side in (40, 320):
+        assert make_preview(plain, "x", side=side).data == make_preview(commented, "x", side=side).data
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")

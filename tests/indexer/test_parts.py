@@ -146,9 +146,6 @@ def test_a_damaged_page_costs_the_file_and_says_so(cut, tmp_path):
     assert len(result.refused) == 1
 
 
-heif = pytest.importorskip("pillow_heif")
-
-
 def phone_picture(turned: int = 1) -> bytes:
     exif = Image.Exif()
     exif[0x0112], exif[0x010F], exif[0x0110] = turned, "Apple", "iPhone 15"

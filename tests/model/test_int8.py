@@ -16,7 +16,7 @@ from model.elsewhere import export_model
 from model.encoder import Encoder, open_encoder
 from model.errors import BadInput, DamagedModel
 from model.evaluate import nearest_kept
-from model.images import decode, make_preview
+from model.images import make_preview
 from model.info import INFO, INT8_WEIGHTS, ModelInfo, fingerprint, read_info, read_verified
 from model.int8 import save_int8
 from model.network import starting_point
@@ -125,7 +125,7 @@ def test_a_picture_finds_itself_through_a_query_at_cosine_1(integers):
         for side in (160, 900):  # kept without loss, and made smaller
             data = jpeg(name, side)
             imported, asked = (
-                integers.encode(integers.prepare(decode(make_preview(data, name).data, name))[np.newaxis])[0]
+                integers.encode(integers.square(make_preview(data, name).data, name)[np.newaxis])[0]
                 for name in ("imported", "query")
             )
             assert imported @ asked >= 0.999
