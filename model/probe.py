@@ -32,6 +32,7 @@ DISTANCE = 0.02  # log loss that a decade away from the usual λ must bring amon
 FEW_SPREAD = 1.0  # of the logits with one label per class, where nothing can be chosen: far from certain
 DOUBT = 1.0  # labels
 TEMPERATURES = np.geomspace(0.02, 50.0, 60)  # of logits brought to deviation 1
+STRIDE = 4  # every fourth strength is tried first, then those between it and its neighbours
 SELECTION = 300  # labels are enough to choose by; more choose no better, and take longer
 BLOCK = 2048  # vectors at once: their logits stay in the processor's cache
 MOST_THREADS = 8  # more only wait for memory
@@ -269,24 +270,52 @@ def _choose(x: np.ndarray, y: np.ndarray, strength: float | None, seed: int) -> 
         return Choice(strength or most_often, 0.0)
     if len(y) > SELECTION:
         kept = _stratified_sample(y, SELECTION, seed)
-        x, y = x[kept], y[kept]
+        x, y = coordinates(x[kept])[0], y[kept]
     splits = list(split_evenly(y, min(5, int(np.bincount(y).min())), seed))
-
-    def tried(strengths: np.ndarray) -> list[tuple[float, float, float]]:
-        found = []
-        for each, logits in zip(strengths, unseen_logits(x, y, strengths.tolist(), splits), strict=True):
-            deviation = max(float(logits.std()), 1e-12)
-            losses = [_loss(logits * (t / deviation), y) for t in TEMPERATURES]
-            far = 0.0 if strength else DISTANCE * abs(math.log10(each / most_often)) * math.sqrt(50 / len(y))
-            found.append((min(losses) + far, float(each), float(TEMPERATURES[int(np.argmin(losses))] / deviation)))
-        return found
-
     if strength:
-        return Choice(*min(tried(np.array([strength])))[1:])
-    coarse = tried(STRENGTHS[::4])
-    middle = int(np.argmin([each[0] for each in coarse])) * 4
-    fine = [number for number in range(max(0, middle - 3), min(len(STRENGTHS), middle + 4)) if number % 4]
-    return Choice(*min(coarse + tried(STRENGTHS[fine]))[1:])
+        return Choice(strength, _best_temperature(unseen_logits(x, y, strength, splits, None)[0], y)[1])
+    tried: dict[int, tuple[float, float]] = {}  # place in STRENGTHS → its score, the temperature
+    found: dict[int, np.ndarray] = {}  # ... and the weights (folds, r + 1, C)
+
+    def attempt(number: int) -> None:
+        logits, found[number] = unseen_logits(x, y, float(STRENGTHS[number]), splits, _on_the_way(found, number))
+        loss, temperature = _best_temperature(logits, y)
+        far = DISTANCE * abs(math.log10(STRENGTHS[number] / most_often)) * math.sqrt(50 / len(y))
+        tried[number] = (loss + far, temperature)
+
+    for number in range(0, len(STRENGTHS), STRIDE):
+        attempt(number)
+        best = min(tried, key=lambda each: tried[each][0])
+        if STRENGTHS[number] < most_often and number > best:
+            break  # from there on it only gets worse, and these are the slow ones
+    for number in range(max(0, best - STRIDE + 1), min(len(STRENGTHS), best + STRIDE)):
+        if number not in tried:
+            attempt(number)
+    best = min(tried, key=lambda each: tried[each][0])
+    return Choice(float(STRENGTHS[best]), tried[best][1])
+
+
+def _on_the_way(found: dict[int, np.ndarray], number: int) -> np.ndarray | None:
+    """Where to begin: on the line through the weights of the two nearest strengths, for they follow its logarithm."""
+    near = sorted(found, key=lambda each: abs(each - number))[:2]
+    if len(near) < 2:
+        return found[near[0]] if near else None
+    a, b = near
+    return found[a] + (found[b] - found[a]) * ((number - a) / (b - a))
+
+
+def _best_temperature(logits: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """The least loss (n, C) that a temperature brings, and that temperature. The loss is convex in it."""
+    deviation = max(float(logits.std()), 1e-12)
+
+    def loss(number: int) -> float:
+        return _loss(logits * (TEMPERATURES[number] / deviation), y)
+
+    low, high = 0, len(TEMPERATURES) - 1
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if loss(middle) <= loss(middle + 1) else (middle + 1, high)
+    return loss(low), float(TEMPERATURES[low] / deviation)
 
 
 def _loss(logits: np.ndarray, y: np.ndarray) -> float:
