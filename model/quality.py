@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from model.interval import wilson
-from model.probe import Choice, Quality, fit_probe
+from model.probe import Quality, fit_probe
 from model.softmax import split_evenly
+from model.strength import Choice
 
 MORE = 10  # labels whose worth the learning curve foretells
 PARTS, RESAMPLES = (0.4, 0.6, 0.8, 1.0), 400

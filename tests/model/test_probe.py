@@ -8,7 +8,8 @@ import pytest
 from model.errors import BadInput, TooFewLabels
 from model.evaluate import colour_histogram
 from model.interval import wilson
-from model.probe import STRENGTHS, USUAL, Choice, Probe, assess, fit_probe, usual
+from model.probe import Probe, assess, fit_probe
+from model.strength import STRENGTHS, USUAL, Choice, usual
 from tests.pictures import labelled_views
 
 
@@ -275,3 +276,15 @@ def test_the_choice_is_the_best_of_all_strengths_though_most_are_never_tried(noi
     assert min(abs(np.log10(chosen / each)) for each in STRENGTHS) < 1e-9
     far = 0.02 * abs(np.log10(chosen / min(losses, key=losses.get))) * (50 / len(labels)) ** 0.5  # what doubt may cost
     assert losses[chosen] <= min(losses.values()) + far + 0.02
+
+
+def test_a_new_class_with_its_first_label_does_not_make_the_others_unsure():
+    vectors, labels = clusters({"a": 15, "b": 15, "c": 1})
+    new, truth = clusters({"a": 50, "b": 50, "c": 0}, seed=1)
+
+    before = fit_probe(vectors[:30], labels[:30]).probabilities(new)
+    after = fit_probe(vectors, labels)
+
+    assert after.classes == ("a", "b", "c")
+    assert (np.array(after.classes)[after.probabilities(new).argmax(axis=1)] == truth).all()
+    assert after.probabilities(new).max(axis=1).mean() > before.max(axis=1).mean() - 0.1
