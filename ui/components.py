@@ -66,7 +66,7 @@ _map = _component(
     ("grid", "menu", "viewer", "map"),
 )
 _ANSWERING = ("labels", "outbox", "learned", "naming", "shortcuts", "answering")
-_queue = _component("queue", (*_ANSWERING, "ahead", "why", "queue"), ("menu", "queue"))
+_queue = _component("queue", (*_ANSWERING, "toggling", "ahead", "why", "queue"), ("menu", "queue"))
 _groups = _component("groups", (*_ANSWERING, "groups"), ("menu", "queue", "groups"))
 _probe = _component("probe", (*_BOARD, "learned", "figures", "behind", "probe"), ("grid", "menu", "viewer", "report"))
 _upload = _component("upload", ("sending", "upload"), ("upload",))

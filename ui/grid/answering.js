@@ -103,7 +103,7 @@ class Answering {
   give(body, after) {
     const images = this.pictures();
     if (!images.length) return;
-    const step = { subject: this.subject(), body: { ...body, image_ids: images.map(({ id }) => id) }, before: images.map(({ class: name, answer }) => ({ class: name, answer })), after, images };
+    const step = { subject: this.subject(), body: { ...body, image_ids: images.map(({ id }) => id) }, before: images.map(({ class: name, answer, classes, answers }) => ({ class: name, answer, ...(answers && { classes, answers }) })), after, images };
     this.send(step);
     this.forward(step);
     this.future = [];
@@ -112,8 +112,13 @@ class Answering {
   answer(name) {
     if (!name) return;
     if (name === NONE_OF_THESE) return this.noneOfThese();
-    if (!this.labels.classes.some((one) => one.name === name)) this.labels.classes.push({ name, key: String(this.labels.classes.length + 1).replace(/^\d\d+$/, "") || null, colour: "var(--quiet)", labels: 0, predicted: null });
+    this.introduce(name);
     this.give({ class: name, answer: "yes" }, { class: name, answer: "yes" });
+  }
+
+  /** Show a class that is named for the first time. */
+  introduce(name) {
+    if (!this.labels.classes.some((one) => one.name === name)) this.labels.classes.push({ name, key: String(this.labels.classes.length + 1).replace(/^\d\d+$/, "") || null, colour: "var(--quiet)", labels: 0, predicted: null });
   }
 
   noneOfThese() {
@@ -165,10 +170,10 @@ class Answering {
   }
 
   /** Show pictures as labelled, or as they were, and count them in their classes. */
-  relabel({ images = [], body, before }, after, by) {
+  relabel({ images = [], body, before, counts }, after, by) {
     images.forEach((image, place) => Object.assign(image, after ?? before[place]));
     const local = this.labels.classes.find(({ name }) => body && name === body.class);
-    if (local) local.labels = Math.max(0, local.labels + by * images.length);
+    if (local) local.labels = Math.max(0, local.labels + by * (counts ?? images.length));
   }
 
   async undo() {
@@ -190,7 +195,8 @@ class Answering {
   }
 
   revert(step, which, state) {
-    const check = { image: step.images[0].id, class: state.class, answer: state.answer };
+    const wanted = state.answers ? { answers: state.answers } : { class: state.class, answer: state.answer };
+    const check = { image: step.images[0].id, ...wanted };
     outbox().add(this.collection, `labels/${which}`, {}, { check, done: () => this.done(step), refused: (sentence) => this.toast.say(sentence, { bad: true }) });
   }
 
