@@ -62,6 +62,7 @@ def cross_validate(vectors: np.ndarray, labels: Sequence[str] | Answers, groups:
 def _cross_validate_several(vectors: np.ndarray, answers: Answers, groups: np.ndarray) -> Checked:
     probe = fit_several(vectors, answers)
     together = near_duplicates(vectors, groups)
+    vectors = turned(vectors)
     copies = len(set(together.tolist())) < len(answers)
     more: dict[str, Any] = {"kept_together": copies, "pretended": None, "pretended_interval": None, "curve": None}
     try:

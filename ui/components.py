@@ -46,7 +46,9 @@ _BOARD = (
     "board",
 )
 _gallery = _component("gallery", (*_BOARD, "learned", "accept", "gallery"), ("grid", "menu", "viewer"))
-_search = _component("search", (*_BOARD, "strip", "remembered", "why", "search"), ("grid", "menu", "viewer", "search"))
+_search = _component(
+    "search", (*_BOARD, "strip", "ticked", "remembered", "why", "search"), ("grid", "menu", "viewer", "search")
+)
 _map = _component(
     "map",
     (

@@ -108,12 +108,17 @@ def predict(
             terminal.progress((number + 1) / len(group), f"{number + 1:,} of {len(group):,} pictures")
     if csv_file is not None:
         with open(csv_file, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["path", "class", "probability", "error"], extrasaction="ignore")
+            writer = csv.DictWriter(file, ["path", "class", "probability", "fits", "error"], extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(row for p in predictions for row in _each_class(p))
-    lines = [f"-\t{p['error']}\t{p['path']}" if "error" in p else f"{p['class'] or '-'}\t{_number(p)}\t{p['path']}"
-             for each in predictions for p in _each_class(each)]  # fmt: skip
+            writer.writerows({**row, "fits": _FITS[p.get("fits")]} for p in predictions for row in _each_class(p))
+    lines = [f"-\t{row['error']}\t{row['path']}" if "error" in row else
+             f"{row['class'] or '-'}\t{_number(row)}\t{row['path']}{'' if p['fits'] else FITS_NONE}"
+             for p in predictions for row in _each_class(p)]  # fmt: skip
     terminal.result({"predictions": predictions, "model": target.active_model}, "\n".join(lines))
+
+
+FITS_NONE = "\t(fits no class)"
+_FITS = {True: "yes", False: "no", None: ""}  # in a CSV; nothing is said of what could not be read
 
 
 def _each_class(predicted: dict[str, Any]) -> list[dict[str, Any]]:

@@ -105,3 +105,18 @@ def test_none_of_these_is_a_no_to_every_class_and_undone_in_one_step(tags: Site,
         expect(said(page, "cup", "yes")).to_be_visible()
         saved(page)
         assert answers(tags, first)["cup"] == "yes"
+
+
+def test_ticks_and_crosses_of_a_search_become_yes_and_no_of_a_class(tags: Site, page: Page, tmp_path: Path) -> None:
+    ids = {item["name"]: item["id"] for item in api(tags, "tags/images", limit=500)["items"]}
+    like, unlike = ids["coffee-06.png"], ids["galaxies-06.png"]
+    with seen(page, tmp_path):
+        page.goto(f"{tags.page}/search?c=tags&like={like}&not={unlike}")
+        page.get_by_role("button", name="Label", exact=True).click()
+        panel = page.get_by_role("dialog", name="Label")
+        expect(panel).to_contain_text("✓ 1 are of the class, ✗ 1 are not")
+        panel.get_by_role("button", name="cup").click()
+        expect(page.get_by_text("✓ All saved")).to_be_visible()
+
+    assert answers(tags, "coffee-06.png")["cup"] == "yes"
+    assert answers(tags, "galaxies-06.png")["cup"] == "no"
