@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
 from tests import pictures
 from tests.app.conftest import EACH, SUBJECTS
@@ -137,12 +138,15 @@ def test_labels_of_tiles_and_pages_find_them_again_also_where_the_file_lies_else
         csv.writer(file).writerows([("path", "class"), *given.items()])
     labelled = result(likeness("label", "--csv", exported, "--json"))
     again = likeness("export", "collection", "photos").stdout
+    likeness("export", "collection", "photos", "--format", "folders", "--out", tmp_path / "out").check_returncode()
     result(likeness("import", tmp_path / "elsewhere", *cut, "-c", "moved", "--json"))
     moved.write_text(again.replace(str(tmp_path / "here"), ""))
     labelled_there = result(likeness("label", "--csv", moved, "-c", "moved", "--json"))
 
     assert len(rows) >= 3
     assert labelled["labelled"] == labelled_there["labelled"] == len(rows)
+    written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert [Image.open(file).format for file in written if file.suffix == ".png"] == ["PNG"] * len(rows)
     assert {row["path"]: row["class"] for row in csv.DictReader(io.StringIO(again))} == given
 
 

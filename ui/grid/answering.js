@@ -109,11 +109,12 @@ class Answering {
     this.future = [];
   }
 
-  answer(name) {
+  /** `how` it came about: accepted where it was only agreed to. */
+  answer(name, how = {}) {
     if (!name) return;
     if (name === NONE_OF_THESE) return this.noneOfThese();
     this.introduce(name);
-    this.give({ class: name, answer: "yes" }, { class: name, answer: "yes" });
+    this.give({ class: name, answer: "yes", ...how }, { class: name, answer: "yes" });
   }
 
   /** Show a class that is named for the first time. */
@@ -130,7 +131,7 @@ class Answering {
   }
 
   accept() {
-    this.answer(this.guess()?.class);
+    this.answer(this.guess()?.class, { source: "suggestion" });
   }
 
   skip() {
@@ -148,7 +149,7 @@ class Answering {
       this.backward(step);
     };
     this.begun = true;
-    const body = { ...step.body, source: step.images.length > 1 ? "bulk" : "hand" };
+    const body = { ...step.body, source: step.images.length > 1 ? "bulk" : (step.body.source ?? "hand") };
     step.operation = outbox().add(this.collection, "labels", body, { done: () => this.done(step), refused });
   }
 

@@ -8,8 +8,8 @@ class Toggling extends Answering {
   }
 
   /** Yes of a class, or no where it was yes. */
-  answer(name) {
-    if (!name || !this.several || name === NONE_OF_THESE) return super.answer(name);
+  answer(name, how) {
+    if (!name || !this.several || name === NONE_OF_THESE) return super.answer(name, how);
     this.decide(name, this.pictures()[0].answers[name] === "yes" ? "no" : "yes");
   }
 
