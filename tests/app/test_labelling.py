@@ -1,6 +1,7 @@
 """What to label next: every suggestion has a reason that is true."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -255,3 +256,18 @@ def test_ticks_and_crosses_of_a_search_are_labels_of_one_action(indexed):
     for wrong in ({"not_image_ids": cats}, {"answer": "no"}, {"preview": True}, {"class": None}):
         assert indexed.post(f"{here}/labels", json=body | wrong).status_code == 422
     assert answers() == {}
+
+
+def test_steps_are_taken_back_and_done_again_on_the_command_line(indexed, settings, folder, capsys):
+    def run(*arguments):
+        code = main(["label", *arguments, "--home", str(settings.home), "--json"])
+        printed = capsys.readouterr()
+        return json.loads(printed.out)["labelled"] if code == 0 else printed.err
+
+    assert run("--set", "cat", str(folder / "cat" / "00.jpg"), str(folder / "cat" / "01.jpg")) == 2
+    assert run("--set", "cup", str(folder / "coffee" / "00.jpg")) == 3
+    assert run("--clear") == 0
+    assert [run("--undo"), run("--undo"), run("--undo")] == [3, 2, 0]
+    assert "nothing to undo" in run("--undo")
+    assert [run("--redo"), run("--redo"), run("--redo")] == [2, 3, 0]
+    assert "nothing to do again" in run("--redo")
