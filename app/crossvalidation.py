@@ -21,6 +21,7 @@ from model.errors import TooFewLabels
 from model.probe import Probe, Quality, assess, fit_probe
 from model.quality import learning_curve, near_duplicates
 from model.several import LINE, Answers, SeveralQuality, assess_several, fit_several, several_figures
+from model.softmax import turned
 
 BLAS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 PATIENCE = 600  # seconds; thousands of labels take a minute
@@ -41,17 +42,18 @@ def cross_validate(vectors: np.ndarray, labels: Sequence[str] | Answers, groups:
         return _cross_validate_several(vectors, labels, groups)
     probe = fit_probe(vectors, labels)
     together = near_duplicates(vectors, groups)
+    vectors = turned(vectors)
     more: dict[str, Any] = {"kept_together": False, "pretended": None, "pretended_interval": None, "curve": None}
-    apart = None
+    apart = together if len(set(together.tolist())) < len(labels) else None
     try:
-        quality = assess(vectors, labels)
-        if len(set(together.tolist())) < len(labels):
-            try:
-                random, quality = quality, assess(vectors, labels, groups=together)
-                more |= {"kept_together": True, "pretended": random.accuracy, "pretended_interval": random.interval}
-                apart = together
-            except TooFewLabels:  # a class is one burst: all that can be said is what a random split says
-                pass
+        try:
+            quality = assess(vectors, labels, groups=apart)
+        except TooFewLabels:  # perhaps a class is one burst: then all that can be said is what a random split says
+            quality, apart = assess(vectors, labels), None
+        if apart is not None:
+            # Who splits at random does not keep labels from helping to choose either.
+            random = assess(vectors, labels, strength=probe.strength)
+            more |= {"kept_together": True, "pretended": random.accuracy, "pretended_interval": random.interval}
     except TooFewLabels as error:
         return Checked(probe, error, more)
     return Checked(probe, quality, more | {"curve": learning_curve(vectors, labels, probe.choice, apart)})
@@ -60,6 +62,7 @@ def cross_validate(vectors: np.ndarray, labels: Sequence[str] | Answers, groups:
 def _cross_validate_several(vectors: np.ndarray, answers: Answers, groups: np.ndarray) -> Checked:
     probe = fit_several(vectors, answers)
     together = near_duplicates(vectors, groups)
+    vectors = turned(vectors)
     copies = len(set(together.tolist())) < len(answers)
     more: dict[str, Any] = {"kept_together": copies, "pretended": None, "pretended_interval": None, "curve": None}
     try:

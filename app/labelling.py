@@ -182,7 +182,10 @@ _WAYS: dict[str, Callable[[_Open, int], Iterable[Suggestion]]] = {
 def predict(
     engine: Engine, collection: Collection, fitted: Fitted, pictures: Iterable[tuple[str, BinaryIO]]
 ) -> list[dict[str, Any]]:
-    """Classes and probabilities of new pictures, prepared exactly as imported ones are."""
+    """Classes and probabilities of new pictures, prepared exactly as imported ones are.
+
+    `fits` is False for what is like nothing labelled, or of no class: then the class is a guess.
+    """
     found: list[dict[str, Any]] = []
     for name, file in pictures:
         try:
@@ -199,8 +202,10 @@ def predict(
             "probability": round(float(p.max()), 4),
             "probabilities": {c: round(float(x), 4) for c, x in zip(fitted.probe.classes, p, strict=True)},
         }
+        is_any = bool(fitted.of_a_class(p[np.newaxis].argmax(axis=1))[0])
         if fitted.lines is not None:
             above = classes_above(fitted, p)
             said["classes"] = [{"class": c, "probability": round(x, 4)} for c, x in above]
-        found.append(said)
+            is_any = bool(above)
+        found.append({**said, "fits": is_any and bool(fitted.novelty.fits(vector)[0])})
     return found

@@ -29,8 +29,9 @@ from indexer.index import VectorIndex
 from indexer.labelbook import LabelBook
 from indexer.schema import now, probes
 from model.errors import BadInput, TooFewLabels
-from model.probe import Probe, Quality, fit_probe, usual
+from model.probe import Probe, Quality, fit_probe
 from model.several import LINE, SeveralQuality, answers_from, fit_several
+from model.strength import usual
 
 log = logging.getLogger("likeness.probes")
 KEPT = 8  # collections whose labels and quality are remembered

@@ -110,9 +110,14 @@ class LabelRequest(Selection):
     by: str | None = Field(None, min_length=1, max_length=100)
     preview: bool = False  # only say what would change
     as_predicted: bool = False  # instead of a class: each image the one that it is predicted to have
+    not_image_ids: list[ImageNumber] = Field([], max_length=100_000)  # said not to be of the class, in the same action
 
     @model_validator(mode="after")
     def _one_way(self) -> LabelRequest:
+        if self.not_image_ids and (self.class_ is None or self.answer != "yes" or self.preview or self.as_predicted):
+            raise ValueError("not_image_ids are beside images that are given a class (yes), and are not previewed")
+        if set(self.not_image_ids) & set(self.image_ids or ()):
+            raise ValueError("an image is in image_ids and in not_image_ids: leave one")
         if self.as_predicted and (self.class_ is not None or self.answer != "yes"):
             raise ValueError("as_predicted gives each picture its own class: leave class and answer out")
         return self

@@ -127,7 +127,8 @@ def write_folders(engine: Engine, collection: Collection, out: Path, copies: boo
     """The new folder `out` with a folder a class, labelled or else predicted: links to the pictures, or copies.
 
     A picture of several classes is in the folder of each.
-    Uploads have no file of their own to link to and are copied. Returns how many pictures each folder has.
+    Uploads, tiles and pages have no file of their own to link to and are copied.
+    Returns how many pictures each folder has.
     """
     if out.exists():
         raise BadInput(f"{out} exists already: name another folder with --out.")
@@ -153,6 +154,8 @@ def _put(engine: Engine, row: dict[str, Any], target: Path, copies: bool) -> Non
         shutil.copy2(source, target)
     else:
         [image] = get_images(engine.workspace.engine, [row["id"]])
+        if image.part is not None:  # a tile or a page is cut out of its file as PNG
+            target = target.with_name(f"{target.name}.png")
         target.write_bytes(read_original(engine.workspace.engine, engine.workspace.home, image))
 
 

@@ -158,7 +158,11 @@ def find_by_path(engine: Engine, collection: Collection, paths: Sequence[str]) -
         image_id = by_path.get(os.fsencode(os.path.abspath(path)))
         if image_id is None:
             ending = "/" + path.replace("\\", "/").lstrip("./")
-            fits = [i for full, i in by_name.get(ending.rpartition("/")[2], []) if full.endswith(ending)]
+            # A page or a tile is called after its place behind "#" in a path, and behind a space in its name.
+            for written in (ending, " ".join(ending.rsplit("#", 1))):
+                fits = [i for full, i in by_name.get(written.rpartition("/")[2], []) if full.endswith(written)]
+                if fits:
+                    break
             image_id = fits[0] if len(fits) == 1 else None
         if image_id is not None:
             found[path] = image_id

@@ -1,18 +1,13 @@
 """A few labels to a classifier: logistic regression on unit vectors, with probabilities that mean what they say.
 
-L2-regularised, its strength one of SimCLR's 45 (arXiv:2002.05709, appendix B.8). Strength, and a temperature for the
-probabilities, are chosen on labels the fit did not see, by log loss after the best temperature, for plain log loss buys
-its probabilities with accuracy. Few labels say little about strength, so they must say it clearly: what is far from the
-strength that serves most encoders pays for the distance. (`scripts/bench probe` beside scikit-learn's own choice.)
-
-Fitting takes milliseconds, choosing a second. So a click is answered by a fit with the choice made last, and the choice
-for the labels as they are now follows behind: `fit_probe(…, choice)` and `choose`.
+L2-regularised; its strength, and a temperature for the probabilities, are chosen on labels that a fit did not see
+(model/strength.py). Fitting takes milliseconds, choosing longer. So a click is answered by a fit with the choice made
+last, `fit_probe(…, choice)`, and the choice for the labels as they are now follows behind.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -23,31 +18,12 @@ import numpy as np
 
 from model.errors import BadInput, TooFewLabels
 from model.interval import interval_of, wilson
-from model.softmax import coordinates, one_thread_each, solve, split_evenly, unseen_logits
+from model.softmax import coordinates, one_thread_each, solve, split_evenly
+from model.strength import Choice, choose
 
-STRENGTHS = np.geomspace(1e5, 1e-6, 45)  # λ, strong to weak, of vectors brought to mean 0 and mean square length 1
-USUAL = 3e-3  # the λ that is within a point of the best under every encoder tried, from ten labels per class on ...
-FALL = 2.0  # ... and with m < 10 of them m to the power of minus this: one or five labels want to be trusted less
-DISTANCE = 0.02  # log loss that a decade away from the usual λ must bring among 50 labels; less among more
 FEW_SPREAD = 1.0  # of the logits with one label per class, where nothing can be chosen: far from certain
-DOUBT = 1.0  # labels
-TEMPERATURES = np.geomspace(0.02, 50.0, 60)  # of logits brought to deviation 1
-SELECTION = 300  # labels are enough to choose by; more choose no better, and take longer
 BLOCK = 2048  # vectors at once: their logits stay in the processor's cache
 MOST_THREADS = 8  # more only wait for memory
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What is chosen on labels that a fit did not see."""
-
-    strength: float  # λ
-    temperature: float  # what the logits are multiplied by; 0: for a fixed spread, far from certain
-
-
-def usual(labels: int, classes: int) -> Choice:
-    """What serves most encoders, for as long as nothing can be chosen, or has been."""
-    return Choice(max(USUAL, (max(labels, 1) / max(classes, 1)) ** -FALL), 0.0)
 
 
 @dataclass(frozen=True)
@@ -174,7 +150,7 @@ def fit_probe(
     classes, y = _as_numbers(vectors, labels)
     with one_thread_each():
         x, basis, centre, spread = _standard(vectors)
-        chosen = choice or _choose(x, y, strength, seed)
+        chosen = choice or choose(x, y, strength, seed)
         begin = None if start is None else _as_start(start, classes, basis, centre, spread)
         fitted = solve(x, np.eye(len(classes))[y], chosen.strength, begin)  # (r + 1, C)
         temperature = chosen.temperature or FEW_SPREAD / max(float((x @ fitted[:-1] + fitted[-1]).std()), 1e-12)
@@ -183,12 +159,6 @@ def fit_probe(
     return Probe(
         classes, np.ascontiguousarray(weights, np.float32), bias.astype(np.float32), chosen.strength, float(temperature)
     )
-
-
-def choose(vectors: np.ndarray, labels: Sequence[str], seed: int = 0) -> Choice:
-    """The strength and temperature that cross-validation finds for these labels; a second for two hundred of them."""
-    probe = fit_probe(vectors, labels, seed=seed)
-    return probe.choice
 
 
 def assess(
@@ -260,51 +230,3 @@ def _as_start(
             start[:-1, number] = basis @ probe.weights[at] * (spread / probe.temperature)
             start[-1, number] = (probe.bias[at] + probe.weights[at] @ centre) / probe.temperature
     return start
-
-
-def _choose(x: np.ndarray, y: np.ndarray, strength: float | None, seed: int) -> Choice:
-    """On folds of standard `x` (n, r): the λ with the least log loss at its best temperature, and that temperature."""
-    most_often = usual(len(y), int(y.max()) + 1).strength
-    if np.bincount(y).min() < 2:
-        return Choice(strength or most_often, 0.0)
-    if len(y) > SELECTION:
-        kept = _stratified_sample(y, SELECTION, seed)
-        x, y = x[kept], y[kept]
-    splits = list(split_evenly(y, min(5, int(np.bincount(y).min())), seed))
-
-    def tried(strengths: np.ndarray) -> list[tuple[float, float, float]]:
-        found = []
-        for each, logits in zip(strengths, unseen_logits(x, y, strengths.tolist(), splits), strict=True):
-            deviation = max(float(logits.std()), 1e-12)
-            losses = [_loss(logits * (t / deviation), y) for t in TEMPERATURES]
-            far = 0.0 if strength else DISTANCE * abs(math.log10(each / most_often)) * math.sqrt(50 / len(y))
-            found.append((min(losses) + far, float(each), float(TEMPERATURES[int(np.argmin(losses))] / deviation)))
-        return found
-
-    if strength:
-        return Choice(*min(tried(np.array([strength])))[1:])
-    coarse = tried(STRENGTHS[::4])
-    middle = int(np.argmin([each[0] for each in coarse])) * 4
-    fine = [number for number in range(max(0, middle - 3), min(len(STRENGTHS), middle + 4)) if number % 4]
-    return Choice(*min(coarse + tried(STRENGTHS[fine]))[1:])
-
-
-def _loss(logits: np.ndarray, y: np.ndarray) -> float:
-    """Mean cross-entropy (n, C), as if one label more had shown every class alike: few labels never justify certainty.
-
-    Platt's targets (1999, section 2.2) do the same, but with many classes they cost far more confidence than accuracy.
-    """
-    log_p = logits - logits.max(axis=1, keepdims=True)
-    log_p -= np.log(np.exp(log_p).sum(axis=1, keepdims=True))
-    right = log_p[np.arange(len(y)), y].sum()
-    return float(-(right + DOUBT * log_p.mean()) / (len(y) + DOUBT))
-
-
-def _stratified_sample(y: np.ndarray, size: int, seed: int) -> np.ndarray:
-    """About `size` places of `y`, each class in proportion but at least three."""
-    rng = np.random.default_rng(seed)
-    kept = []
-    for number in range(int(y.max()) + 1):
-        places = rng.permutation(np.flatnonzero(y == number))
-        kept.append(places[: max(3, round(size * len(places) / len(y)))])
-    return np.concatenate(kept)

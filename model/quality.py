@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from model.interval import wilson
-from model.probe import Choice, Quality, fit_probe
+from model.probe import Quality, fit_probe
 from model.softmax import split_evenly
+from model.strength import Choice
 
 MORE = 10  # labels whose worth the learning curve foretells
 PARTS, RESAMPLES = (0.4, 0.6, 0.8, 1.0), 400
@@ -79,9 +80,10 @@ def learning_curve(
     for known, hidden in splits:
         order = np.concatenate([_spread(np.flatnonzero(y[known] == number), rng) for number in range(len(classes))])
         place = known[order[:, 0].astype(int)][np.argsort(order[:, 1], kind="stable")]  # every beginning is stratified
+        probe = None
         for number, part in enumerate(PARTS):
             some = place[: max(len(classes) * 2, round(part * len(place)))]
-            probe = fit_probe(vectors[some], names[some].tolist(), choice=choice)
+            probe = fit_probe(vectors[some], names[some].tolist(), choice=choice, start=probe)
             said = np.array(probe.classes)[probe.probabilities(vectors[hidden]).argmax(axis=1)]
             right[number, hidden] = said == names[hidden]
             sizes[number] += len(some) / len(splits)

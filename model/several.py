@@ -15,8 +15,9 @@ import numpy as np
 
 from model.errors import BadInput, TooFewLabels
 from model.interval import interval_of, wilson
-from model.probe import Choice, Probe, assess, fit_probe, usual
+from model.probe import Probe, assess, fit_probe
 from model.quality import reliability
+from model.strength import Choice, usual
 
 YES, NO, UNKNOWN = 1, 0, -1
 LINE = 0.5  # the probability from which on a class is predicted, unless a person drew another: the fewest errors

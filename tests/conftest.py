@@ -39,6 +39,7 @@ CATALOG = (
     "test_classes",
     "test_images",
     "test_labelbook",
+    "test_several",
     "test_jobs",
     "test_two_apis",
 )

@@ -46,7 +46,9 @@ _BOARD = (
     "board",
 )
 _gallery = _component("gallery", (*_BOARD, "learned", "accept", "gallery"), ("grid", "menu", "viewer"))
-_search = _component("search", (*_BOARD, "strip", "remembered", "why", "search"), ("grid", "menu", "viewer", "search"))
+_search = _component(
+    "search", (*_BOARD, "strip", "ticked", "remembered", "why", "search"), ("grid", "menu", "viewer", "search")
+)
 _map = _component(
     "map",
     (
@@ -66,7 +68,7 @@ _map = _component(
     ("grid", "menu", "viewer", "map"),
 )
 _ANSWERING = ("labels", "outbox", "learned", "naming", "shortcuts", "answering")
-_queue = _component("queue", (*_ANSWERING, "ahead", "why", "queue"), ("menu", "queue"))
+_queue = _component("queue", (*_ANSWERING, "toggling", "ahead", "why", "queue"), ("menu", "queue"))
 _groups = _component("groups", (*_ANSWERING, "groups"), ("menu", "queue", "groups"))
 _probe = _component("probe", (*_BOARD, "learned", "figures", "behind", "probe"), ("grid", "menu", "viewer", "report"))
 _upload = _component("upload", ("sending", "upload"), ("upload",))

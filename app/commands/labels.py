@@ -29,17 +29,22 @@ def label(
     set_: Annotated[str | None, typer.Option("--set", help="The class to give to the pictures named.")] = None,
     answer: Annotated[str, typer.Option(help="With --set: yes, no, unsure, or none to take it away.")] = "yes",
     clear: Annotated[bool, typer.Option("--clear", help="Take every label of the collection away.")] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Take the last step back, of the page too.")] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Do again what was taken back.")] = False,
     collection: CollectionOption = "photos",
 ) -> None:
     """Give pictures a class. Every answer is kept in a journal and can be undone."""
     from indexer import labels
+    from indexer import undo as undoing
 
     target = collection_named(workspace.engine, collection)
-    if sum((csv_file is not None, set_ is not None, clear)) != 1:
-        raise BadInput("Say one of --csv FILE, --set CLASS PATH..., or --clear.")
+    if sum((csv_file is not None, set_ is not None, clear, undo, redo)) != 1:
+        raise BadInput("Say one of --csv FILE, --set CLASS PATH..., --clear, --undo, or --redo.")
     unknown: list[str] = []
     if clear:
-        change = labels.clear(workspace.engine, target, "hand")
+        change = labels.clear(workspace.engine, target, "hand", _user())
+    elif undo or redo:
+        change = (undoing.undo if undo else undoing.redo)(workspace.engine, target)
     else:
         if answer not in labels.ANSWERS:
             raise BadInput(f"--answer is {', '.join(labels.ANSWERS)}, not {answer!r}.")
@@ -108,12 +113,17 @@ def predict(
             terminal.progress((number + 1) / len(group), f"{number + 1:,} of {len(group):,} pictures")
     if csv_file is not None:
         with open(csv_file, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["path", "class", "probability", "error"], extrasaction="ignore")
+            writer = csv.DictWriter(file, ["path", "class", "probability", "fits", "error"], extrasaction="ignore")
             writer.writeheader()
-            writer.writerows(row for p in predictions for row in _each_class(p))
-    lines = [f"-\t{p['error']}\t{p['path']}" if "error" in p else f"{p['class'] or '-'}\t{_number(p)}\t{p['path']}"
-             for each in predictions for p in _each_class(each)]  # fmt: skip
+            writer.writerows({**row, "fits": _FITS[p.get("fits")]} for p in predictions for row in _each_class(p))
+    lines = [f"-\t{row['error']}\t{row['path']}" if "error" in row else
+             f"{row['class'] or '-'}\t{_number(row)}\t{row['path']}{'' if p['fits'] else FITS_NONE}"
+             for p in predictions for row in _each_class(p)]  # fmt: skip
     terminal.result({"predictions": predictions, "model": target.active_model}, "\n".join(lines))
+
+
+FITS_NONE = "\t(fits no class)"
+_FITS = {True: "yes", False: "no", None: ""}  # in a CSV; nothing is said of what could not be read
 
 
 def _each_class(predicted: dict[str, Any]) -> list[dict[str, Any]]:

@@ -32,6 +32,7 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
 
     Without a class: `none_of_these` or `unsure`. With `preview` nothing is written: it says what would change.
     With `as_predicted` each gets the class that it is predicted to have, all as one action.
+    `not_image_ids` are said not to be of the class, in the same action, as ✓ and ✗ of a search are.
     `source` says how it came about and `by` who said so, for the history.
     """
     ids = selected(engine, collection, body)
@@ -39,7 +40,13 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
         return _accept(engine, collection, body, ids)
     if body.preview:
         return _preview(engine, collection, body, ids)
-    change = journal.label(engine.workspace.engine, collection, ids, body.class_, body.answer, body.source, body.by)
+    catalog = engine.workspace.engine
+    if body.class_ and body.not_image_ids:
+        of: dict[int, dict[str, journal.Answer]] = {i: {body.class_: "no"} for i in body.not_image_ids}
+        of |= {i: {body.class_: "yes"} for i in ids}
+        change = journal.answer_each(catalog, collection, of, body.source, body.by)
+    else:
+        change = journal.label(catalog, collection, ids, body.class_, body.answer, body.source, body.by)
     labelled = engine.probes.labels(collection).labelled
     return {"changed": change.changed, "action": change.action, "labelled": labelled}
 

@@ -61,28 +61,32 @@ def clicks(vectors: np.ndarray, truth: np.ndarray, count: int) -> Clicks:
 
     Unit `vectors` (N, D) and their classes `truth` (N,): what lies in the index, and what a person would answer.
     """
-    size = len(vectors)
     with tempfile.TemporaryDirectory() as folder:
-        ids = fill(Home(Path(folder)), vectors, truth)
-        places = dict(zip(ids.tolist(), range(size), strict=True))
-        with _Server(Path(folder)) as server:
-            here = f"{server.url}/v1/collections/photos"
-            client = httpx.Client(timeout=600)
-            client.get(f"{here}/probe").raise_for_status()  # warm, and everything chosen once
-            labels, wholes = [], []
-            for image_id in ids[LABELS : LABELS + count].tolist():
-                name = str(truth[places[image_id]])
-                began = time.perf_counter()
-                client.post(f"{here}/labels", json={"image_ids": [image_id], "class": name}).raise_for_status()
-                labels.append(time.perf_counter() - began)
-                found = client.get(f"{here}/predictions", params={"limit": 60}).raise_for_status().json()
-                wholes.append(time.perf_counter() - began)
-                assert (found["total"], len(found["items"])) == (size, 60)
-                time.sleep(0.5)  # a person's pace; cross-validation works meanwhile
+        return clicked_in(Path(folder), fill(Home(Path(folder)), vectors, truth), vectors, truth, count)
+
+
+def clicked_in(folder: Path, ids: np.ndarray, vectors: np.ndarray, truth: np.ndarray, count: int) -> Clicks:
+    """The same in a data folder that is filled."""
+    size = len(vectors)
+    places = dict(zip(ids.tolist(), range(size), strict=True))
+    with _Server(folder) as server:
+        here = f"{server.url}/v1/collections/photos"
+        client = httpx.Client(timeout=600)
+        client.get(f"{here}/probe").raise_for_status()  # warm, and everything chosen once
+        labels, wholes = [], []
+        for image_id in ids[LABELS : LABELS + count].tolist():
+            name = str(truth[places[image_id]])
             began = time.perf_counter()
-            while not client.get(f"{here}/probe", params={"wait": False}).json()["settled"]:
-                time.sleep(0.05)
-            settled = time.perf_counter() - began
+            client.post(f"{here}/labels", json={"image_ids": [image_id], "class": name}).raise_for_status()
+            labels.append(time.perf_counter() - began)
+            found = client.get(f"{here}/predictions", params={"limit": 60}).raise_for_status().json()
+            wholes.append(time.perf_counter() - began)
+            assert (found["total"], len(found["items"])) == (size, 60)
+            time.sleep(0.5)  # a person's pace; cross-validation works meanwhile
+        began = time.perf_counter()
+        while not client.get(f"{here}/probe", params={"wait": False}).json()["settled"]:
+            time.sleep(0.05)
+        settled = time.perf_counter() - began
     known = np.arange(LABELS + count)
     return Clicks(
         1000 * float(np.median(wholes)), 1000 * float(np.median(labels)), 1000 * max(wholes), 1000 * settled,

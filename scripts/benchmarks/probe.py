@@ -1,7 +1,7 @@
 """The probe: how right it is from few labels, and how long a click takes, each beside scikit-learn on the same vectors.
 
-    scripts/bench probe --images FOLDER [--images FOLDER]... [--model FOLDER] [--only accuracy|clicks] [--shots N]...
-                        [--size N]... [--json] [--quick]
+    scripts/bench probe --images FOLDER [--images FOLDER]... [--model FOLDER] [--only accuracy|choosing|clicks]
+                        [--shots N]... [--size N]... [--json] [--quick]
 
 - accuracy: 1, 5 and 20 labels a class, right on all the rest, mean of 20 draws with its 95 % interval, and the interval
   of the difference (paired: both have the same labels). Beside it scikit-learn's LogisticRegressionCV as it comes
@@ -9,6 +9,9 @@
   set aside, its LogisticRegression.
 - calibration: the expected calibration error (Guo et al., arXiv:1706.04599): how many points the probability of the
   class named is off from how often it is right, in ten bins of probability weighted by how many pictures lie there.
+- choosing: seconds until strength and temperature are chosen for 60, 300 and 1,000 labels drawn at random, beside
+  scikit-learn's LogisticRegressionCV, which chooses among ten strengths and no temperature; and until the probe is also
+  judged (nested cross-validation, with copies kept together and without, and a learning curve).
 - a click: POST a label, then GET the first page of predictions, over HTTP from a server in a process of its own, with
   100,000 vectors like those of the first folder (each lies between a picture's and one of its ten nearest of its
   class, with noise); median of 20 clicks after 100 labels. Beside it a refit and a predict of scikit-learn in memory,
@@ -21,19 +24,22 @@ import argparse
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from app.crossvalidation import cross_validate
 from model.errors import LikenessError
 from model.probe import fit_probe
+from model.softmax import one_thread_each
 from scripts.benchmarks.calls import say
-from scripts.benchmarks.clicks import clicks, enlarged
+from scripts.benchmarks.clicks import Clicks, clicks, enlarged
 from scripts.benchmarks.labelled import encoded, read, start_of
 from scripts.benchmarks.table import Row, aim, quick, report, row
 
 SHOTS, DRAWS, SEED = (1, 5, 20), 20, 0
+LABELS = (60, 300, 1000)  # to choose by
 BINS = 10  # of probability, for the calibration error
 SIZES, CLICKS, TARGET_MS = (100_000,), 20, {100_000: 150, 1_000_000: 1500}
 QUICK_EACH, QUICK_DRAWS, QUICK_SIZES, QUICK_CLICKS = 24, 3, (2_000,), 3
@@ -64,13 +70,17 @@ def run(options: argparse.Namespace) -> tuple[list[Row], list[str]]:
         first = first or (vectors, np.array(pictures.classes))
         if options.only == "clicks":
             break
+        if options.only in (None, "choosing"):
+            rows += choosing(pictures.name, vectors, np.array(pictures.classes), options.quick)
+        if options.only == "choosing":
+            continue
         smallest = min(np.unique(pictures.classes, return_counts=True)[1])
         for shots in (each for each in options.shots or SHOTS if each < smallest):
             say(f"{pictures.name}: {shots} labels a class")
             draws = QUICK_DRAWS if options.quick else DRAWS
             rows += compared(pictures.name, vectors, np.array(pictures.classes), shots, draws)
     for size in options.size or (QUICK_SIZES if options.quick else SIZES):
-        if first is None or options.only == "accuracy":
+        if first is None or options.only in ("accuracy", "choosing"):
             break
         say(f"clicks among {size:,}")
         rows += clicked(*enlarged(*first, size), QUICK_CLICKS if options.quick else CLICKS)
@@ -109,6 +119,32 @@ def compared(name: str, vectors: np.ndarray, classes: np.ndarray, shots: int, dr
     ]  # fmt: skip
 
 
+def choosing(name: str, vectors: np.ndarray, classes: np.ndarray, short: bool) -> list[Row]:
+    """Seconds to choose strength and temperature beside scikit-learn's, and to judge the probe too."""
+    rows = []
+    for count in LABELS[:1] if short else (each for each in LABELS if each < len(classes)):
+        say(f"{name}: choosing for {count:,} labels")
+        known = np.random.default_rng(SEED).permutation(len(classes))[:count]
+        x, labels = vectors[known], classes[known]
+        if not short:
+            fit_probe(x, labels.tolist())  # what comes with it is loaded
+        with one_thread_each():  # as cross-validation runs beside the API
+            times = [
+                _seconds(lambda x=x, labels=labels: fit_probe(x, labels.tolist())),
+                _seconds(lambda x=x, labels=labels: their_fit(x, labels, 5)),
+                _seconds(lambda x=x, labels=labels: cross_validate(x, labels.tolist(), np.arange(len(x)))),
+            ]
+        rows.append(row(f"{name}, {count:,} labels: chosen", times[0], "s", times[1]))
+        rows.append(row(f"{name}, {count:,} labels: chosen and judged", times[2], "s"))
+    return rows
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
 def calibration_error(said: np.ndarray, right: np.ndarray) -> float:
     """How far probabilities `said` (n,) are from how often they are `right` (n,), bin by bin."""
     bins = np.minimum((said * BINS).astype(int), BINS - 1)
@@ -127,8 +163,11 @@ def their_fit(vectors: np.ndarray, classes: np.ndarray, shots: int) -> object:
 
 def clicked(vectors: np.ndarray, truth: np.ndarray, count: int) -> list[Row]:
     """A click over HTTP beside scikit-learn in memory, milliseconds."""
+    return timed(clicks(vectors, truth, count), vectors, count)
+
+
+def timed(found: Clicks, vectors: np.ndarray, count: int) -> list[Row]:
     size = len(vectors)
-    found = clicks(vectors, truth, count)
     from sklearn.linear_model import LogisticRegression
 
     times = []
@@ -149,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/bench probe")
     parser.add_argument("--images", type=Path, action="append", required=True, help="class folders; may be repeated")
     parser.add_argument("--model", type=Path, help="a model's folder; default: the encoder that ships")
-    parser.add_argument("--only", choices=("accuracy", "clicks"), help="half of it")
+    parser.add_argument("--only", choices=("accuracy", "choosing", "clicks"), help="a part of it")
     parser.add_argument("--shots", type=int, action="append", help="labels a class; default: 1, 5 and 20")
     parser.add_argument("--size", type=int, action="append", help="pictures to click among; default: 100000")
     parser.add_argument("--device", default="auto")

@@ -1,5 +1,7 @@
 """The `likeness` command, as a person runs it: a process of its own, its exit code, its one JSON document."""
 
+import csv
+import io
 import json
 import os
 import signal
@@ -8,6 +10,7 @@ import sys
 import time
 
 import pytest
+from PIL import Image
 
 from tests import pictures
 from tests.app.conftest import EACH, SUBJECTS
@@ -118,6 +121,33 @@ def test_a_damaged_catalog_stops_every_command_and_is_left_as_it_is(likeness, se
     assert str(catalog) in process.stderr
     assert "restore a backup" in process.stderr
     assert catalog.read_bytes() == b"not a catalog " * 500
+
+
+@pytest.mark.parametrize("cut", [("--tile", "40"), ("--pages", "all")], ids=["tiles", "pages"])
+def test_labels_of_tiles_and_pages_find_them_again_also_where_the_file_lies_elsewhere(likeness, tmp_path, cut):
+    for place in ("here", "elsewhere"):
+        (tmp_path / place / "scans").mkdir(parents=True)
+        first, *rest = (pictures.picture(name, 80) for name in ("cat", "coffee", "rocket"))
+        first.save(tmp_path / place / "scans" / "stack.tif", save_all=True, append_images=rest)
+    exported, moved = tmp_path / "labels.csv", tmp_path / "moved.csv"
+
+    result(likeness("import", tmp_path / "here", *cut, "--json"))
+    rows = list(csv.DictReader(io.StringIO(likeness("export", "collection", "photos").stdout)))
+    given = {row["path"]: "odd" if number % 2 else "even" for number, row in enumerate(rows)}
+    with exported.open("w", newline="") as file:
+        csv.writer(file).writerows([("path", "class"), *given.items()])
+    labelled = result(likeness("label", "--csv", exported, "--json"))
+    again = likeness("export", "collection", "photos").stdout
+    likeness("export", "collection", "photos", "--format", "folders", "--out", tmp_path / "out").check_returncode()
+    result(likeness("import", tmp_path / "elsewhere", *cut, "-c", "moved", "--json"))
+    moved.write_text(again.replace(str(tmp_path / "here"), ""))
+    labelled_there = result(likeness("label", "--csv", moved, "-c", "moved", "--json"))
+
+    assert len(rows) >= 3
+    assert labelled["labelled"] == labelled_there["labelled"] == len(rows)
+    written = [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+    assert [Image.open(file).format for file in written if file.suffix == ".png"] == ["PNG"] * len(rows)
+    assert {row["path"]: row["class"] for row in csv.DictReader(io.StringIO(again))} == given
 
 
 def test_a_csv_that_cannot_be_used_says_which_row(likeness, indexed, tmp_path):

@@ -1,10 +1,15 @@
 """What to label next: every suggestion has a reason that is true."""
 
+import csv
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from app.audit import audit_order, audited
-from tests.app.conftest import SUBJECTS, subject_of
+from app.cli import main
+from tests.app.conftest import EACH, SUBJECTS, subject_of
 from tests.app.test_api import label, of_subject
 
 PATH = "/v1/collections/photos/suggestions"
@@ -209,3 +214,60 @@ def test_a_csv_that_cannot_be_right_is_refused_with_a_sentence_and_changes_nothi
     assert "gives no picture a class" in refused(b"path,class\n")
     assert "None of the pictures" in refused(b"/nowhere/dog.jpg,dog\n")
     assert indexed.get(path).json()["total"] == 0
+
+
+def test_pictures_that_fit_no_class_say_so_on_the_command_line_as_in_the_collection(
+    indexed, settings, folder, tmp_path, capsys
+):
+    for subject in SUBJECTS[:2]:
+        label(indexed, of_subject(indexed, subject, EACH), subject)
+    label(indexed, of_subject(indexed, SUBJECTS[2], 4), None, "none_of_these")
+    indexed.get("/v1/collections/photos/probe")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    command = ["predict", str(folder), str(tmp_path / "broken.png"), "--csv", str(tmp_path / "said.csv")]
+
+    assert main([*command, "--home", str(settings.home)]) == 0
+
+    found = indexed.get("/v1/collections/photos/images", params={"limit": 500}).json()["items"]
+    here = {f"{x['folder']}/{x['name']}": "yes" if x["predicted"]["fits"] else "no" for x in found}
+    rows = list(csv.DictReader((tmp_path / "said.csv").open()))
+    said = {"/".join(Path(row["path"]).parts[-2:]): row["fits"] for row in rows if not row["error"]}
+    assert {x["fits"] for x in rows if x["error"]} == {""}
+    assert {"/".join(name.split("/")[-2:]): fits for name, fits in here.items()} == said
+    assert set(said.values()) == {"yes", "no"}
+    printed = capsys.readouterr().out.splitlines()
+    assert sum(line.endswith("(fits no class)") for line in printed) == list(said.values()).count("no")
+
+
+def test_ticks_and_crosses_of_a_search_are_labels_of_one_action(indexed):
+    here = "/v1/collections/photos"
+    cats, coffees = of_subject(indexed, "cat", 2), of_subject(indexed, "coffee", 2)
+    body = {"image_ids": cats, "not_image_ids": coffees, "class": "cat"}
+
+    said = indexed.post(f"{here}/labels", json=body).json()
+
+    def answers():
+        return {x["image_id"]: (x["class"], x["answer"]) for x in indexed.get(f"{here}/labels").json()["items"]}
+
+    assert said["changed"] == 4
+    assert answers() == dict.fromkeys(cats, ("cat", "yes")) | dict.fromkeys(coffees, ("cat", "no"))
+    indexed.post(f"{here}/labels/undo")
+    assert answers() == {}
+    for wrong in ({"not_image_ids": cats}, {"answer": "no"}, {"preview": True}, {"class": None}):
+        assert indexed.post(f"{here}/labels", json=body | wrong).status_code == 422
+    assert answers() == {}
+
+
+def test_steps_are_taken_back_and_done_again_on_the_command_line(indexed, settings, folder, capsys):
+    def run(*arguments):
+        code = main(["label", *arguments, "--home", str(settings.home), "--json"])
+        printed = capsys.readouterr()
+        return json.loads(printed.out)["labelled"] if code == 0 else printed.err
+
+    assert run("--set", "cat", str(folder / "cat" / "00.jpg"), str(folder / "cat" / "01.jpg")) == 2
+    assert run("--set", "cup", str(folder / "coffee" / "00.jpg")) == 3
+    assert run("--clear") == 0
+    assert [run("--undo"), run("--undo"), run("--undo")] == [3, 2, 0]
+    assert "nothing to undo" in run("--undo")
+    assert [run("--redo"), run("--redo"), run("--redo")] == [2, 3, 0]
+    assert "nothing to do again" in run("--redo")

@@ -112,6 +112,20 @@ def label(root: str, class_name: str, *image_ids: str) -> None:
         say(image_id)
 
 
+def answer(root: str, *image_ids: str) -> None:
+    """Say of each image, as one action, that it is a cat and a pet, and no dog."""
+    from indexer.catalog import collection_named, open_catalog
+    from indexer.labels import answer_each
+
+    engine = open_catalog(Home(Path(root)))
+    photos = collection_named(engine, "photos")
+    say("ready")
+    sys.stdin.readline()
+    for image_id in map(int, image_ids):
+        answer_each(engine, photos, {image_id: {"cat": "yes", "pet": "yes", "dog": "no"}}, "hand")
+        say(image_id)
+
+
 def change_class(root: str, what: str, nth: str) -> None:
     """Rename "cat", or merge it into "dog", and die just before the `nth` statement or commit."""
     from sqlalchemy import event

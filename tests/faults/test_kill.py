@@ -16,6 +16,7 @@ from indexer.index import open_index
 from indexer.labels import current_labels
 from indexer.publish import publish
 from indexer.published import read_published
+from indexer.several import allow_several
 from indexer.sources import scan
 from indexer.undo import redo, undo
 from indexer.vectors import VectorStore
@@ -164,19 +165,56 @@ def test_a_label_that_was_acknowledged_survives_a_kill(engine, home, photos, bri
 
 
 @pytest.mark.promise(6)
-@pytest.mark.parametrize("what", ["rename", "merge"])
-def test_a_class_change_killed_before_any_statement_is_whole_or_not_begun(engine, home, photos, bring, many, what):
+@pytest.mark.parametrize("count", [1, 3])
+def test_all_that_was_said_of_a_picture_with_several_classes_survives_a_kill_or_none_of_it(
+    engine, home, photos, bring, many, count
+):
     ids = [item["id"] for item in bring(many).added]
-    of = dict.fromkeys(ids[:3], "cat") | dict.fromkeys(ids[3:8], "dog")
-    labels.label_each(engine, photos, of, "hand")
+    allow_several(engine, photos, True)
+    child = Child("answer", home.root, *ids)
+    child.wait_for_lines(1)
+    child.go()
+    child.wait_for_lines(1 + count)
+
+    said = child.kill()
+
+    found: dict[int, dict[str, str]] = {}
+    for item in current_labels(engine, photos):
+        found.setdefault(item.image_id, {})[item.class_name] = item.answer
+    acknowledged_ids = [int(line) for line in said[1:]]
+    assert set(acknowledged_ids) <= set(found) <= set(ids[: len(acknowledged_ids) + 1])
+    assert all(answers == {"cat": "yes", "pet": "yes", "dog": "no"} for answers in found.values())
+
+
+SAID = {  # of the first three pictures
+    "one": [{"cat": "yes"}, {"cat": "yes"}, {"dog": "yes"}],
+    "several": [{"cat": "yes", "sofa": "yes"}, {"cat": "yes", "dog": "yes"}, {"dog": "yes", "sofa": "no"}],
+}
+
+
+@pytest.mark.promise(6)
+@pytest.mark.parametrize("each", SAID)
+@pytest.mark.parametrize("what", ["rename", "merge"])
+def test_a_class_change_killed_before_any_statement_is_whole_or_not_begun(
+    engine, home, photos, bring, many, what, each
+):
+    allow_several(engine, photos, each == "several")
+    said_first = dict(zip([item["id"] for item in bring(many).added], SAID[each], strict=False))
+    labels.answer_each(engine, photos, said_first, "hand")
 
     def state():
-        given = {item.image_id: item.class_name for item in current_labels(engine, photos)}
-        return given, sorted(item.name for item in all_classes(engine, photos))
+        given: dict[int, dict[str, str]] = {}
+        for item in current_labels(engine, photos):
+            given.setdefault(item.image_id, {})[item.class_name] = item.answer
+        return given, {item.name for item in all_classes(engine, photos)}
 
-    old = (of, ["cat", "dog"])
-    merged = {name: {"cat": "kitten" if what == "rename" else "dog"}.get(name, name) for name in ("cat", "dog")}
-    new = ({image_id: merged[name] for image_id, name in of.items()}, sorted(set(merged.values())))
+    now_called = {"cat": "kitten" if what == "rename" else "dog"}
+    old = state()
+    new = (
+        {i: {now_called.get(name, name): answer for name, answer in given.items()} for i, given in old[0].items()},
+        {now_called.get(name, name) for name in old[1]},
+    )
+    assert old[0] == said_first
     for nth in range(1, 40):
         before = Child.kills
         said = Child("change_class", home.root, what, nth).end()

@@ -8,7 +8,8 @@ import pytest
 from model.errors import BadInput, TooFewLabels
 from model.evaluate import colour_histogram
 from model.interval import wilson
-from model.probe import USUAL, Choice, Probe, assess, fit_probe, usual
+from model.probe import Probe, assess, fit_probe
+from model.strength import STRENGTHS, USUAL, Choice, usual
 from tests.pictures import labelled_views
 
 
@@ -259,3 +260,34 @@ def test_probabilities_say_how_often_they_are_right():
     right = np.array(probe.classes)[p.argmax(axis=1)] == truth
     assert 0.7 < right.mean() < 0.99
     assert p.max(axis=1).mean() == pytest.approx(right.mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("noise", [0.05, 0.3, 0.8])
+def test_the_choice_is_the_best_of_all_strengths_though_most_are_never_tried(noise):
+    vectors, labels = clusters({str(number): 12 for number in range(4)}, noise=noise)
+    chosen = fit_probe(vectors, labels).strength
+
+    losses = {}
+    for strength in STRENGTHS:  # each by fits to the end, on the same folds
+        quality = assess(vectors, labels, strength=float(strength))
+        y = np.array([quality.classes.index(name) for name in labels])
+        losses[float(strength)] = -np.log(quality.unseen[np.arange(len(y)), y]).mean()
+
+    assert min(abs(np.log10(chosen / each)) for each in STRENGTHS) < 1e-9
+    far = 0.02 * abs(np.log10(chosen / min(losses, key=losses.get))) * (50 / len(labels)) ** 0.5  # what doubt may cost
+    assert losses[chosen] <= min(losses.values()) + far + 0.02
+
+
+def test_a_new_class_with_its_first_label_does_not_make_the_others_unsure():
+    known = dict.fromkeys("abcdefgh", 15)
+    vectors, labels = clusters({**known, "i": 1})
+    new, truth = clusters({**known, "i": 0}, seed=1)
+
+    before = fit_probe(vectors[:-1], labels[:-1]).probabilities(new)
+    probe = fit_probe(vectors, labels)
+
+    after = probe.probabilities(new)
+    assert probe.classes == tuple("abcdefghi")
+    assert (np.array(probe.classes)[after.argmax(axis=1)] == truth).all()
+    assert before.max(axis=1).mean() > 0.95
+    assert after.max(axis=1).mean() > 0.9

@@ -3,8 +3,9 @@ import pytest
 from scipy.stats import hypergeom
 
 from model.interval import interval_of, wilson
-from model.probe import Choice, assess
+from model.probe import assess
 from model.quality import by_class, learning_curve, near_duplicates, reliability, still_to_find
+from model.strength import Choice
 from tests.model.test_probe import clusters
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from model.errors import TooFewLabels
 from model.interval import wilson
-from model.probe import Choice, Probe
+from model.probe import Probe
 from model.several import (
     NO,
     UNKNOWN,
@@ -16,6 +16,7 @@ from model.several import (
     fit_several,
     several_figures,
 )
+from model.strength import Choice
 
 CLASSES = ("cat", "dog", "sofa")
 

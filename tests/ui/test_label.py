@@ -142,6 +142,27 @@ def test_sixty_pictures_are_labelled_from_nothing_with_seventy_keystrokes_and_no
     assert answers(photos, "fresh") == said
 
 
+def test_the_history_says_whether_a_guess_was_accepted_or_a_class_given(
+    mixed: Site, page: Page, tmp_path: Path
+) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed")
+        expect(page.locator(".classlist .guessed")).to_have_count(1)
+        accepted = name_of(page)
+        page.keyboard.press("Space")
+        expect(picture(page)).not_to_have_attribute("alt", accepted)
+        given = name_of(page)
+        page.keyboard.press("2")
+        expect(picture(page)).not_to_have_attribute("alt", given)
+        saved(page)
+        said = {item["name"]: item["source"] for item in api(mixed, "mixed/labels", limit=500)["items"]}
+        page.keyboard.press("Control+z")
+        page.keyboard.press("Control+z")
+        saved(page)
+
+    assert (said[accepted], said[given]) == ("suggestion", "hand")
+
+
 def test_every_key_is_undone_and_done_again_in_order(mixed: Site, page: Page, tmp_path: Path) -> None:
     before = answers(mixed, "mixed")
     with seen(page, tmp_path):

@@ -103,17 +103,23 @@ class Answering {
   give(body, after) {
     const images = this.pictures();
     if (!images.length) return;
-    const step = { subject: this.subject(), body: { ...body, image_ids: images.map(({ id }) => id) }, before: images.map(({ class: name, answer }) => ({ class: name, answer })), after, images };
+    const step = { subject: this.subject(), body: { ...body, image_ids: images.map(({ id }) => id) }, before: images.map(({ class: name, answer, classes, answers }) => ({ class: name, answer, ...(answers && { classes, answers }) })), after, images };
     this.send(step);
     this.forward(step);
     this.future = [];
   }
 
-  answer(name) {
+  /** `how` it came about: accepted where it was only agreed to. */
+  answer(name, how = {}) {
     if (!name) return;
     if (name === NONE_OF_THESE) return this.noneOfThese();
+    this.introduce(name);
+    this.give({ class: name, answer: "yes", ...how }, { class: name, answer: "yes" });
+  }
+
+  /** Show a class that is named for the first time. */
+  introduce(name) {
     if (!this.labels.classes.some((one) => one.name === name)) this.labels.classes.push({ name, key: String(this.labels.classes.length + 1).replace(/^\d\d+$/, "") || null, colour: "var(--quiet)", labels: 0, predicted: null });
-    this.give({ class: name, answer: "yes" }, { class: name, answer: "yes" });
   }
 
   noneOfThese() {
@@ -125,7 +131,7 @@ class Answering {
   }
 
   accept() {
-    this.answer(this.guess()?.class);
+    this.answer(this.guess()?.class, { source: "suggestion" });
   }
 
   skip() {
@@ -143,7 +149,7 @@ class Answering {
       this.backward(step);
     };
     this.begun = true;
-    const body = { ...step.body, source: step.images.length > 1 ? "bulk" : "hand" };
+    const body = { ...step.body, source: step.images.length > 1 ? "bulk" : (step.body.source ?? "hand") };
     step.operation = outbox().add(this.collection, "labels", body, { done: () => this.done(step), refused });
   }
 
@@ -165,10 +171,10 @@ class Answering {
   }
 
   /** Show pictures as labelled, or as they were, and count them in their classes. */
-  relabel({ images = [], body, before }, after, by) {
+  relabel({ images = [], body, before, counts }, after, by) {
     images.forEach((image, place) => Object.assign(image, after ?? before[place]));
     const local = this.labels.classes.find(({ name }) => body && name === body.class);
-    if (local) local.labels = Math.max(0, local.labels + by * images.length);
+    if (local) local.labels = Math.max(0, local.labels + by * (counts ?? images.length));
   }
 
   async undo() {
@@ -190,7 +196,8 @@ class Answering {
   }
 
   revert(step, which, state) {
-    const check = { image: step.images[0].id, class: state.class, answer: state.answer };
+    const wanted = state.answers ? { answers: state.answers } : { class: state.class, answer: state.answer };
+    const check = { image: step.images[0].id, ...wanted };
     outbox().add(this.collection, `labels/${which}`, {}, { check, done: () => this.done(step), refused: (sentence) => this.toast.say(sentence, { bad: true }) });
   }
 

@@ -83,7 +83,7 @@ class Outbox {
 
   /**
    * Send `body` to a collection's `path` once all before it is saved. `check` says how a picture is labelled once this
-   * has been done, `{image, class, answer}`: undo must not be done twice when only its answer was lost.
+   * has been done, `{image, class, answer}` or `{image, answers}`: undo must not be done twice when only its answer was lost.
    * `done(said)` and `refused(sentence)` are called when the API has said so.
    */
   add(collection, path, body, { check = null, done = () => {}, refused = () => {} } = {}) {
@@ -148,7 +148,8 @@ class Outbox {
 
   async stands({ image, ...wanted }) {
     const now = await once("GET", `/v1/images/${image}`);
-    return now.class === wanted.class && now.answer === wanted.answer;
+    const written = (value) => JSON.stringify(value && typeof value === "object" ? Object.entries(value).sort() : value);
+    return Object.keys(wanted).every((key) => written(now[key]) === written(wanted[key]));
   }
 }
 

@@ -6,7 +6,7 @@ const KEPT = 3; // of them that a new list does not replace: the one on show, an
 const RETHINK = 1000; // ms between two times that the order is asked for
 const KINDS = ["unsure", "typical", "novel", "rare", "audit", "mislabelled"];
 
-class Queue extends Answering {
+class Queue extends Toggling {
   constructor(root, data) {
     super(root, data);
     root.classList.add("queue");
@@ -121,7 +121,7 @@ class Queue extends Answering {
       this.heat.clear();
       this.hang(this.ahead.of(image));
     }
-    const said = image.class ?? { none_of_these: say("grid.none_of_these"), unsure: say("grid.unsure") }[image.answer];
+    const said = (image.classes?.join(", ") || image.class) ?? { none_of_these: say("grid.none_of_these"), unsure: say("grid.unsure") }[image.answer];
     const looks = image.predicted && say("grid.looks_like", { name: classWords(image.predicted.class), sure: percent(image.predicted.probability) });
     const about = [reason, looks, said && say("label.labelled_so", { name: said })].filter(Boolean);
     this.caption.replaceChildren(el("span", {}, image.name), ...about.map((words) => el("span.quiet", {}, ` · ${words}`)));
@@ -149,7 +149,8 @@ class Queue extends Answering {
     return this.waiting[0]?.image.predicted ?? null;
   }
 
-  leave({ subject: item }) {
+  leave({ subject: item, stays }) {
+    if (stays) return this.show();
     this.seen.add(item.image.id);
     this.waiting = this.waiting.filter((one) => one !== item);
     this.show();

@@ -19,7 +19,8 @@ class Search extends Board {
       say: (text) => this.toast.say(text),
       fail: (error) => this.toast.fail(error),
     });
-    this.strip = new Strip({ without: (id) => this.without(id), add: (files, adding) => this.bring(files, adding), startOver: () => this.startOver(), menus: [this.remembered.past.root, this.remembered.kept.root] });
+    this.ticked = new Ticked(this);
+    this.strip = new Strip({ label: this.ticked.menu.root, without: (id) => this.without(id), add: (files, adding) => this.bring(files, adding), startOver: () => this.startOver(), menus: [this.remembered.past.root, this.remembered.kept.root] });
     this.find = this.search(say("search.find"), settled(() => this.filters.set("text", this.find.value.trim()), 250));
     this.wishes = new Menu(say("search.wishes"), () => this.wishPanel());
     this.took = null; // ms that the API searched

@@ -1,7 +1,7 @@
 // What is searched with: the faces of the pictures to look like and not to look like, and the ways to bring others.
 
 class Strip {
-  /** `does`: {without(id), add(files), startOver(), menus}. */
+  /** `does`: {without(id), add(files), startOver(), label, menus}. */
   constructor(does) {
     this.does = does;
     this.faces = new Map(); // query id → preview address
@@ -40,6 +40,7 @@ class Strip {
             ...positive.map((id) => this.face(id, "yes")),
             ...(negative.length ? [el("span.label", {}, say("search.not_like")), ...negative.map((id) => this.face(id, "no"))] : []),
             el("span.grow"),
+            this.does.label,
             button(say("search.add"), () => this.choose(true)),
             button(say("search.new"), () => this.does.startOver()),
           ]

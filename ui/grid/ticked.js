@@ -1,0 +1,40 @@
+// ✓ and ✗ of a search as labels: the pictures searched with are of a class, those not to look like are not. One action,
+// which one undo takes back.
+
+class Ticked {
+  /** `board` is a search: {positive, negative, labels, collection, safely(), labelled(), reload(), refreshClasses()}. */
+  constructor(board) {
+    this.board = board;
+    this.menu = new Menu(say("search.label"), () => this.panel());
+  }
+
+  /** Of what was ticked the pictures of the collection; your own are not in it. */
+  get yes() {
+    return this.board.positive.filter((id) => typeof id === "number");
+  }
+
+  get no() {
+    return this.board.negative.filter((id) => typeof id === "number");
+  }
+
+  panel() {
+    const give = (name) => this.board.safely(() => this.label(name));
+    return [
+      el("p.small", {}, say("search.label_about", { yes: this.yes.length, no: this.no.length })),
+      el("span.row.classes", {}, this.board.labels.classes.map(({ name, colour }) => el("button.chip", { type: "button", onclick: () => give(name) }, el("span.dot", { style: `--colour:${colour}` }), name))),
+      classForm(give),
+    ];
+  }
+
+  async label(name) {
+    const { board, yes, no } = this;
+    this.menu.close();
+    if (!yes.length) return board.toast.say(say("search.label_none"));
+    const { changed } = await save(of(board.collection, "labels"), { image_ids: yes, not_image_ids: no, class: name });
+    tellOthers("labels", board.collection);
+    tellOthers("classes", board.collection);
+    await board.refreshClasses();
+    board.labelled(changed, name, "yes");
+    await board.reload({ keepPlace: true });
+  }
+}
