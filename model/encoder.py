@@ -6,6 +6,9 @@ Importing this module, and encoding on a CPU once `encoder.onnx` exists, needs n
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from model.errors import BadInput
+from model.errors import BadInput, DamagedModel
 from model.images import square
 from model.info import ONNX, ONNX_INFO, ModelInfo, read_verified
 
@@ -87,11 +90,33 @@ def graph_of(folder: Path, info: ModelInfo) -> bytes:
     if info.arithmetic == "int8":
         return read_verified(folder)[1]
     graph = cached_graph(folder, info)
-    if graph is None:
-        from model.export import export_onnx  # only here: it imports torch
+    if graph is not None:
+        return graph
+    if "torch" in sys.modules:
+        from model.export import export_onnx
 
-        graph = export_onnx(folder)
-    return graph
+        return export_onnx(folder)
+    # In a process of its own: torch and its exporter would keep a gigabyte of this one for as long as it runs.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", _EXPORT, str(folder)], env=environment, capture_output=True)
+    if done.returncode != 0:
+        raise DamagedModel(f"{folder} cannot be exported to ONNX: {_last_line(done.stderr)}")
+    return done.stdout
+
+
+_EXPORT = """
+import os, sys
+from pathlib import Path
+result, sys.stdout = os.dup(1), sys.stderr
+os.dup2(2, 1)  # whatever is printed meanwhile
+from model.export import export_onnx
+with open(result, "wb") as file:
+    file.write(export_onnx(Path(sys.argv[1])))
+"""
+
+
+def _last_line(output: bytes) -> str:
+    return (output.decode(errors="replace").strip().splitlines() or ["no reason was given"])[-1]
 
 
 def cached_graph(folder: Path, info: ModelInfo) -> bytes | None:

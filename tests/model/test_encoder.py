@@ -233,3 +233,33 @@ def test_a_crop_is_cut_as_the_network_was_trained_to_see_it():
     difference = np.abs(ours.astype(int) - theirs)
     assert difference.mean() < 2  # whole pixels there, exact edges here
     assert difference.mean() < np.abs(square(image, 224).astype(int) - theirs).mean() / 5
+
+
+def test_the_first_opening_exports_in_a_process_of_its_own_and_leaves_this_one_without_torch(folder):
+    for name in (ONNX, ONNX_INFO):
+        (folder / name).unlink()
+    program = (
+        "import sys; from pathlib import Path; from model.encoder import open_encoder\n"
+        "encoder = open_encoder(Path(sys.argv[1]), 'cpu'); print(encoder.device, 'torch' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["cpu", "False"]
+    assert (folder / ONNX).exists()
+    assert (folder / ONNX_INFO).exists()
+
+
+def test_a_model_that_cannot_be_exported_is_said_to_be_damaged(folder):
+    for name in (ONNX, ONNX_INFO, WEIGHTS):
+        (folder / name).unlink()
+    program = (
+        "import sys; from pathlib import Path; from model.encoder import graph_of; from model.info import read_info\n"
+        "graph_of(Path(sys.argv[1]), read_info(Path(sys.argv[1])))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True)
+
+    said = done.stderr.strip().splitlines()[-1]
+    assert "cannot be exported to ONNX" in said
+    assert "is incomplete" in said
