@@ -115,7 +115,7 @@ class VectorIndex:
         head = self.walked(query, first, keep)
         if head is None:
             return self._compared(query, k, keep, kept)
-        if len(head[0]) >= k:
+        if first == k:
             return head
         rest = np.full(len(self.ids), True) if keep is None else keep.copy()
         rest[head[0][:first]] = False
@@ -210,18 +210,15 @@ def _opened(folder: Path, published: Published, held: VectorIndex | None) -> Vec
     ids = np.frombuffer(files["ids"].read_bytes(), np.int64)
     if len(ids) != published.count:
         raise damaged(folder / CURRENT)
-    vectors = np.memmap(matrix, np.float32, "r", shape=(published.count, published.dim))
-    if (
-        held is not None
-        and held._sketch is not None
-        and held._owner is owner
-        and held.published.slack == published.slack
-    ):
-        sketch = held._sketch
-    else:
-        sketch = Sketch(owner, published.slack or 0.0)
-    # A plain view: a memmap's every slice takes longer.
-    return VectorIndex(owner, ids, np.asarray(vectors), published, sketch)
+    mapped = np.memmap(matrix, np.float32, "r", shape=(published.count, published.dim))
+    vectors = np.asarray(mapped)  # a plain view: a memmap's every slice takes longer
+    vectors[:, 0].max()  # every page is touched once, or searches meet page faults that take as long as their walk
+    sketch = held._sketch if held is not None and held._owner is owner else Sketch(owner, published.slack or 0.0)
+    opened = VectorIndex(owner, ids, vectors, published, sketch)
+    if held is None:  # what a walk needs is compiled now, not by whoever searches first
+        for keep in (None, np.full(len(ids), True)):
+            opened.walked(vectors[0], 1, keep)
+    return opened
 
 
 def unpack(index: Any) -> tuple[np.ndarray, np.ndarray]:

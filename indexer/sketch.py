@@ -17,15 +17,13 @@ from indexer.walk import walk
 
 fast: Any = faiss  # FAISS's type hints know neither its own wrappers nor its streams
 
-AXES = 96  # of collections whose vectors have at least twice as many dimensions
+AXES = 128  # of collections whose vectors have at least twice as many dimensions
 NEAR = 48  # short forms that should suffice for the ten nearest, if so few axes are to do
 PAYS = 0.5  # ... for this share of pictures
 SAMPLE = 20_000  # vectors that say whether a few axes tell them apart
 SURE = 0.9999  # the share of near vectors whose short form says at most `slack` too little
-LINKS, CARE = (
-    16,
-    40,
-)  # of a vector on each level, twice as many on the lowest; how far linking looks: FAISS's own figures
+LINKS = 24  # of a vector on each level, twice as many on the lowest
+CARE = 128  # near ones that are looked at to choose them
 
 
 class Sketch:
@@ -50,7 +48,7 @@ class Sketch:
             _view(graph.offsets).view(np.int64),
             graph.entry_point,
             graph.max_level,
-            LINKS,
+            graph.nb_neighbors(1),
             self.places,
         )
 

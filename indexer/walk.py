@@ -13,11 +13,17 @@ import numpy as np
 
 LOOSE = {"reassoc", "contract", "nsz"}  # sums may be added up in any order, or they take eight times as long
 
-_inner: Callable[..., Any] = numba.njit(nogil=True, cache=True, fastmath=LOOSE, inline="always")
-_outer: Callable[..., Any] = numba.njit(nogil=True, cache=True, fastmath=LOOSE)
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    options = {"nogil": True, "fastmath": LOOSE}
+    try:
+        made: Callable[..., Any] = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # nowhere to keep it, neither beside this file nor for this user: each process compiles anew
+        made = numba.njit(**options)(function)
+    return made
 
 
-@_inner
+@_compiled
 def _product(a: np.ndarray, b: np.ndarray) -> np.float32:
     total = np.float32(0)
     for at in range(a.shape[0]):
@@ -25,7 +31,25 @@ def _product(a: np.ndarray, b: np.ndarray) -> np.float32:
     return total
 
 
-@_outer
+@_compiled
+def _table(least: int) -> np.ndarray:
+    """An empty hash table of `least` places or more, a power of two; an empty place is -1."""
+    size = 1024
+    while size < least:
+        size *= 2
+    return np.full(size, -1, np.int32)
+
+
+@_compiled
+def _slot(table: np.ndarray, row: int) -> int:
+    """Where `row` is, or the empty place where it belongs."""
+    slot = (row * -1640531527 >> 7) & (len(table) - 1)
+    while table[slot] != -1 and table[slot] != row:
+        slot = (slot + 1) & (len(table) - 1)
+    return slot
+
+
+@_compiled
 def cosines_of(vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.ndarray:
     """(M,) cosines of the `rows` (M,) of `vectors` (N, D) with `query` (D,).
 
@@ -37,7 +61,7 @@ def cosines_of(vectors: np.ndarray, rows: np.ndarray, query: np.ndarray) -> np.n
     return found
 
 
-@_outer
+@_compiled
 def walk(
     query: np.ndarray,  # (D,) float32
     axes: np.ndarray,  # (A, D) float32, each as long as one step of a code
@@ -74,13 +98,10 @@ def walk(
                 if short > best:
                     here, best, moved = row, short, True
 
-    size = 1024  # of a hash table of rows seen; a walk sees some sixteen of each that it holds
-    while size < 64 * count:
-        size *= 2
-    seen = np.full(size, -1, np.int32)
+    seen, met = _table(64 * count), 1  # a hash table of those seen, and how many these are
     known, shorts, left = np.empty(count, np.int32), np.empty(count, np.float32), np.empty(count, np.bool_)
     known[0], shorts[0], left[0], held = here, best, False, 1  # best first
-    seen[(here * -1640531527 >> 7) & (size - 1)] = here
+    seen[_slot(seen, here)] = here
     at = 0
     while at < held:
         if left[at]:
@@ -92,12 +113,15 @@ def walk(
             row = links[link]
             if row < 0:
                 break
-            slot = (row * -1640531527 >> 7) & (size - 1)
-            while seen[slot] != -1 and seen[slot] != row:
-                slot = (slot + 1) & (size - 1)
+            slot = _slot(seen, row)
             if seen[slot] == row:
                 continue
-            seen[slot] = row
+            seen[slot], met = row, met + 1
+            if 2 * met > len(seen):
+                older, seen = seen, _table(2 * len(seen))
+                for each in older:
+                    if each >= 0:
+                        seen[_slot(seen, each)] = each
             short = _product(codes[row], weights)
             if held == count and short <= shorts[held - 1]:
                 continue
