@@ -29,7 +29,7 @@ BYTES_PER_MS = 10_000_000  # read by one thread that compares vectors: 9 to 45 G
 WANTED = {10: 0.99, 100: 0.95}  # recall at so many places of what is published
 HELD_OUT = 500  # vectors kept out of a new index to measure it with, at most a tenth of all
 EFFORTS = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 256, 384, 512)  # near ones that a walk may hold
-FEWEST = 20  # vectors that are worth linking
+FEWEST = 2  # vectors that can be linked, one of them held out
 FOLD_AT = 5_000  # rows of a tail, half a millisecond of every search: then a new index is built with them in it
 BLOCK = 65_536  # rows written or compared at once
 

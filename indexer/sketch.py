@@ -35,7 +35,7 @@ class Sketch:
         inner: Any = faiss.downcast_index(index.index)
         turn: Any = faiss.downcast_VectorTransform(inner.chain.at(0))
         whole: Any = faiss.downcast_index(inner.index)
-        self._codes: Any = faiss.downcast_index(whole.storage)
+        self._codes = fast.downcast_index(whole.storage)
         graph, count = whole.hnsw, index.ntotal
         # Views on FAISS's memory, which lives as long as `index` does.
         self._axes = _view(turn.A).reshape(turn.d_out, turn.d_in)
@@ -95,7 +95,7 @@ def learn_sketch(sample: np.ndarray) -> Any:
     faiss.copy_array_to_vector(axes.ravel(), turn.A)
     turn.is_trained = True
     byte = faiss.ScalarQuantizer.QT_8bit
-    graph = faiss.IndexHNSWSQ(len(axes), byte, LINKS, faiss.METRIC_INNER_PRODUCT)
+    graph = fast.IndexHNSWSQ(len(axes), byte, LINKS, faiss.METRIC_INNER_PRODUCT)
     graph.hnsw.efConstruction = CARE
     inner = faiss.IndexPreTransform(turn, graph)
     inner.train(sample)  # the range of each axis

@@ -15,11 +15,12 @@ LOOSE = {"reassoc", "contract", "nsz"}  # sums may be added up in any order, or 
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    compiler: Any = numba.njit
     options = {"nogil": True, "fastmath": LOOSE}
     try:
-        made: Callable[..., Any] = numba.njit(cache=True, **options)(function)
+        made: Callable[..., Any] = compiler(cache=True, **options)(function)
     except RuntimeError:  # nowhere to keep it, neither beside this file nor for this user: each process compiles anew
-        made = numba.njit(**options)(function)
+        made = compiler(**options)(function)
     return made
 
 

@@ -114,7 +114,7 @@ def test_a_collection_that_became_small_enough_gets_the_exact_index_again(bring,
     bring(folder)
     assert refresh().published.kind == "exact float16"
 
-    assert refresh(budget_ms=5.0).published.kind == "exact float32"
+    assert refresh(budget_ms=1.0).published.kind == "exact float32"
 
     assert sorted(path.suffix for path in place.iterdir()) == [".faiss", ".json"]
 
