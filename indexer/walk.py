@@ -135,6 +135,8 @@ def walk(
             at = min(at, place)
 
     rows, cosines, listed = np.empty(held, np.int64), np.empty(held, np.float32), 0
+    for at in range(held):  # memory is asked for all of them before one is waited for
+        cosines[at] = vectors[places[known[at]], 0]
     for at in range(held):
         row = places[known[at]]
         if keep is not None and not keep[row]:
