@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     log: Literal["text", "json"] = Field("text", description="how the log is written: text or json")
     search_ms: float = Field(
-        5.0, gt=0, description="what a search may take, ms; a larger collection gets a quicker index"
+        1.0, gt=0, description="what a search may take, ms; a larger collection gets a quicker index"
     )
 
     @property

@@ -1,9 +1,8 @@
 """The index of one collection under one model: immutable, verified when opened, searched by one thread a request.
 
-Three kinds, chosen by size (`indexer.publish`): every vector as float32; every vector as float16; inverted lists of
-float16, of which a search looks into as many as measuring said, mostly by a short form of them (`indexer.sketch`). The
-float16 kinds order what they find by exact float32 cosines from a mapped matrix. Rows are places in the ascending ids;
-the last rows, the tail, came after the build.
+Two kinds, chosen by size (`indexer.publish`): every vector compared, or a graph of short forms (`indexer.sketch`) that
+a search walks, with exact cosines last. Rows are places in the ascending ids; the last rows of the large kind, its
+tail, came after the build and are compared one by one.
 """
 
 from __future__ import annotations
@@ -15,28 +14,26 @@ import faiss
 import numpy as np
 
 from indexer.errors import DamagedIndex
-from indexer.published import CURRENT, EXACT, LISTS, Published, damaged, files_of, read_published, whole
+from indexer.published import CURRENT, Published, damaged, files_of, read_published, whole
 from indexer.sketch import Sketch
+from indexer.walk import cosines_of
 from model.files import hash_of
 
 fast: Any = faiss  # FAISS's type hints know neither its own wrappers nor its streams
 
-SCANNED = 20_000  # rows that are compared one by one, in about 10 ms, rather than looked for
+SCANNED = 20_000  # vectors that are compared one by one, in some milliseconds, rather than by their short forms first
 FEW = 64  # ids to leave out that are dropped from a longer list, rather than masked
-HEAD = 1000  # places of a list that come from inverted lists; what follows them comes from comparing with every vector
-ROUNDING = 1e-4  # by how much a cosine of float16 vectors may be off: eight times what 512 roundings add up to
-ROUNDING_FLOAT32 = 1e-6  # ... of float32 vectors, added up in another order
-PATIENCE = 1 << 30  # bytes of float16 that a filtered search may read to be exact: a tenth of a second
-BLOCK = 16_384  # rows compared at once: 32 MB of float32 at 512 dimensions
+HEAD = 100  # places of a list that a walk finds; longer ones come from comparing with every short form
+LEAST = 512  # exact cosines that such a comparison computes, at least
 
 
 class VectorIndex:
     """Cosine search over unit vectors. Never changes once built; replace it to update."""
 
     def __init__(
-        self, base: Any, ids: np.ndarray, vectors: np.ndarray, published: Published, sketch: Sketch | None = None
+        self, owner: Any, ids: np.ndarray, vectors: np.ndarray, published: Published, sketch: Sketch | None = None
     ) -> None:
-        self._base, self._sketch, self.published = base, sketch, published
+        self._owner, self._sketch, self.published = owner, sketch, published  # `owner` of the memory that is viewed
         self.ids = ids  # (N,) int64, ascending: `publish` sees to it
         self.vectors = vectors  # (N, D) float32: a view on FAISS's memory, or mapped from disk
 
@@ -48,25 +45,26 @@ class VectorIndex:
         without: np.ndarray | None = None,
         keep: np.ndarray | None = None,
         everywhere: bool = False,
+        first: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ids (k',) and cosines (k',) of the `k` nearest to the unit vector `query` (D,), best first.
 
         `among` restricts the search to these ids (M,), or as `marked` by (N,) bools; `without` (E,) leaves these ids
         out; whoever has `kept` of both at hand gives that too. `everywhere` is for a query that is no picture's
         vector. Fewer than `k` come back when there are fewer. Of pictures that are exactly alike the lower id comes
-        first, whatever `k` is, or the pages of a list would not fit together.
+        first, whatever `k` is. `first` is how long the page was that was asked for before: the list begins with it,
+        and all others follow, so that pages fit together.
         """
-        faiss.omp_set_num_threads(1)  # of this thread: two make a single query slower, and requests bring their own
         query = np.ascontiguousarray(query, np.float32)
         if among is None and (without is None or len(without) <= FEW):
-            without = np.zeros(0, np.int64) if without is None else without
-            rows, cosines = self._ranked(query, k + len(without), None, everywhere)
-            if len(without):
-                left = (self.ids[rows][:, np.newaxis] != without).all(axis=1)  # `np.isin` takes longer than FAISS
+            more = 0 if without is None else len(without)
+            rows, cosines = self._ranked(query, k + more, None, everywhere, None if first is None else first + more)
+            if without is not None and more:
+                left = (self.ids[rows][:, np.newaxis] != without).all(axis=1)  # `np.isin` takes longer than the search
                 rows, cosines = rows[left], cosines[left]
         else:
             keep = self.kept(among, without) if keep is None else keep
-            rows, cosines = self._ranked(query, k, keep, everywhere or among is not None)
+            rows, cosines = self._ranked(query, k, keep, everywhere or among is not None, first)
         return self.ids[rows[:k]], cosines[:k]
 
     def vectors_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,91 +100,78 @@ class VectorIndex:
         return marks
 
     def _ranked(
-        self, query: np.ndarray, k: int, keep: np.ndarray | None, anywhere: bool
+        self, query: np.ndarray, k: int, keep: np.ndarray | None, anywhere: bool, first: int | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """At least `k` rows with their cosines, best first, where so many may be listed."""
         kept = len(self.ids) if keep is None else int(np.count_nonzero(keep))
         k = min(k, kept)
         if k <= 0:
             return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        if keep is not None and kept <= SCANNED and self.published.kind != EXACT:
-            return self.scan(query, np.flatnonzero(keep))
-        if self.published.kind != LISTS:
-            return self._first(query, k, keep, kept, anywhere)
-        head, cosines = (found[:HEAD] for found in self._first(query, min(k, HEAD), keep, kept, anywhere))
-        if len(head) >= k:
-            return head, cosines
-        # Beyond what the lists gave come all others, compared one by one: every list is whole, and its pages fit.
+        if self._sketch is None:
+            return self.scan(query, _rows(keep, kept), k)
+        first = k if first is None else min(first, k)
+        if anywhere or first > HEAD or not self.published.effort:
+            return self._compared(query, k, keep, kept)
+        head = self.walked(query, first, keep)
+        if head is None:
+            return self._compared(query, k, keep, kept)
+        if first == k:
+            return head
         rest = np.full(len(self.ids), True) if keep is None else keep.copy()
-        rest[head] = False
-        others = self.scan(query, np.flatnonzero(rest))
-        return np.concatenate([head, others[0]]), np.concatenate([cosines, others[1]])
+        rest[head[0][:first]] = False
+        others = self._compared(query, k - first, rest, kept - first)
+        return np.concatenate([head[0][:first], others[0]]), np.concatenate([head[1][:first], others[1]])
 
-    def _first(
-        self, query: np.ndarray, k: int, keep: np.ndarray | None, kept: int, anywhere: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The same by way of FAISS, and of comparing with every row of the tail."""
-        found: np.ndarray
-        if self._sketch is not None and keep is None and not anywhere:
-            looked = self._sketch.search(query, k, self.published.effort or 1, self.scan)
-            if looked is not None and not self.published.tail:
-                return looked
-            found = self._near(query, k, keep, kept, anywhere) if looked is None else looked[0]
-        else:
-            found = self._near(query, k, keep, kept, anywhere)
+    def walked(self, query: np.ndarray, k: int, keep: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray] | None:
+        """The same by a walk through the graph; None when it finds too few, or more that are equal than it can hold."""
+        assert self._sketch is not None
+        count = max(self.published.effort or 1, 2 * k)
+        if keep is None:
+            rows, cosines = self._sketch.walk(query, self.vectors, count)
+        else:  # a tenth of the rows may have gone: more than that, and a new index is built
+            rows, cosines = self._sketch.walk(query, self.vectors, count + count // 4, keep)
+        furthest = cosines[-1] if len(cosines) else np.inf
         if self.published.tail:
-            tail = np.arange(self.published.base, len(self.ids))
-            found = np.concatenate([found, tail if keep is None else tail[keep[tail]]])
-        return self.scan(query, found)
+            came = self._tail(keep)
+            rows, cosines = (
+                np.concatenate([rows, came]),
+                np.concatenate([cosines, cosines_of(self.vectors, came, query)]),
+            )
+            order = np.lexsort((rows, -cosines))
+            rows, cosines = rows[order], cosines[order]
+        return (rows, cosines) if len(rows) > k and cosines[k - 1] > furthest else None
 
-    def scan(self, query: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`rows` (M,) in the order of their exact cosines, and those.
+    def _compared(self, query: np.ndarray, k: int, keep: np.ndarray | None, kept: int) -> tuple[np.ndarray, np.ndarray]:
+        """By comparing with every short form, then with as many vectors as its error asks for; or with all at once."""
+        assert self._sketch is not None
+        count = max(LEAST, 4 * k)
+        while kept > SCANNED and count < kept // 4:
+            rows, furthest = self._sketch.nearest(query, count, keep)
+            if self.published.tail:
+                rows = np.concatenate([rows, self._tail(keep)])
+            rows, cosines = self.scan(query, rows, k)
+            if furthest + self._sketch.slack < cosines[k - 1]:
+                return rows, cosines
+            count *= 4
+        return self.scan(query, _rows(keep, kept), k)
 
-        Not a matrix product: BLAS rounds a row by where it stands, and equal vectors must have equal cosines.
-        """
-        cosines = np.empty(len(rows), np.float32)
-        for at in range(0, len(rows), BLOCK):
-            part = rows[at : at + BLOCK]
-            cosines[at : at + BLOCK] = np.einsum("nd,d->n", self.vectors[part], query)
+    def _tail(self, keep: np.ndarray | None) -> np.ndarray:
+        """The rows that came since the index was built, as far as they may be listed."""
+        rows = np.arange(self.published.base, len(self.ids))
+        return rows if keep is None else rows[keep[rows]]
+
+    def scan(self, query: np.ndarray, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The nearest of `rows` (M,) in the order of their exact cosines, and those: `k`, and all that are as near."""
+        cosines = cosines_of(self.vectors, rows, query)
+        if k < len(rows):
+            near = np.flatnonzero(cosines >= np.partition(cosines, len(rows) - k)[len(rows) - k])
+            rows, cosines = rows[near], cosines[near]
         order = np.lexsort((rows, -cosines))
         return rows[order], cosines[order]
 
-    def _near(self, query: np.ndarray, k: int, keep: np.ndarray | None, kept: int, anywhere: bool) -> np.ndarray:
-        """Rows of the FAISS part that hold the `k` nearest ones to be kept, in no order."""
-        if self.published.kind != LISTS:
-            return self._ask(query, k, keep, None)
-        lists, effort = self.published.lists or 1, self.published.effort or 1
-        if not anywhere:
-            return self._ask(query, k, keep, effort)
-        if kept * self.published.dim * 2 <= PATIENCE:
-            return self._ask(query, k, keep, lists)  # what a filter keeps may lie in any list
-        found = self._ask(query, k, keep, effort)
-        while effort < lists:  # too many to look at all: look further until that changes nothing
-            effort = min(2 * effort, lists)
-            before, found = found, self._ask(query, k, keep, effort)
-            first, second = (self.scan(query, rows)[0][:k] for rows in (before, found))
-            if len(first) == k and np.array_equal(first, second):
-                break
-        return found
 
-    def _ask(self, query: np.ndarray, k: int, keep: np.ndarray | None, effort: int | None) -> np.ndarray:
-        """Rows that hold the `k` nearest by exact cosines: FAISS is asked for more until its rounding cannot matter."""
-        chosen: dict[str, Any] = {}
-        if keep is not None:
-            bits = np.packbits(keep[: self.published.base], bitorder="little")
-            chosen["sel"] = fast.IDSelectorBitmap(bits)
-        if effort is not None:
-            parameters = fast.SearchParametersIVF(nprobe=effort, **chosen)
-        else:
-            parameters = faiss.SearchParameters(**chosen)
-        margin = 2 * (ROUNDING if self.published.matrix is not None else ROUNDING_FLOAT32)
-        more = k + max(16, k // 4)
-        while True:
-            more = min(more, self._base.ntotal)
-            (cosines,), (rows,) = self._base.search(query[np.newaxis], more, params=parameters)  # (1, more)
-            if more == self._base.ntotal or rows[-1] < 0 or cosines[-1] < cosines[k - 1] - margin:
-                return rows[rows >= 0]
-            more *= 4
+def _rows(keep: np.ndarray | None, kept: int) -> np.ndarray:
+    return np.arange(kept) if keep is None else np.flatnonzero(keep)
 
 
 def open_index(folder: Path, held: VectorIndex | None = None) -> VectorIndex:
@@ -206,20 +191,14 @@ def open_index(folder: Path, held: VectorIndex | None = None) -> VectorIndex:
 
 def _opened(folder: Path, published: Published, held: VectorIndex | None) -> VectorIndex:
     files = files_of(folder, published)
-    sketch: Sketch | None = None
     if held is not None and published.faiss is not None and held.published.faiss == published.faiss:
-        base = held._base
+        owner = held._owner
     else:
-        base = _read(files["faiss"], published.faiss or published.sha256)
-    if published.sketch is not None:
-        if held is not None and (held.published.sketch, held.published.slack) == (published.sketch, published.slack):
-            sketch = held._sketch
-        else:
-            sketch = Sketch(_read(files["sketch"], published.sketch), published.slack or 0.0)
-    if (base.ntotal, base.d) != (published.base, published.dim):
+        owner = _read(files["faiss"], published.faiss or published.sha256)
+    if (owner.ntotal, owner.d) != (published.base, published.dim):
         raise damaged(folder / CURRENT)
     if published.matrix is None:
-        return VectorIndex(*unpack(base), published)
+        return VectorIndex(owner, *unpack(owner), published)
     row, matrix = published.dim * 4, files["matrix"]  # bytes
     if published.sha256 != identity(published):
         raise damaged(folder / CURRENT)
@@ -231,34 +210,31 @@ def _opened(folder: Path, published: Published, held: VectorIndex | None) -> Vec
     ids = np.frombuffer(files["ids"].read_bytes(), np.int64)
     if len(ids) != published.count:
         raise damaged(folder / CURRENT)
-    vectors = np.memmap(matrix, np.float32, "r", shape=(published.count, published.dim))
-    return VectorIndex(
-        base, ids, np.asarray(vectors), published, sketch
-    )  # a plain view: a memmap's every slice takes longer
+    mapped = np.memmap(matrix, np.float32, "r", shape=(published.count, published.dim))
+    vectors = np.asarray(mapped)  # a plain view: a memmap's every slice takes longer
+    vectors[:, 0].max()  # every page is touched once, or searches meet page faults that take as long as their walk
+    sketch = held._sketch if held is not None and held._owner is owner else Sketch(owner, published.slack or 0.0)
+    opened = VectorIndex(owner, ids, vectors, published, sketch)
+    if held is None:  # what a walk needs is compiled now, not by whoever searches first
+        for keep in (None, np.full(len(ids), True)):
+            opened.walked(vectors[0], 1, keep)
+    return opened
 
 
-def unpack(index: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-    """The FAISS index below a small one's ids, those ids (N,), and a view (N, D) on the vectors it holds."""
+def unpack(index: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The ids (N,) of a small FAISS index, and a view (N, D) on the vectors it holds."""
     flat: Any = faiss.downcast_index(index.index)
     ids = faiss.vector_to_array(index.id_map)
     if not index.ntotal:
-        return _Keeping(index, flat), ids, np.zeros((0, index.d), np.float32)
+        return ids, np.zeros((0, index.d), np.float32)
     # A view on FAISS's own memory: the probe reads every vector, and a copy would double what the index costs.
-    return _Keeping(index, flat), ids, faiss.rev_swig_ptr(flat.get_xb(), index.ntotal * index.d).reshape(-1, index.d)
-
-
-class _Keeping:
-    """A part of a FAISS index, which lives as long as the whole does."""
-
-    def __init__(self, owner: Any, part: Any) -> None:
-        self.owner, self.ntotal, self.d, self.search = owner, part.ntotal, part.d, part.search
+    return ids, faiss.rev_swig_ptr(flat.get_xb(), index.ntotal * index.d).reshape(-1, index.d)
 
 
 def identity(published: Published) -> str:
     """What the `sha256` of a large index must be."""
-    figures = (published.count, published.dim, published.kind, published.tail, published.lists, published.effort)
-    short = () if published.sketch is None else (published.sketch, repr(published.slack))  # earlier ones had none
-    return whole(published.faiss, published.matrix, published.ids, published.tail_sha256, repr(figures), *short)
+    figures = (published.count, published.dim, published.kind, published.tail, published.effort, published.slack)
+    return whole(published.faiss, published.matrix, published.ids, published.tail_sha256, repr(figures))
 
 
 def _read(path: Path, sha256: str) -> Any:

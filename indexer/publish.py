@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +19,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from indexer.index import VectorIndex, identity, open_index
-from indexer.published import EXACT, HALVES, LISTS, Published, files_of, make_current
+from indexer.published import EXACT, GRAPH, Published, files_of, make_current
 from indexer.schema import now
-from indexer.sketch import Sketch, learn_sketch
+from indexer.sketch import SAMPLE, Sketch, learn_sketch
 from model.files import hash_of, remove_partials, write_atomically, write_named_by_hash
 
-BUDGET_MS = 5.0  # a search among many should take no longer, without HTTP
-BYTES_PER_MS = 10_000_000  # read by one thread that compares vectors: 9 to 13 GB/s measured
+BUDGET_MS = 1.0  # a search among many should take no longer, without HTTP
+BYTES_PER_MS = 10_000_000  # read by one thread that compares vectors: 9 to 45 GB/s measured
 WANTED = {10: 0.99, 100: 0.95}  # recall at so many places of what is published
 HELD_OUT = 500  # vectors kept out of a new index to measure it with, at most a tenth of all
-PER_LIST = 48  # vectors that each list's centre is learnt from; FAISS warns below 39
-ROUNDS = 8  # of k-means: later ones move little
-FEWEST = 10_000  # vectors that lists are worth learning from
-FOLD_AT = 5_000  # rows of a tail, 3 ms of every search: then a new index is built with them in it
+EFFORTS = (16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 256, 384, 512)  # near ones that a walk may hold
+FEWEST = 2  # vectors that can be linked, one of them held out
+FOLD_AT = 5_000  # rows of a tail, half a millisecond of every search: then a new index is built with them in it
 BLOCK = 65_536  # rows written or compared at once
 
 Say = Callable[[str], None]
@@ -39,10 +38,7 @@ Say = Callable[[str], None]
 
 def kind_for(count: int, dim: int, budget_ms: float = BUDGET_MS) -> str:
     """The most exact kind whose search reads no more than the budget allows."""
-    budget = budget_ms * BYTES_PER_MS
-    if count * dim * 4 <= budget:
-        return EXACT
-    return HALVES if count * dim * 2 <= budget or count < FEWEST else LISTS
+    return EXACT if count < FEWEST or count * dim * 4 <= budget_ms * BYTES_PER_MS else GRAPH
 
 
 def publish(
@@ -65,7 +61,7 @@ def publish(
     if kind == EXACT:
         published = _publish_exact(folder, ids, vectors)
     else:
-        published = _publish_large(folder, ids, vectors, kind, threads or os.cpu_count() or 1, say)
+        published = _publish_large(folder, ids, vectors, threads or os.cpu_count() or 1, say)
     make_current(folder, published)
     return published
 
@@ -138,109 +134,59 @@ def _publish_exact(folder: Path, ids: np.ndarray, vectors: np.ndarray) -> Publis
     return Published(sha256, len(ids), vectors.shape[1], EXACT, now())
 
 
-def _publish_large(folder: Path, ids: np.ndarray, vectors: np.ndarray, kind: str, threads: int, say: Say) -> Published:
+def _publish_large(folder: Path, ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> Published:
     say(f"building the index of {len(vectors):,} vectors")
-    built = _lists(ids, vectors, threads, say) if kind == LISTS else None
-    if built is None:  # few enough, or nothing that lists could make quicker
-        built = _halves(ids, vectors, threads)
+    index, published = _graph(ids, vectors, threads, say)
     say("writing the index")
     matrix = write_named_by_hash(folder, ".vectors", _blocks(vectors))
     named = write_named_by_hash(folder, ".ids", [ids.data])
-    base = write_named_by_hash(folder, ".faiss", [faiss.serialize_index(built.index).data])
-    published = replace(built.published, faiss=base, matrix=matrix, ids=named)
-    if built.sketch is not None:
-        short = write_named_by_hash(folder, ".sketch", [faiss.serialize_index(built.sketch.index).data])
-        published = replace(published, sketch=short, slack=built.sketch.slack)
+    graph = write_named_by_hash(folder, ".faiss", [faiss.serialize_index(index).data])
+    published = replace(published, faiss=graph, matrix=matrix, ids=named)
     return replace(published, sha256=identity(published))
 
 
-@dataclass(frozen=True)
-class _Built:
-    index: Any
-    published: Published
-    sketch: Sketch | None = None
-
-
-def _halves(ids: np.ndarray, vectors: np.ndarray, threads: int) -> _Built:
-    """Every vector as float16, compared one by one."""
+def _graph(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> tuple[Any, Published]:
+    """Short forms and their graph, and how far to walk: 0 where no walk finds enough, and all are compared."""
     count, dim = vectors.shape
-    faiss.omp_set_num_threads(threads)
-    index = faiss.IndexScalarQuantizer(dim, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    index.train(vectors[:1])  # nothing is learnt
-    for start in range(0, count, BLOCK):
-        index.add(vectors[start : start + BLOCK])
-    published = Published("", count, dim, HALVES, now(), matrix="")
     held = _held_out(count)
-    looking = VectorIndex(index, ids, vectors, published)
-    found = [looking.search(vectors[row], max(WANTED), without=ids[[row]])[1] for row in held]
-    measured = _recalls(found, _nearest(vectors, held, held[:, None], threads), WANTED)
-    return _Built(index, _with_recall(published, measured))
-
-
-def _lists(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> _Built | None:
-    """Inverted lists of float16, and how many to look into; None when that would be a quarter of them or more."""
-    count, dim = vectors.shape
-    lists = 1 << round(np.log2(2 * np.sqrt(count)))
-    held = _held_out(count)
-    rest = np.full(count, True)
-    rest[held] = False
-    quantizer = faiss.IndexFlatIP(dim)
-    half = faiss.ScalarQuantizer.QT_fp16
-    index = faiss.IndexIVFScalarQuantizer(quantizer, dim, lists, half, faiss.METRIC_INNER_PRODUCT, False)
-    index.cp.max_points_per_centroid, index.cp.niter = PER_LIST, ROUNDS
-    faiss.omp_set_num_threads(threads)
-    rows = np.flatnonzero(rest)
-    sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), lists * PER_LIST), replace=False))
-    say(f"learning {lists:,} lists of similar vectors")
-    learnt_from = np.ascontiguousarray(vectors[sample])
-    sketch = learn_sketch(learnt_from, lists, PER_LIST, ROUNDS)
-    if sketch is not None:
-        quantizer.add(sketch.centres)  # lists of the very same vectors; there is nothing left to learn
-    index.train(learnt_from)
-    say(f"sorting {count:,} vectors into {lists:,} lists")
+    rows = np.setdiff1d(np.arange(count), held)
+    sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), 2 * SAMPLE), replace=False))
+    index = learn_sketch(np.ascontiguousarray(vectors[sample]))
+    say(f"linking {count:,} vectors to those that are alike")
+    faiss.omp_set_num_threads(1)  # several would link them differently each time
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
-        _add(index, sketch, vectors, part)
+        index.add_with_ids(np.ascontiguousarray(vectors[part]), part)
     say("measuring how well it finds")
+    # None of the held-out vectors is in it yet.
     nearest = _nearest(vectors, held, np.broadcast_to(held, (len(held), len(held))), threads)
-    published = Published("", count, dim, LISTS, now(), matrix="", lists=lists)
-    looking = VectorIndex(index, ids, vectors, published)
-    if sketch is not None and not sketch.measure(vectors, held, max(1, lists // 16), looking.scan):
-        sketch = None
-    for effort in _efforts(lists):
-        published = replace(published, effort=effort)
+    sketch = Sketch(index)
+    sketch.slack = sketch.measured(vectors, held, threads)
+    for effort in (*EFFORTS, 0):
+        published = Published("", count, dim, GRAPH, now(), matrix="", effort=effort, slack=sketch.slack)
         looking = VectorIndex(index, ids, vectors, published, sketch)
-        # None of the held-out vectors is in it yet.
         measured: dict[int, np.ndarray] = {}
         for k in WANTED:
-            measured |= _recalls([looking.search(vectors[row], k)[1] for row in held], nearest, [k])
+            found = [_found(looking, vectors[row], k, ids[held]) for row in held]
+            measured |= _recalls(found, nearest, [k])
         # Less twice its standard error: it should hold for other pictures than these, too.
         sure = {k: each.mean() - 2 * each.std() / np.sqrt(len(held)) for k, each in measured.items()}
         if all(sure[k] >= wanted for k, wanted in WANTED.items()):
             break
-    if effort > lists // 4:
-        return None
-    faiss.omp_set_num_threads(threads)
-    _add(index, sketch, vectors, held)
-    return _Built(index, _with_recall(published, measured), sketch)
+    faiss.omp_set_num_threads(1)
+    index.add_with_ids(np.ascontiguousarray(vectors[held]), held)
+    return index, _with_recall(published, measured)
 
 
-def _add(index: Any, sketch: Sketch | None, vectors: np.ndarray, rows: np.ndarray) -> None:
-    part = np.ascontiguousarray(vectors[rows])
-    index.add_with_ids(part, rows)
-    if sketch is not None:
-        sketch.index.add_with_ids(part, rows)
+def _found(looking: VectorIndex, query: np.ndarray, k: int, hidden: np.ndarray) -> np.ndarray:
+    """The cosines that a search would find if the ids `hidden`, which no walk meets yet, were not there at all."""
+    walked = looking.walked(query, k) if looking.published.effort else None
+    return looking.search(query, k, without=hidden, everywhere=True)[1] if walked is None else walked[1]
 
 
 def _held_out(count: int) -> np.ndarray:
     """Rows (H,) to measure with, ascending."""
     return np.sort(np.random.default_rng(1).choice(count, min(HELD_OUT, max(1, count // 10)), replace=False))
-
-
-def _efforts(lists: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, 16, ...: how many lists to look into."""
-    steps = sorted({1 << n for n in range(1, 31)} | {3 << n for n in range(30)} | {1})
-    return [*(step for step in steps if step < lists), lists]
 
 
 def _nearest(vectors: np.ndarray, held: np.ndarray, hidden: np.ndarray, threads: int) -> np.ndarray:

@@ -1,9 +1,8 @@
 """What `current.json` says about the index that is live, and the files it names.
 
-A small index is one file, `<sha256>.faiss`. A large one is three or four: `<faiss>.faiss` (half precision, read into
-memory), `<sketch>.sketch` (a short form of it, where that is quicker), `<matrix>.vectors` (float32, mapped: exact
-cosines and the probe need it) and `<ids>.ids`. Pictures added later are a
-*tail*: rows appended behind those of the matrix, which only count once `current.json` says so.
+A small index is one file, `<sha256>.faiss`. A large one is three: `<faiss>.faiss` (short forms and their graph, read
+into memory), `<matrix>.vectors` (float32, mapped: exact cosines and the probe need it) and `<ids>.ids`. Pictures added
+later are a *tail*: rows appended behind those of the matrix, which only count once `current.json` says so.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from indexer.errors import DamagedIndex, NoIndex
 from model.files import write_atomically
 
 CURRENT = "current.json"
-EXACT, HALVES, LISTS = "exact float32", "exact float16", "inverted lists float16"
+EXACT, GRAPH = "exact float32", "graph"
 
 
 @dataclass(frozen=True)
@@ -37,13 +36,11 @@ class Published:
     ids: str | None = None  # ... of the ids
     tail: int = 0  # how many of the last vectors are not in the FAISS part and are compared one by one
     tail_sha256: str | None = None
-    lists: int | None = None
-    effort: int | None = None  # of `lists`, how many a search looks into
+    effort: int | None = None  # how many near ones a walk holds; 0: none finds enough, searches compare with all
     recall: float | None = None  # recall@10 against exact search, of vectors held out of this very index
     recall_100: float | None = None  # ... at 100 places
     held_out: int | None = None  # on how many that was measured
-    sketch: str | None = None  # the SHA-256 of the short form of its lists, if it has one
-    slack: float | None = None  # by how much the short form may say too little of a cosine
+    slack: float | None = None  # by how much a short form may say too little of a cosine
 
     @property
     def base(self) -> int:
@@ -54,7 +51,7 @@ class Published:
         """For people and programs: which kind of index it is, and how well it finds."""
         said = {"kind": self.kind, "vectors": self.count, "added_since": self.tail, "created_at": self.created_at}
         if self.effort is not None:
-            said |= {"lists": self.lists, "lists_searched": self.effort}
+            said |= {"effort": self.effort}
         if self.kind == EXACT:
             return {
                 **said,
@@ -80,12 +77,10 @@ def whole(*parts: str | None) -> str:
 
 
 def files_of(folder: Path, published: Published) -> dict[str, Path]:
-    """The files of an index: `faiss`, and for a large one `matrix`, `ids` and perhaps `sketch`."""
+    """The files of an index: `faiss`, and for a large one `matrix` and `ids`."""
     named = {"faiss": folder / f"{published.faiss or published.sha256}.faiss"}
     if published.matrix is not None:
         named |= {"matrix": folder / f"{published.matrix}.vectors", "ids": folder / f"{published.ids}.ids"}
-    if published.sketch is not None:
-        named["sketch"] = folder / f"{published.sketch}.sketch"
     return named
 
 
@@ -106,7 +101,10 @@ def read_published(folder: Path) -> Published:
 def _parsed(path: str, number: int, changed_ns: int, size: int) -> Published:
     """The file as it is read the first time that it is seen."""
     with open(path, "rb") as file:
-        return Published(**json.loads(file.read()))
+        published = Published(**json.loads(file.read()))
+    if published.kind not in (EXACT, GRAPH):
+        raise ValueError(f"{published.kind!r} is no kind of index that this version knows")
+    return published
 
 
 def make_current(folder: Path, published: Published) -> None:

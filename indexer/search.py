@@ -7,9 +7,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from indexer.index import HEAD, VectorIndex
+from indexer.index import VectorIndex
 from indexer.steer import direction
 
+ARRANGED = 1000  # places of a list that is cut or arranged
 LOOKED_AT = 200  # hits that a more varied list is chosen from
 RARE = 3.5  # robust standard deviations above the collection's median: one in some thousand ordinary pictures
 ONE_IN = 0.01  # ... and where no hit is as rare as that, the share of ordinary pictures that score as much
@@ -75,9 +76,10 @@ def search(
     total = len(index.ids) - int(index.rows_of(exclude)[1].sum()) if keep is None else int(np.count_nonzero(keep))
     if total == 0:
         return Hits(np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32), 0)
-    looked_at = offset + limit if wish.plain else HEAD
-    # Such a direction is no picture's: inverted lists were measured with pictures, so it looks everywhere.
-    ids, scores = index.search(query, looked_at, among, exclude, keep, everywhere=steered)
+    looked_at = offset + limit if wish.plain else ARRANGED
+    first = limit if wish.plain and offset else None
+    # Such a direction is no picture's: walks were measured with pictures, so it is compared with everything.
+    ids, scores = index.search(query, looked_at, among, exclude, keep, everywhere=steered, first=first)
     end = _end(index, query, scores, complete=len(ids) == total)
     alike: dict[int, list[int]] = {}
     if not wish.plain:

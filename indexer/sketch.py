@@ -1,111 +1,125 @@
-"""A short form of the vectors in inverted lists: a search looks through it first, and at the vectors themselves last.
+"""A short form of the vectors, and a graph of which are alike: a search looks at these first, and at vectors last.
 
 What tells the pictures of one collection apart lies mostly along a few principal axes. Along these a vector takes a
-byte each, so that looking through lists touches a tenth of the memory. The nearest by this short form are put in order
-by exact cosines, and how far it may be off is measured when the index is built: a search takes as many as it must for
-its first `k` to be those of the vectors themselves.
+byte each. A search for a picture walks the graph by these bytes (`indexer.walk`); where a filter or a direction leads
+away from pictures, it compares with all of them. Either way exact cosines put in order what is near.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import faiss
 import numpy as np
 
+from indexer.steer import direction
+from indexer.walk import walk
+
 fast: Any = faiss  # FAISS's type hints know neither its own wrappers nor its streams
 
-AXES = 96  # of collections whose vectors have at least twice as many dimensions
-FIRST, MOST = 48, 1024  # vectors whose exact cosines a search computes, at least and at most
-SURE = 0.999  # the share of near vectors whose short form says at most `slack` too little
+AXES = 128  # of collections whose vectors have at least twice as many dimensions
+NEAR = 48  # short forms that should suffice for the ten nearest, if so few axes are to do
+PAYS = 0.5  # ... for this share of pictures
 SAMPLE = 20_000  # vectors that say whether a few axes tell them apart
-PAYS = 0.5  # the share of searches that the first `FIRST` vectors must suffice for
-
-Exact = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # (query, rows) → rows, cosines; best first
+SURE = 0.9999  # the share of near vectors whose short form says at most `slack` too little
+LINKS = 24  # of a vector on each level, twice as many on the lowest
+CARE = 128  # near ones that are looked at to choose them
 
 
 class Sketch:
-    """Inverted lists of short forms. Rows are those of the index that it belongs to."""
+    """Short forms of rows, and the graph between them. Never changes: take a new one when its index has grown."""
 
     def __init__(self, index: Any, slack: float = 0.0) -> None:
-        """`index` is a FAISS index of axes followed by lists."""
+        """`index` is a FAISS index of ids, axes and graph, as `learn_sketch` makes it."""
         self.index, self.slack = index, slack
-        axes: Any = faiss.downcast_VectorTransform(index.chain.at(0))
-        self._axes = np.ascontiguousarray(faiss.vector_to_array(axes.A).reshape(axes.d_out, axes.d_in).T)  # (D, A)
-        self._lists: Any = faiss.downcast_index(index.index)
+        inner: Any = faiss.downcast_index(index.index)
+        turn: Any = faiss.downcast_VectorTransform(inner.chain.at(0))
+        whole: Any = faiss.downcast_index(inner.index)
+        self._codes = fast.downcast_index(whole.storage)
+        graph, count = whole.hnsw, index.ntotal
+        # Views on FAISS's memory, which lives as long as `index` does.
+        self._axes = _view(turn.A).reshape(turn.d_out, turn.d_in)
+        self.places = _view(index.id_map)  # (N,) int64: the row that each is
+        steps = _view(self._codes.sq.trained)[turn.d_out :] / np.float32(255)  # a byte goes through its axis's range
+        self._graph = (
+            self._axes * steps[:, np.newaxis],
+            _view(self._codes.codes).reshape(count, turn.d_out),
+            _view(graph.neighbors),
+            _view(graph.offsets).view(np.int64),
+            graph.entry_point,
+            graph.max_level,
+            graph.nb_neighbors(1),
+            self.places,
+        )
 
-    @property
-    def centres(self) -> np.ndarray:
-        """(L, D) float32: the lists' centres as vectors, which sort other vectors as the short forms are sorted."""
-        quantizer: Any = faiss.downcast_index(self._lists.quantizer)
-        return np.ascontiguousarray(quantizer.reconstruct_n(0, quantizer.ntotal) @ self._axes.T)
-
-    def nearest(self, query: np.ndarray, count: int, effort: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows (C,) and short cosines (C,) of the `count` nearest to `query` (D,) in `effort` lists; fewer: row -1."""
-        parameters = fast.SearchParametersIVF(nprobe=effort)
-        (cosines,), (rows,) = self._lists.search((query @ self._axes)[np.newaxis], count, params=parameters)
+    def walk(
+        self, query: np.ndarray, vectors: np.ndarray, count: int, keep: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """At most `count` rows near `query` (D,) that `keep` (N,) lists, and their cosines by `vectors`; best first."""
+        rows, cosines = walk(query, *self._graph, vectors, keep, count)
         return rows, cosines
 
-    def search(self, query: np.ndarray, k: int, effort: int, exact: Exact) -> tuple[np.ndarray, np.ndarray] | None:
-        """Rows that hold the `k` nearest in `effort` lists, and their cosines; None when too many are nearly alike."""
-        count = max(FIRST, 4 * k)
-        while count <= MOST:
-            rows, short = self.nearest(query, count, effort)
-            all_of_them = rows[-1] < 0
-            rows, cosines = exact(query, rows[rows >= 0] if all_of_them else rows)
-            if all_of_them or short[-1] + self.slack < cosines[k - 1]:
-                return rows, cosines
-            count *= 4
-        return None
+    def nearest(self, query: np.ndarray, count: int, keep: np.ndarray | None) -> tuple[np.ndarray, float]:
+        """The `count` rows of those to `keep` (N,) whose short forms are nearest to `query`, and the last one's cosine.
 
-    def measure(self, vectors: np.ndarray, held: np.ndarray, effort: int, exact: Exact) -> bool:
-        """Set `slack` by the rows `held` of `vectors`, which are not in it; whether it makes searches quicker."""
-        errors, lowest, tenth = [], [], []
-        for row in held:
-            rows, short = self.nearest(vectors[row], FIRST, effort)
-            rows, short = rows[rows >= 0], short[rows >= 0]
-            if len(rows) < FIRST:
-                continue  # it has all there is
-            order = np.argsort(rows)
-            there, cosines = exact(vectors[row], rows)
-            errors.append(cosines[np.argsort(there)] - short[order])
-            lowest.append(short[-1])
-            tenth.append(cosines[9])
-        if errors:
-            self.slack = max(0.0, float(np.quantile(np.concatenate(errors), SURE)))
-        return not errors or float(np.mean(np.array(lowest) + self.slack < np.array(tenth))) >= PAYS
+        -inf when these are all there are.
+        """
+        chosen = (
+            {} if keep is None else {"sel": fast.IDSelectorBitmap(np.packbits(keep[self.places], bitorder="little"))}
+        )
+        faiss.omp_set_num_threads(1)  # of this thread: two make a single query slower, and requests bring their own
+        turned = (self._axes @ query)[np.newaxis]
+        (cosines,), (found,) = self._codes.search(turned, count, params=faiss.SearchParameters(**chosen))
+        if found[-1] < 0:
+            return self.places[found[found >= 0]], -np.inf
+        return self.places[found], float(cosines[-1])
+
+    def measured(self, vectors: np.ndarray, held: np.ndarray, threads: int) -> float:
+        """By how much a short form says too little of what is near `held` rows of `vectors`, or directions of them."""
+        rng = np.random.default_rng(3)
+        some = vectors[held]
+        steered = [direction(*np.split(some[rng.choice(len(some), 6)], 2)) for _ in some]
+        queries = np.concatenate([some, np.array(steered)])
+        faiss.omp_set_num_threads(threads)
+        shorts, found = self._codes.search(queries @ self._axes.T, min(NEAR, self.index.ntotal))
+        errors = [
+            vectors[self.places[at]] @ query - short for query, at, short in zip(queries, found, shorts, strict=True)
+        ]
+        return max(0.0, float(np.quantile(np.concatenate(errors), SURE)))
 
 
-def axes_of(vectors: np.ndarray) -> np.ndarray | None:
-    """(D, AXES) float32, the principal axes of `vectors` (S, D); None when so few do not tell them apart."""
+def learn_sketch(sample: np.ndarray) -> Any:
+    """An empty FAISS index for vectors like the `sample` (S, D)."""
+    axes = _axes_of(sample)
+    turn = fast.LinearTransform(*axes.shape[::-1], False)
+    faiss.copy_array_to_vector(axes.ravel(), turn.A)
+    turn.is_trained = True
+    byte = faiss.ScalarQuantizer.QT_8bit
+    graph = fast.IndexHNSWSQ(len(axes), byte, LINKS, faiss.METRIC_INNER_PRODUCT)
+    graph.hnsw.efConstruction = CARE
+    inner = faiss.IndexPreTransform(turn, graph)
+    inner.train(sample)  # the range of each axis
+    index: Any = faiss.IndexIDMap(inner)
+    return index
+
+
+def _axes_of(vectors: np.ndarray) -> np.ndarray:
+    """(A, D) float32: the first principal axes of `vectors` (S, D), or every dimension where so few do not suffice."""
     dim = vectors.shape[1]
-    if dim < 2 * AXES:
-        return None
+    every = np.eye(dim, dtype=np.float32)
+    if dim < 2 * AXES or len(vectors) < 2 * dim:
+        return every
     some = vectors[np.random.default_rng(2).choice(len(vectors), min(SAMPLE, len(vectors)), replace=False)]
-    _, every = np.linalg.eigh(some.T @ some)  # ascending
-    axes = np.ascontiguousarray(every[:, ::-1][:, :AXES], np.float32)
+    axes = np.ascontiguousarray(np.linalg.eigh(some.T @ some)[1][:, ::-1][:, :AXES].T, np.float32)
     queries, others = some[:200], some[200:]
-    exact, short = queries @ others.T, (queries @ axes) @ (others @ axes).T  # (200, ·)
-    near = np.argpartition(-short, FIRST, axis=1)[:, : FIRST + 1]
+    exact, short = queries @ others.T, (queries @ axes.T) @ (others @ axes.T).T  # (200, ·)
+    near = np.argpartition(-short, NEAR, axis=1)[:, : NEAR + 1]
     errors = np.take_along_axis(exact - short, near, axis=1)
     lowest = np.take_along_axis(short, near[:, -1:], axis=1)[:, 0]
     tenth = -np.partition(-exact, 9, axis=1)[:, 9]
-    return axes if np.mean(lowest + np.quantile(errors, SURE) < tenth) >= PAYS else None
+    return axes if np.mean(lowest + np.quantile(errors, 0.999) < tenth) >= PAYS else every
 
 
-def learn_sketch(sample: np.ndarray, lists: int, per_list: int, rounds: int) -> Sketch | None:
-    """An empty sketch with `lists` learnt from `sample` (S, D); None when it would not make searches quicker."""
-    axes = axes_of(sample)
-    if axes is None:
-        return None
-    transform = fast.LinearTransform(*axes.shape, False)
-    faiss.copy_array_to_vector(axes.T.ravel(), transform.A)
-    transform.is_trained = True
-    byte = faiss.ScalarQuantizer.QT_8bit
-    quantizer = faiss.IndexFlatIP(axes.shape[1])
-    inner = faiss.IndexIVFScalarQuantizer(quantizer, axes.shape[1], lists, byte, faiss.METRIC_INNER_PRODUCT, False)
-    inner.cp.max_points_per_centroid, inner.cp.niter = per_list, rounds
-    index: Any = faiss.IndexPreTransform(transform, inner)
-    index.train(sample)
-    return Sketch(index)
+def _view(numbers: Any) -> np.ndarray:
+    """FAISS's vector as an array, without a copy."""
+    return faiss.rev_swig_ptr(numbers.data(), numbers.size())

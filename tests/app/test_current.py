@@ -50,7 +50,7 @@ def large(indexed, workspace) -> TestClient:
     """The client, over an index of the kind that grows by a tail."""
     indexed.post("/v1/collections/photos/indexes")
     do_jobs(workspace)
-    assert indexed.get("/v1/collections/photos").json()["index"]["kind"] == "exact float16"
+    assert indexed.get("/v1/collections/photos").json()["index"]["kind"] == "graph"
     return indexed
 
 
