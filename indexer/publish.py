@@ -23,6 +23,7 @@ from indexer.published import EXACT, HALVES, LISTS, Published, files_of, make_cu
 from indexer.schema import now
 from indexer.sketch import Sketch, learn_sketch
 from model.files import hash_of, remove_partials, write_atomically, write_named_by_hash
+from model.progress import Line
 
 BUDGET_MS = 5.0  # a search among many should take no longer, without HTTP
 BYTES_PER_MS = 10_000_000  # read by one thread that compares vectors: 9 to 13 GB/s measured
@@ -139,11 +140,11 @@ def _publish_exact(folder: Path, ids: np.ndarray, vectors: np.ndarray) -> Publis
 
 
 def _publish_large(folder: Path, ids: np.ndarray, vectors: np.ndarray, kind: str, threads: int, say: Say) -> Published:
-    say(f"building the index of {len(vectors):,} vectors")
+    say(Line("building", "building the index of {n:,} vectors", n=len(vectors)))
     built = _lists(ids, vectors, threads, say) if kind == LISTS else None
     if built is None:  # few enough, or nothing that lists could make quicker
         built = _halves(ids, vectors, threads)
-    say("writing the index")
+    say(Line("writing", "writing the index"))
     matrix = write_named_by_hash(folder, ".vectors", _blocks(vectors))
     named = write_named_by_hash(folder, ".ids", [ids.data])
     base = write_named_by_hash(folder, ".faiss", [faiss.serialize_index(built.index).data])
@@ -191,17 +192,17 @@ def _lists(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> _Bui
     faiss.omp_set_num_threads(threads)
     rows = np.flatnonzero(rest)
     sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), lists * PER_LIST), replace=False))
-    say(f"learning {lists:,} lists of similar vectors")
+    say(Line("lists", "learning {n:,} lists of similar vectors", n=lists))
     learnt_from = np.ascontiguousarray(vectors[sample])
     sketch = learn_sketch(learnt_from, lists, PER_LIST, ROUNDS)
     if sketch is not None:
         quantizer.add(sketch.centres)  # lists of the very same vectors; there is nothing left to learn
     index.train(learnt_from)
-    say(f"sorting {count:,} vectors into {lists:,} lists")
+    say(Line("sorting", "sorting {n:,} vectors into {lists:,} lists", n=count, lists=lists))
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
         _add(index, sketch, vectors, part)
-    say("measuring how well it finds")
+    say(Line("recall", "measuring how well it finds"))
     nearest = _nearest(vectors, held, np.broadcast_to(held, (len(held), len(held))), threads)
     published = Published("", count, dim, LISTS, now(), matrix="", lists=lists)
     looking = VectorIndex(index, ids, vectors, published)

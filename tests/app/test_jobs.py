@@ -1,6 +1,8 @@
 """Jobs are durable: claimed once, told what a person wants, and gone on with after a worker's death."""
 
+import copy
 import json
+import pickle
 import threading
 
 import pytest
@@ -10,6 +12,7 @@ from app import jobs, worker
 from indexer.catalog import create_collection
 from indexer.errors import Busy
 from model.errors import BadInput
+from model.progress import Line, rate_line
 from tests.app.conftest import do_jobs
 
 
@@ -120,3 +123,58 @@ def test_a_second_worker_for_a_lane_refuses_to_start(workspace):
 
     with FileLock(lock), pytest.raises(Busy, match="Another worker"):
         worker.run_worker(workspace, "learning", threading.Event())
+
+
+def test_a_job_says_how_far_it_is_in_english_and_by_name_and_values(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "index", {})
+    waiting = jobs.get(workspace.engine, job.id)
+    jobs.report(workspace.engine, job.id, 0.25, rate_line(300, 1200, seconds=10))
+
+    told = jobs.get(workspace.engine, job.id).public()
+
+    assert (waiting.message, waiting.said) == ("waiting for its turn", {"name": "waiting", "values": {}})
+    assert told["message"] == "300 of 1,200 pictures, 30 a second, 30 s left"
+    assert told["said"] == {"name": "rate_pictures", "values": {"done": 300, "total": 1200, "rate": 30, "left": 30.0}}
+    json.dumps(told)
+
+
+def test_a_job_that_says_something_without_a_name_has_none_of_what_it_said_before(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "index", {})
+
+    jobs.report(workspace.engine, job.id, 0.5, "half of it")
+
+    told = jobs.get(workspace.engine, job.id)
+    assert (told.message, told.said) == ("half of it", None)
+
+
+def test_what_a_job_found_out_is_what_it_says_in_the_end(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "estimate", {})
+    sentence = Line("estimate_cpu", "About {time}", time="2 min")
+
+    jobs.finish(workspace.engine, job.id, "succeeded", Line("done", "done"), result={"sentence": sentence})
+
+    told = jobs.get(workspace.engine, job.id)
+    assert (told.message, told.result) == ("done", {"sentence": "About 2 min"})
+    assert told.said == {"name": "estimate_cpu", "values": {"time": "2 min"}}
+
+
+def test_a_failed_job_names_its_error(workspace, collection):
+    job = jobs.create(workspace.engine, collection, "index", {})
+
+    do_jobs(workspace)
+
+    told = jobs.get(workspace.engine, job.id)
+    assert told.state == "failed"
+    assert told.said == {"name": "failed", "values": {"error": "TooFewImages"}}
+
+
+def test_a_sentence_within_a_sentence_keeps_its_name_through_copies():
+    line = Line("stopped_in", "Stopped in {where}", where=Line("epoch", "epoch {epoch} of 9", epoch=2))
+
+    assert line == "Stopped in epoch 2 of 9"
+    for copied in (copy.deepcopy(line), pickle.loads(pickle.dumps(line))):
+        assert copied == line
+        assert copied.said == {
+            "name": "stopped_in",
+            "values": {"where": {"name": "epoch", "values": {"epoch": 2}}},
+        }

@@ -15,6 +15,7 @@ from tests.ui.test_everywhere import DARK, FRAME, WCAG, barriers, settle
 from ui.client import ApiError, Likeness
 
 EDGE = 30  # pixels that are free around the whole map, as in ui/grid/plot.js
+TOOLS = (50, 120)  # pixels of the corner that the buttons take
 SLOW = 240_000  # ms; drawing compiles UMAP first
 
 
@@ -69,7 +70,11 @@ def on_screen(page: Page, drawn: dict[str, Any]) -> dict[int, tuple[float, float
 
 
 def around_a_cluster(places: dict[int, tuple[float, float]], drawn: dict[str, Any]) -> tuple[set[int], list[float]]:
-    """The ids in a box around one cluster whose border no point is near, and the box: left, top, right, bottom."""
+    """The ids in a box around one cluster whose border no point is near, and the box: left, top, right, bottom.
+
+    Where it begins and ends lies on the map, and not on the buttons that zoom, in the upper left.
+    """
+    origin = min(x for x, _ in places.values()) - EDGE, min(y for _, y in places.values()) - EDGE
     clusters = dict(zip(drawn["ids"], drawn["cluster"], strict=True))
     for one in drawn["clusters"]:
         members = [places[i] for i, cluster in clusters.items() if cluster == one["cluster"]]
@@ -78,7 +83,8 @@ def around_a_cluster(places: dict[int, tuple[float, float]], drawn: dict[str, An
         inside = {i for i, (x, y) in places.items() if box[0] < x < box[2] and box[1] < y < box[3]}
         near = {i for i, (x, y) in places.items() if box[0] - 3 < x < box[2] + 3 and box[1] - 3 < y < box[3] + 3}
         clear = {i for i, (x, y) in places.items() if box[0] + 3 < x < box[2] - 3 and box[1] + 3 < y < box[3] - 3}
-        if near == inside == clear and len(inside) > 25:
+        free = box[0] > origin[0] + TOOLS[0] or box[1] > origin[1] + TOOLS[1]
+        if near == inside == clear and len(inside) > 25 and free:
             return inside, box
     raise AssertionError("every cluster of the demo has a neighbour at its border")
 
