@@ -3,7 +3,7 @@
 const GLANCE = 700; // ms between two looks at it
 
 class Redraw {
-  /** `does`: {drawn(), failed(error)}. */
+  /** `does`: {drawn(), changed(), stopped(sentence), failed(error)}. */
   constructor(collection, does) {
     this.collection = collection;
     this.does = does;
@@ -50,6 +50,7 @@ class Redraw {
       this.over();
       if (job.state === "failed") this.does.failed(new Sentence(failureOf(job)));
       if (job.state === "succeeded") this.does.drawn();
+      if (job.state === "cancelled") this.does.stopped(say("map.stopped"));
     } catch (error) {
       if (error.status === 404) return this.over();
       if (!this.gone) this.timer = setTimeout(() => this.look(), 4 * GLANCE); // the API is away for a moment; the job is not
