@@ -32,6 +32,7 @@ from model.progress import Line
 log = logging.getLogger("likeness.worker")
 POLL = 0.1  # seconds between looks at the queue: one question to the catalog each
 TELL = 0.5  # seconds between reports of a running job
+PATIENCE = 5  # seconds for the worker before to end
 
 
 def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> None:
@@ -39,7 +40,7 @@ def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> No
     path = workspace.home.root / "locks" / f"worker.{lane}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(path, timeout=5):
+        with FileLock(path, timeout=PATIENCE):
             jobs.requeue_orphans(workspace.engine, lane)
             while not stopping.is_set():
                 job = jobs.claim(workspace.engine, lane)

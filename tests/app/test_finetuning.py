@@ -13,6 +13,7 @@ from tests.app.conftest import SUBJECTS, do_jobs
 
 EACH = 40
 SMALL = {"epochs": 2, "image_size": 32, "batch_size": 32}
+LONG = 12  # epochs of a fine-tuning that is interrupted
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_after_adoption_quality_is_that_on_labels_the_encoder_never_saw(labelled
 
 
 def test_a_finetuning_that_is_paused_and_resumed_finishes(labelled, workspace):
-    job_id = labelled.post("/v1/collections/photos/finetunings", json=SMALL | {"epochs": 30}).json()["id"]
+    job_id = labelled.post("/v1/collections/photos/finetunings", json=SMALL | {"epochs": LONG}).json()["id"]
     job = jobs.claim(workspace.engine, "learning")
     thread = threading.Thread(target=worker.do_job, args=(workspace, job, threading.Event()))
     thread.start()
@@ -98,7 +99,7 @@ def test_a_finetuning_that_is_paused_and_resumed_finishes(labelled, workspace):
     assert done["state"] == "succeeded", done["error"]
     after = labelled.get(f"/v1/jobs/{job_id}/metrics").json()["rows"]
     assert after[: len(rows)] == rows  # gone on with, not begun again
-    assert after[-1]["epoch"] == 30
+    assert after[-1]["epoch"] == LONG
 
 
 def test_copies_of_a_picture_are_all_learnt_or_all_kept_out(labelled, workspace):

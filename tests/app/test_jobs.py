@@ -13,7 +13,9 @@ from indexer.catalog import create_collection
 from indexer.errors import Busy
 from model.errors import BadInput
 from model.progress import Line, rate_line
-from tests.app.conftest import do_jobs
+from tests.app.conftest import SMALL, do_jobs
+
+LONG = 100  # epochs of a training that is interrupted
 
 
 @pytest.fixture
@@ -74,7 +76,7 @@ def test_a_running_job_hears_that_it_shall_stop(workspace, collection):
 
 
 def test_a_training_that_is_paused_and_resumed_finishes(indexed, workspace):
-    body = {"epochs": 20, "batch_size": 8, "image_size": 32}
+    body = {**SMALL, "epochs": LONG, "batch_size": 8, "image_size": 32}
     job_id = indexed.post("/v1/collections/photos/trainings", json=body).json()["id"]
     job = jobs.claim(workspace.engine, "learning")
     thread = threading.Thread(target=worker.do_job, args=(workspace, job, threading.Event()))
@@ -94,7 +96,7 @@ def test_a_training_that_is_paused_and_resumed_finishes(indexed, workspace):
     rows = indexed.get(f"/v1/jobs/{job_id}/metrics").json()["rows"]
     steps = [row["step"] for row in rows]
     assert steps == sorted(set(steps))
-    assert rows[-1]["epoch"] == 20
+    assert rows[-1]["epoch"] == LONG
 
 
 def test_a_job_that_cannot_work_fails_with_the_reason(workspace, collection):
@@ -117,7 +119,8 @@ def test_events_tell_how_a_job_ended_and_then_end(indexed, workspace):
     assert json.loads(line.removeprefix("data: "))["state"] == "succeeded"
 
 
-def test_a_second_worker_for_a_lane_refuses_to_start(workspace):
+def test_a_second_worker_for_a_lane_refuses_to_start(workspace, monkeypatch):
+    monkeypatch.setattr(worker, "PATIENCE", 0.1)
     lock = workspace.home.root / "locks" / "worker.learning.lock"
     lock.parent.mkdir(exist_ok=True)
 

@@ -1,4 +1,4 @@
-"""Folders of many files, dropped on the page as a file manager does, or chosen; `--deep 44`: more than 5,000 at once."""
+"""Folders of many files, dropped as a file manager drops them, or chosen; `--deep 44`: more than 5,000 at once."""
 
 import os
 import re
