@@ -27,9 +27,12 @@ SMALL = {"init": "random", "backbone": "test_resnet"}  # timm's own for tests: t
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
-    """`models/<fingerprint>` with an untrained small network at 32 px and its exported graph."""
-    models = tmp_path_factory.mktemp("models")
-    start = starting_point(**SMALL, image_size=32, models=models, seed=0)
+    """`models/<fingerprint>` with an untrained ResNet-18 at 32 px and its exported graph."""
+    return untrained(tmp_path_factory.mktemp("models"), "resnet18")
+
+
+def untrained(models: Path, backbone: str) -> Path:
+    start = starting_point("random", backbone, 32, models, seed=0)
     info = save_model(start.backbone, start.preparation, models, started_from="random")
     open_encoder(models / info.fingerprint, "cpu")
     return models / info.fingerprint
