@@ -23,6 +23,7 @@ function outcome(job) {
     const rate = result.images_per_second ? say("jobs.rate", { n: Math.round(result.images_per_second) }) : "";
     return say("jobs.indexed", { n: result.indexed ?? 0, fresh: result.encoded ?? 0, rate });
   }
+  if (job.kind === "map") return say("map.count", { pictures: pictureCount(result.mapped ?? 0) });
   return lineOf(job);
 }
 
