@@ -52,13 +52,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(SHARED))
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
         for marker in item.iter_markers("promise"):
             item.user_properties += [("promise", number) for number in marker.args]
 
 
 SHARED = "tests/ui/"  # these tests meet one installation and one demo collection
+LONGEST = (SHARED, "tests/scripts/test_bench.py")  # begun first, so that no core has nothing to do in the end
 ALONE = tuple(f"{SHARED}test_{name}.py" for name in ("page", "sign_in", "training"))  # these start their own
 CATALOG = (
     "test_catalog",
