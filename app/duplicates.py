@@ -12,7 +12,7 @@ from indexer.duplicates import Pair, find_pairs
 from indexer.index import open_index
 from indexer.schema import now
 from model.files import write_atomically
-from model.progress import Progress
+from model.progress import Line, Progress
 
 FILE = "duplicates.json"
 
@@ -34,7 +34,7 @@ def look_for_duplicates(
         collection = collection_with_id(workspace.engine, collection.id)
         folder = workspace.index_folder(collection)
         index = open_index(folder)
-        progress(0.0, f"comparing {len(index.ids):,} pictures")
+        progress(0.0, Line("comparing", "comparing {n:,} pictures", n=len(index.ids)))
         pairs = find_pairs(workspace.engine, workspace.home, index.ids, index.vectors, stop, progress)
         look = Look(now(), len(index.ids), pairs)
         said = {"at": look.at, "images": look.images, "pairs": look.pairs}

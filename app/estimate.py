@@ -14,7 +14,7 @@ from indexer.catalog import Collection
 from model.compare import HELD_OUT
 from model.errors import TooFewImages
 from model.measure import VIEWS
-from model.progress import duration
+from model.progress import Line, duration
 from model.settings import held_out
 
 LOADED = 256  # pictures that are decoded for it, at most
@@ -42,14 +42,14 @@ def estimated(
     plan = planned(workspace, collection, {k: v for k, v in chosen.items() if k not in ("adopt", "pins")})
     settings, count = plan.settings, len(plan.rows)
     settings.require_enough(count)
-    progress(0.05, f"reading some of {count:,} pictures")
+    progress(0.05, Line("reading_some", "reading some of {n:,} pictures", n=count))
     spaced = [plan.previews[i * count // min(LOADED, count)] for i in range(min(LOADED, count))]
     began = time.monotonic()
     pixels = load_pixels(spaced, plan.side, plan.start.preparation.fit, refused=lambda position, error: None)
     reading = (time.monotonic() - began) / len(spaced)
     if len(pixels) < 2:
         raise TooFewImages(f"The previews of {collection.name!r} are missing: import its folders again.")
-    progress(0.2, "taking some steps of this training")
+    progress(0.2, Line("steps", "taking some steps of this training"))
     cost = measure_step(pixels, plan.start, settings, plan.encoded_at, stop=stop)
 
     kept_out = held_out(count)
@@ -88,11 +88,13 @@ def estimated(
     return {**found, "sentence": _sentence(found)}
 
 
-def _sentence(found: dict[str, Any]) -> str:
+def _sentence(found: dict[str, Any]) -> Line:
     where, memory = {"cpu": ("CPU", "memory"), "cuda": ("GPU", "GPU memory")}[found["device"]]
-    epochs = "1 epoch" if found["epochs"] == 1 else f"{found['epochs']} epochs"
-    return (
-        f"About {duration(found['seconds'])} on this machine's {where}: {epochs} of "
-        f"{found['pictures']:,} pictures at {found['views_per_second']:,.0f} views a second. It takes about "
-        f"{found['memory_mb']:,} MB of {memory} and {found['disk_mb']:,} MB of disk."
-    )
+    return Line(
+        f"estimate_{found['device']}",
+        f"About {duration(found['seconds'])} on this machine's {where}: {{epochs}} epoch{'s' * (found['epochs'] != 1)} "
+        f"of {{pictures:,}} pictures at {{rate:,}} views a second. It takes about {{memory:,}} MB of {memory} and "
+        "{disk:,} MB of disk.",
+        time=duration(found["seconds"]), epochs=found["epochs"], pictures=found["pictures"],
+        rate=round(found["views_per_second"]), memory=found["memory_mb"], disk=found["disk_mb"],
+    )  # fmt: skip

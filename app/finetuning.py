@@ -24,12 +24,14 @@ from indexer.catalog import Collection
 from indexer.images import contents_of, median_side
 from indexer.index import open_index
 from indexer.labels import current_labels
+from model.compare import verdict_line
 from model.errors import BadInput, DamagedModel, TooFewLabels
 from model.files import write_atomically
 from model.info import ModelInfo, read_info
 from model.measure import Measured
 from model.paired import paired
 from model.probe import Probe, fit_probe
+from model.progress import Line
 from model.quality import near_duplicates
 from model.settings import SUPERVISED
 from model.softmax import split_evenly
@@ -135,7 +137,7 @@ def finetune(
         )  # fmt: skip
     adopted = adopt == "always" or (adopt == "better" and report["verdict"] == "better")
     if adopted:
-        progress(0.98, "indexing with the fine-tuned model")
+        progress(0.98, Line("indexing_tuned", "indexing with the fine-tuned model"))
         index_when_free(workspace, collection, after.fingerprint, stop)
     shutil.rmtree(run, ignore_errors=True)  # only now: interrupted while adopting, the training is found here
     return {
@@ -187,7 +189,7 @@ def lesson_of(workspace: Workspace, collection: Collection) -> Lesson:
     return Lesson(ids, names, groups, learnt, kept_out, probe)
 
 
-def judged(lesson: Lesson, old: Measured, new: Measured, ids: Sequence[int]) -> tuple[dict[str, Any], str]:
+def judged(lesson: Lesson, old: Measured, new: Measured, ids: Sequence[int]) -> tuple[dict[str, Any], Line]:
     """A probe of each encoder on the labels kept out, compared picture by picture; and the same in words."""
     place = {image_id: row for row, image_id in enumerate(ids)}
     measured = np.array([i in place for i in lesson.ids.tolist()])
@@ -202,13 +204,16 @@ def judged(lesson: Lesson, old: Measured, new: Measured, ids: Sequence[int]) -> 
     groups = np.unique(lesson.groups[kept_out], return_inverse=True)[1]
     measure = paired(MEASURE, right[0], right[1], groups=groups)
     low, high = (100 * bound for bound in measure["interval"])
-    words = {"better": "Better", "worse": "Worse", "same": "No difference that can be told"}[measure["verdict"]]
-    sentence = (
-        f"{words}: with the fine-tuned encoder a probe is right for {100 * measure['after']:.1f} of 100 pictures whose "
-        f"labels were kept out, with the encoder before for {100 * measure['before']:.1f} "
-        f"(difference {100 * measure['difference']:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f}; "
-        f"{len(kept_out):,} pictures, {int(groups.max()) + 1:,} where those taken together count once)."
-    )
+    sentence = Line(
+        "tuned",
+        "{verdict}: with the fine-tuned encoder a probe is right for {after:.1f} of 100 pictures whose "
+        "labels were kept out, with the encoder before for {before:.1f} "
+        "(difference {difference} points, 95 % interval {low} to {high}; "
+        "{pictures:,} pictures, {groups:,} where those taken together count once).",
+        verdict=verdict_line(measure["verdict"]), after=round(100 * measure["after"], 1),
+        before=round(100 * measure["before"], 1), difference=f"{100 * measure['difference']:+.1f}",
+        low=f"{low:+.1f}", high=f"{high:+.1f}", pictures=len(kept_out), groups=int(groups.max()) + 1,
+    )  # fmt: skip
     return {**measure, "said": sure, "trained_on": False}, sentence
 
 

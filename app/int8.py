@@ -24,6 +24,7 @@ from model.errors import BadInput, CannotDecode, TooFewImages
 from model.evaluate import knn_accuracy, nearest_kept
 from model.info import ModelInfo
 from model.int8 import save_int8
+from model.progress import Line
 
 CALIBRATED_ON = 256  # pictures, drawn by lot
 LEAST = 20  # pictures of a collection: among fewer, the ten nearest are most of them
@@ -53,7 +54,7 @@ def make_int8(
         before = require_use(workspace, collection)
         rows = contents_of(workspace.engine, collection)
         exact = open_encoder(home.model(before.fingerprint), "cpu", threads)
-        progress(0.0, "finding the range of every layer on the collection's pictures")
+        progress(0.0, Line("ranges", "finding the range of every layer on the collection's pictures"))
         squares = _squares(workspace, exact, rows)
         record = {"collection": collection.name, "collection_id": collection.id, "pictures": len(squares)}
         after = save_int8(home.model(before.fingerprint), home.models, squares, record)
@@ -79,7 +80,7 @@ def make_int8(
         _remove_unused(workspace, collection, before, after.fingerprint if chosen else None)
     goes_on = after if chosen else before
     if goes_on.fingerprint != collection.active_model:
-        progress(0.96, f"indexing with model {goes_on.fingerprint}")
+        progress(0.96, Line("indexing_with", "indexing with model {model}", model=goes_on.fingerprint))
         index_when_free(workspace, collection, goes_on.fingerprint, stop)
     return {
         "model": goes_on.fingerprint,
@@ -103,19 +104,24 @@ def require_use(workspace: Workspace, collection: Collection) -> ModelInfo:
     return before
 
 
-def verdict(measured: dict[str, Any], faster: float) -> tuple[bool, str]:
+def verdict(measured: dict[str, Any], faster: float) -> tuple[bool, Line]:
     """Whether the int8 model is as good, and that in a sentence. `faster`: pictures a second, beside float32."""
     kept, knn = measured["nearest_kept"], measured["knn"]
     same = kept >= KEPT
-    found = f"{100 * kept:.1f} of 100 of the {NEAREST} nearest are the same ({100 * KEPT:.0f} are asked for)"
+    english = "{kept:.1f} of 100 of the {nearest} nearest are the same ({asked:.0f} are asked for)"
+    found = Line("int8_nearest", english, kept=round(100 * kept, 1), nearest=NEAREST, asked=round(100 * KEPT))
     if knn is None:
-        right, said = True, f"k-NN was not judged: that takes {LABELS} labelled pictures, or --images"
+        english = "k-NN was not judged: that takes {labels} labelled pictures, or --images"
+        right, said = True, Line("int8_not_judged", english, labels=LABELS)
     else:
         right = knn["int8"] >= knn["float32"] - LOST
-        said = f"k-NN is right for {100 * knn['int8']:.1f} of 100 pictures (float32: {100 * knn['float32']:.1f})"
-    chosen = same and right
-    end = f"it encodes {faster:.1f} times as many pictures a second" if chosen else "so the float32 model stays"
-    return chosen, f"{'Chosen' if chosen else 'Not chosen'}: {found}; {said}; {end}."
+        english = "k-NN is right for {int8:.1f} of 100 pictures (float32: {float32:.1f})"
+        said = Line("int8_judged", english, **{name: round(100 * knn[name], 1) for name in ("int8", "float32")})
+    if not (same and right):
+        english = "Not chosen: {found}; {knn}; so the float32 model stays."
+        return False, Line("int8_not_chosen", english, found=found, knn=said)
+    english = "Chosen: {found}; {knn}; it encodes {faster:.1f} times as many pictures a second."
+    return True, Line("int8_chosen", english, found=found, knn=said, faster=round(faster, 1))
 
 
 def _squares(workspace: Workspace, encoder: Encoder, rows: Rows) -> np.ndarray:

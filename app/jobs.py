@@ -16,6 +16,7 @@ from indexer.catalog import Collection
 from indexer.errors import NoSuchJob
 from indexer.schema import collections, jobs, now
 from model.errors import BadInput
+from model.progress import Line, said
 
 LANES = {
     "import": "pictures",
@@ -28,6 +29,10 @@ LANES = {
     "estimate": "learning",
 }
 FINISHED = ("succeeded", "failed", "cancelled")
+WAITING = Line("waiting", "waiting for its turn")
+STARTING = Line("starting", "starting")
+INTERRUPTED = Line("interrupted", "waiting to go on after an interruption")
+CANCELLED = Line("cancelled", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Job:
     state: str
     progress: float
     message: str
+    said: dict[str, Any] | None
     params: dict[str, Any]
     result: dict[str, Any] | None
     error: str | None
@@ -66,7 +72,7 @@ def create(engine: Engine, collection: Collection, kind: str, params: dict[str, 
     """Queue a piece of work."""
     values = {
         "collection_id": collection.id, "kind": kind, "lane": LANES[kind], "state": "queued", "progress": 0.0,
-        "message": "waiting for its turn", "params": params, "created_at": now(), "changed_at": now(),
+        **_saying(WAITING), "params": params, "created_at": now(), "changed_at": now(),
     }  # fmt: skip
     with engine.begin() as connection:
         job_id = connection.execute(jobs.insert().values(**values).returning(jobs.c.id)).scalar_one()
@@ -102,7 +108,7 @@ def claim(engine: Engine, lane: str) -> Job | None:
         job_id = connection.execute(waiting.order_by(jobs.c.changed_at, jobs.c.id).limit(1)).scalar()
         if job_id is None:
             return None
-        values = {"state": "running", "started_at": now(), "changed_at": now(), "message": "starting"}
+        values = {"state": "running", "started_at": now(), "changed_at": now(), **_saying(STARTING)}
         taken = connection.execute(jobs.update().where(jobs.c.id == job_id, jobs.c.state == "queued").values(**values))
     return get(engine, job_id) if taken.rowcount else None
 
@@ -113,7 +119,7 @@ def requeue_orphans(engine: Engine, lane: str) -> None:
         connection.execute(
             jobs.update()
             .where(jobs.c.state == "running", jobs.c.lane == lane)
-            .values(state="queued", message="waiting to go on after an interruption", changed_at=now())
+            .values(state="queued", changed_at=now(), **_saying(INTERRUPTED))
         )
 
 
@@ -121,7 +127,7 @@ def report(engine: Engine, job_id: int, progress: float, message: str) -> str | 
     """Say how far a running job is; returns what a person asked of it meanwhile (cancel, pause, keep) or None."""
     with engine.begin() as connection:
         told = connection.execute(
-            jobs.update().where(jobs.c.id == job_id).values(progress=progress, message=message, changed_at=now())
+            jobs.update().where(jobs.c.id == job_id).values(progress=progress, changed_at=now(), **_saying(message))
         )
         if not told.rowcount:  # its collection was deleted, and the job with it
             return "cancel"
@@ -136,8 +142,10 @@ def finish(
     result: dict[str, Any] | None = None,
     error: str | None = None,
 ) -> None:
-    """Close a job, or put it back (`queued`, `paused`)."""
-    values: dict[str, Any] = {"state": state, "message": message, "changed_at": now()}
+    """Close a job, or put it back (`queued`, `paused`); what it says in the end is its result's sentence, if any."""
+    values: dict[str, Any] = {"state": state, "changed_at": now(), **_saying(message)}
+    if (sentence := said((result or {}).get("sentence"))) is not None:
+        values["said"] = sentence
     if state != "queued":  # put back, it is still to do what it was asked
         values["asked"] = None
     if state in FINISHED:
@@ -152,15 +160,15 @@ def ask(engine: Engine, job_id: int, what: str) -> Job:
     """Cancel, pause or resume a job, or end a training with the best so far (keep); at its next batch if it runs."""
     job = get(engine, job_id)
     moves: dict[tuple[str, str], dict[str, Any]] = {
-        ("cancel", "queued"): {"state": "cancelled", "message": "cancelled", "finished_at": now()},
-        ("cancel", "paused"): {"state": "cancelled", "message": "cancelled", "finished_at": now()},
-        ("cancel", "running"): {"asked": "cancel", "message": "stopping"},
-        ("pause", "queued"): {"state": "paused", "message": "paused", "asked": None},
-        ("pause", "running"): {"asked": "pause", "message": "pausing"},
-        ("resume", "paused"): {"state": "queued", "message": "waiting for its turn"},
+        ("cancel", "queued"): {"state": "cancelled", "finished_at": now(), **_saying(CANCELLED)},
+        ("cancel", "paused"): {"state": "cancelled", "finished_at": now(), **_saying(CANCELLED)},
+        ("cancel", "running"): {"asked": "cancel", **_saying(Line("stopping", "stopping"))},
+        ("pause", "queued"): {"state": "paused", "asked": None, **_saying(Line("paused", "paused"))},
+        ("pause", "running"): {"asked": "pause", **_saying(Line("pausing", "pausing"))},
+        ("resume", "paused"): {"state": "queued", **_saying(WAITING)},
     }
     if job.kind == "training":  # it goes on for the moment it takes to end with what it has
-        keeping = {"asked": "keep", "message": "stopping with the best so far"}
+        keeping = {"asked": "keep", **_saying(Line("keeping", "stopping with the best so far"))}
         moves |= {("keep", "running"): keeping, ("keep", "paused"): {**keeping, "state": "queued"}}
     move = moves.get((what, job.state))
     if move is None:
@@ -170,6 +178,11 @@ def ask(engine: Engine, job_id: int, what: str) -> Job:
             jobs.update().where(jobs.c.id == job_id, jobs.c.state == job.state).values(**move, changed_at=now())
         )
     return get(engine, job_id) if moved.rowcount else ask(engine, job_id, what)
+
+
+def _saying(message: str) -> dict[str, Any]:
+    """A sentence as the columns of a job: in English, and its name and values where it has them."""
+    return {"message": str(message), "said": said(message)}
 
 
 def waiting_uploads(engine: Engine, collection: Collection) -> list[str]:

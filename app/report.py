@@ -23,6 +23,7 @@ from model.files import write_atomically
 from model.images import decode
 from model.info import ModelInfo
 from model.measure import Measured, measure
+from model.progress import Line
 
 GALLERY = 2000  # pictures that both models see; a model's vectors of more would say the same and take longer
 JSON, HTML = "report.json", "report.html"
@@ -61,9 +62,11 @@ def write_report(
             yield picture, not enough or row.id in kept_out
 
     def watch(done: int) -> None:
-        progress(done / len(chosen), f"comparing with the model it started from: {done:,} of {len(chosen):,} pictures")
+        english = "comparing with the model it started from: {done:,} of {total:,} pictures"
+        progress(done / len(chosen), Line("reporting", english, done=done, total=len(chosen)))
         if stop():
-            raise Cancelled("Stopped before the report was written; start it again with the same settings to go on.")
+            english = "Stopped before the report was written; start it again with the same settings to go on."
+            raise Cancelled(Line("report_stopped", english))
 
     encoders = [open_encoder(home.model(m.fingerprint), settings.device, settings.threads) for m in (before, after)]
     old, new = measure(encoders, pictures(), watch=watch)

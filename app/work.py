@@ -37,7 +37,7 @@ from model.encoder import Encoder, open_encoder
 from model.errors import BadInput, Cancelled, LikenessError, TooFewImages
 from model.files import write_atomically
 from model.info import ModelInfo
-from model.progress import Progress
+from model.progress import Line, Progress
 from model.settings import choose_stem
 
 METRICS, PINNED = "metrics.jsonl", "pinned.jsonl"  # what a run writes while it learns, kept beside its model
@@ -129,7 +129,7 @@ def index(
         if not has_images(workspace.engine, collection):
             raise TooFewImages(f"{collection.name!r} holds no pictures yet: import some first.")
         info = find_model(home, fingerprint) if fingerprint else _model_for(workspace, collection, progress)
-        progress(0.0, "opening the model")
+        progress(0.0, Line("opening", "opening the model"))
         settings = workspace.settings
         encoder = _encoder(home.model(info.fingerprint), settings.device, settings.threads)
         refreshed = refresh_index(
@@ -219,7 +219,7 @@ def train(
                 plan.previews,
                 plan.side,
                 start.preparation.fit,
-                lambda done, of: progress(0.0, f"reading previews: {done:,} of {of:,}") if done % 500 == 0 else None,
+                lambda done, of: progress(0.0, _reading(done, of)) if done % 500 == 0 else None,
                 lambda position, error: refused.append(position),  # its preview went missing; `likeness index` lists it
                 spill,
             )
@@ -269,7 +269,7 @@ def train(
         )
     adopted = adopt == "always" or (adopt == "better" and report["verdict"] == "better")
     if adopted:
-        progress(0.98, "indexing with the new model")
+        progress(0.98, Line("indexing_new", "indexing with the new model"))
         index_when_free(workspace, collection, after.fingerprint, stop)
     # Only now: interrupted while adopting, the finished training is found here and not begun again.
     shutil.rmtree(run, ignore_errors=True)
@@ -285,6 +285,10 @@ def train(
         "metrics": trained.metrics,
         "report": report,
     }
+
+
+def _reading(done: int, total: int) -> Line:
+    return Line("reading", "reading previews: {done:,} of {total:,}", done=done, total=total)
 
 
 def _stopped(record: dict[str, Any]) -> dict[str, Any] | None:
@@ -307,7 +311,8 @@ def index_when_free(workspace: Workspace, collection: Collection, fingerprint: s
             return
         except Busy:
             if stop():
-                raise Cancelled("Stopped before the new model was indexed; start again to go on.") from None
+                english = "Stopped before the new model was indexed; start again to go on."
+                raise Cancelled(Line("new_stopped", english)) from None
             time.sleep(1)
 
 
@@ -332,7 +337,7 @@ def _model_for(workspace: Workspace, collection: Collection, progress: Progress)
     """The model at hand, or a first one."""
     if (info := _model_at_hand(workspace, collection)) is not None:
         return info
-    progress(0.0, "making a first, untrained model")
+    progress(0.0, Line("first_model", "making a first, untrained model"))
     from model.checkpoint import save_model
     from model.learner import pick_device
     from model.network import starting_point

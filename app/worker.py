@@ -27,10 +27,12 @@ from indexer.errors import Busy, NoSuchJob
 from indexer.parts import Cutting
 from indexer.sources import scan
 from model.errors import Cancelled, LikenessError
+from model.progress import Line
 
 log = logging.getLogger("likeness.worker")
 POLL = 0.1  # seconds between looks at the queue: one question to the catalog each
 TELL = 0.5  # seconds between reports of a running job
+PATIENCE = 5  # seconds for the worker before to end
 
 
 def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> None:
@@ -38,7 +40,7 @@ def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> No
     path = workspace.home.root / "locks" / f"worker.{lane}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(path, timeout=5):
+        with FileLock(path, timeout=PATIENCE):
             jobs.requeue_orphans(workspace.engine, lane)
             while not stopping.is_set():
                 job = jobs.claim(workspace.engine, lane)
@@ -72,29 +74,33 @@ def _do_job(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
         result = _KINDS[job.kind](workspace, collection_named(workspace.engine, job.collection), job, watch)
     except Cancelled as error:
         if watch.asked == "cancel":
-            jobs.finish(workspace.engine, job.id, "cancelled", str(error))
+            jobs.finish(workspace.engine, job.id, "cancelled", error.args[0])
         elif watch.asked == "pause":
-            jobs.finish(workspace.engine, job.id, "paused", "paused; resume to go on")
+            jobs.finish(workspace.engine, job.id, "paused", Line("paused", "paused; resume to go on"))
         else:  # this worker is being stopped, not the job
-            jobs.finish(workspace.engine, job.id, "queued", "waiting to go on after a restart")
+            jobs.finish(workspace.engine, job.id, "queued", Line("interrupted", "waiting to go on after a restart"))
     except Busy as error:
-        jobs.finish(workspace.engine, job.id, "queued", str(error))
+        jobs.finish(workspace.engine, job.id, "queued", Line("busy", "{why}", why=str(error)))
         stopping.wait(2)
     except LikenessError as error:
-        jobs.finish(workspace.engine, job.id, "failed", "failed", error=str(error))
+        jobs.finish(workspace.engine, job.id, "failed", _failed(type(error).__name__), error=str(error))
     except OSError as error:
         log.exception("job %s failed", job.id)
-        jobs.finish(
-            workspace.engine, job.id, "failed", "failed", error=f"{error.strerror or error}: {error.filename or ''}"
-        )
+        reason = f"{error.strerror or error}: {error.filename or ''}"
+        jobs.finish(workspace.engine, job.id, "failed", _failed("OSError"), error=reason)
     except Exception as error:
         log.exception("job %s failed", job.id)
         reason = f"Something went wrong on our side ({type(error).__name__}); the log has the details."
-        jobs.finish(workspace.engine, job.id, "failed", "failed", error=reason)
+        jobs.finish(workspace.engine, job.id, "failed", _failed("InternalError"), error=reason)
     else:
-        jobs.finish(workspace.engine, job.id, "succeeded", "done", result=result)
+        jobs.finish(workspace.engine, job.id, "succeeded", Line("done", "done"), result=result)
     if job.params.get("upload") and _is_over(workspace, job.id):
         shutil.rmtree(workspace.home.upload(job.params["upload"]), ignore_errors=True)
+
+
+def _failed(error: str) -> Line:
+    """By the name of the error the page says in the person's language what it means."""
+    return Line("failed", "failed", error=error)
 
 
 def _is_over(workspace: Workspace, job_id: int) -> bool:
@@ -111,7 +117,8 @@ class _Watch:
     def __init__(self, workspace: Workspace, job_id: int, stopping: threading.Event) -> None:
         self.workspace, self.job_id, self.stopping = workspace, job_id, stopping
         self.asked: str | None = None
-        self.share, self.message = 0.0, "starting"
+        self.share = 0.0
+        self.message: str = jobs.STARTING
         self.told = 0.0
 
     def progress(self, share: float, message: str) -> None:

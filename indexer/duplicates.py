@@ -20,7 +20,7 @@ from indexer.images import Image, get_images
 from indexer.schema import distinct_pairs, images, now
 from model.alike import same_shot, thumb
 from model.errors import BadInput, Cancelled, CannotDecode
-from model.progress import Progress
+from model.progress import Line, Progress
 
 NEIGHBOURS = 6  # of each image that are looked at
 NEAR = 0.9  # cosine from which on pixels are looked at
@@ -52,8 +52,9 @@ def find_pairs(
     with ThreadPoolExecutor(2) as pool:
         for start in range(0, len(wanted), 500):
             if stop():
-                raise Cancelled("Stopped while looking for near-duplicates.")
-            progress(start / len(wanted), f"looking at {start:,} of {len(wanted):,} pictures that have a near one")
+                raise Cancelled(Line("duplicates_stopped", "Stopped while looking for near-duplicates."))
+            english = "looking at {done:,} of {total:,} pictures that have a near one"
+            progress(start / len(wanted), Line("near", english, done=start, total=len(wanted)))
             list(pool.map(read, get_images(engine, wanted[start : start + 500])))
     return sorted(
         (first, second)

@@ -26,7 +26,7 @@ from indexer.vectors import VectorStore
 from model.encoder import Encoder
 from model.errors import Cancelled, CannotDecode
 from model.info import ModelInfo
-from model.progress import Progress, rate_line
+from model.progress import Line, Progress, rate_line
 
 BATCH = 64
 WAITING = 4  # batches decoded and not encoded yet: then decoding waits
@@ -86,7 +86,8 @@ def embed_missing(
             if stop():
                 for future in waiting:
                     future.cancel()
-                raise Cancelled(f"Stopped after {result.encoded:,} of {len(missing):,} pictures; start again to go on.")
+                english = "Stopped after {done:,} of {total:,} pictures; start again to go on."
+                raise Cancelled(Line("index_stopped", english, done=result.encoded, total=len(missing)))
             kept, squares = waiting.popleft().result()
             if (start := next(starts, -1)) >= 0:
                 waiting.append(pool.submit(prepare, missing[start : start + BATCH]))

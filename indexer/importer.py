@@ -27,7 +27,7 @@ from indexer.plan import make_plan
 from indexer.schema import contents
 from indexer.sources import Scan, Source, readable
 from model.errors import Cancelled
-from model.progress import Progress, rate_line
+from model.progress import Line, Progress, rate_line
 
 BATCH = 256  # images a transaction, or what a second brings: what a kill may repeat
 FEW = 500  # files whose sizes are looked up one by one
@@ -120,7 +120,8 @@ def import_sources(
                 committed_at = time.monotonic()
                 progress(count / len(plan.fresh), rate_line(count, len(plan.fresh), time.monotonic() - started))
             if stop():
-                raise Cancelled(f"Stopped after {count:,} of {len(plan.fresh):,} files; import again to go on.")
+                english = "Stopped after {done:,} of {total:,} files; import again to go on."
+                raise Cancelled(Line("import_stopped", english, done=count, total=len(plan.fresh)))
     finally:
         write()
     if labels_from_folders:

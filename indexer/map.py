@@ -20,7 +20,7 @@ import numpy as np
 
 from model.errors import Cancelled, TooFewImages
 from model.files import write_atomically
-from model.progress import Progress
+from model.progress import Line, Progress
 
 FILE = "map.npz"
 SAMPLE = 10_000  # pictures that UMAP lays out, in about a minute; more would only take longer
@@ -88,10 +88,11 @@ def make_map(
         if len(ids) > SAMPLE:
             rows = np.sort(np.random.default_rng(seed).choice(len(ids), SAMPLE, replace=False))
         sample = np.ascontiguousarray(vectors[rows], np.float32)
-        progress(0.05, f"clusters of {len(rows):,} pictures")
+        progress(0.05, Line("clusters", "clusters of {n:,} pictures", n=len(rows)))
         centres = _centres(sample, seed)
         _unless(stop)
-        progress(0.15, f"laying out {len(rows):,} pictures; about {max(5, len(rows) // 200)} s")
+        english = "laying out {n:,} pictures; about {seconds} s"
+        progress(0.15, Line("layout", english, n=len(rows), seconds=max(5, len(rows) // 200)))
         layout = _laid_out(sample, seed)
         _unless(stop)
         places = np.full((len(ids), 2), np.nan, np.float32)
@@ -118,7 +119,7 @@ def _outgrown(earlier: Map, ids: np.ndarray) -> bool:
 
 def _unless(stop: Callable[[], bool]) -> None:
     if stop():
-        raise Cancelled("Stopped before the map was finished; the earlier one, if any, stays.")
+        raise Cancelled(Line("map_stopped", "Stopped before the map was finished; the earlier one, if any, stays."))
 
 
 def _centres(sample: np.ndarray, seed: int) -> np.ndarray:
@@ -171,7 +172,8 @@ def _place(
     index.add(sample)
     for at in range(0, len(rows), 1024):
         _unless(stop)
-        progress(0.6 + 0.4 * at / len(rows), f"placing {at:,} of {len(rows):,} pictures")
+        line = Line("placing", "placing {done:,} of {total:,} pictures", done=at, total=len(rows))
+        progress(0.6 + 0.4 * at / len(rows), line)
         part = rows[at : at + 1024]
         cosines, near = index.search(np.ascontiguousarray(vectors[part], np.float32), min(BETWEEN, len(sample)))
         weights = np.maximum(cosines, 1e-3) ** SHARPNESS

@@ -23,6 +23,7 @@ from indexer.published import EXACT, GRAPH, Published, files_of, make_current
 from indexer.schema import now
 from indexer.sketch import SAMPLE, Sketch, learn_sketch
 from model.files import hash_of, remove_partials, write_atomically, write_named_by_hash
+from model.progress import Line
 
 BUDGET_MS = 1.0  # a search among many should take no longer, without HTTP
 BYTES_PER_MS = 10_000_000  # read by one thread that compares vectors: 9 to 45 GB/s measured
@@ -135,9 +136,9 @@ def _publish_exact(folder: Path, ids: np.ndarray, vectors: np.ndarray) -> Publis
 
 
 def _publish_large(folder: Path, ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> Published:
-    say(f"building the index of {len(vectors):,} vectors")
+    say(Line("building", "building the index of {n:,} vectors", n=len(vectors)))
     index, published = _graph(ids, vectors, threads, say)
-    say("writing the index")
+    say(Line("writing", "writing the index"))
     matrix = write_named_by_hash(folder, ".vectors", _blocks(vectors))
     named = write_named_by_hash(folder, ".ids", [ids.data])
     graph = write_named_by_hash(folder, ".faiss", [faiss.serialize_index(index).data])
@@ -152,12 +153,12 @@ def _graph(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> tupl
     rows = np.setdiff1d(np.arange(count), held)
     sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), 2 * SAMPLE), replace=False))
     index = learn_sketch(np.ascontiguousarray(vectors[sample]))
-    say(f"linking {count:,} vectors to those that are alike")
+    say(Line("linking", "linking {n:,} vectors to those that are alike", n=count))
     faiss.omp_set_num_threads(1)  # several would link them differently each time
     for start in range(0, len(rows), BLOCK):
         part = rows[start : start + BLOCK]
         index.add_with_ids(np.ascontiguousarray(vectors[part]), part)
-    say("measuring how well it finds")
+    say(Line("recall", "measuring how well it finds"))
     # None of the held-out vectors is in it yet.
     nearest = _nearest(vectors, held, np.broadcast_to(held, (len(held), len(held))), threads)
     sketch = Sketch(index)

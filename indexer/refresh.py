@@ -23,7 +23,7 @@ from indexer.publish import BUDGET_MS, FOLD_AT, append, kind_for, publish
 from indexer.published import EXACT, Published, files_of, read_published
 from indexer.vectors import VectorStore
 from model.encoder import Encoder
-from model.progress import Progress
+from model.progress import Line, Progress
 
 GONE = 0.1  # of an index: with more to leave out it is built anew
 
@@ -62,11 +62,11 @@ def refresh_index(
         added = np.array([rows[i][0] for i in positions], np.int64)
         follow = not len(added) or added.min() > ids[-1]
         if follow and len(added):
-            progress(1.0, "adding to the index")
+            progress(1.0, Line("adding", "adding to the index"))
             published = append(folder, published, added, vectors)
         if follow and not _outgrown(engine, collection, published, ids) and (len(added) or _sound(folder)):
             return Refreshed(published, embedded)
-    progress(1.0, "publishing the index")
+    progress(1.0, Line("publishing", "publishing the index"))
     rows = contents_of(engine, collection)
     positions, vectors = store.get([sha256 for _, sha256, _ in rows])
     ids = np.array([rows[i][0] for i in positions], np.int64)

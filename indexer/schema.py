@@ -164,6 +164,7 @@ jobs = Table(
     Column("asked", String),  # cancel, pause or keep: what a person wants of a running job
     Column("progress", Float, nullable=False),
     Column("message", String, nullable=False),
+    Column("said", JSON(none_as_null=True)),  # name and values of the message, for other languages
     Column("params", JSON, nullable=False),
     Column("result", JSON),
     Column("error", String),

@@ -20,6 +20,7 @@ from model.errors import BadInput
 from model.evaluate import agreement, effective_rank, few_shot_right, places, spread, uniformity
 from model.measure import Measured
 from model.paired import by_group, paired
+from model.progress import Line
 
 SHOTS, DRAWS = (1, 5, 20), 10  # labels per class of the probes; how often they are drawn
 DECIDING_SHOTS = 5  # the most labels per class that the verdict rests on; with 20 good and bad models come closer
@@ -159,29 +160,40 @@ def _labelled(labels: Sequence[str | None] | None, shots: int) -> np.ndarray | N
     return np.array([i for i, label in enumerate(labels or ()) if label in classes])
 
 
-def _sentence(measure: dict[str, Any], count: int) -> str:
+def _sentence(measure: dict[str, Any], count: int) -> Line:
     low, high = measure["interval"]
     if measure["name"] == "found_again":
         before, after = measure["place"]
         ratios = sorted(count**-bound for bound in (low, high))
-        figures = (
-            f"a changed picture finds itself at place {after:.1f} of {count:,}, with the model before at {before:.1f} "
-            f"(geometric means; their ratio is {after / before:.2f}, 95 % interval {ratios[0]:.2f} to {ratios[1]:.2f})."
-        )
+        figures = Line(
+            "found_again",
+            "a changed picture finds itself at place {after:.1f} of {count:,}, with the model before at {before:.1f} "
+            "(geometric means; their ratio is {ratio:.2f}, 95 % interval {low:.2f} to {high:.2f}).",
+            after=round(after, 1), count=count, before=round(before, 1), ratio=round(after / before, 2),
+            low=round(ratios[0], 2), high=round(ratios[1], 2),
+        )  # fmt: skip
     else:
-        shots = f"{measure['shots']} label{'s' if measure['shots'] > 1 else ''}"
-        figures = (
-            f"a probe from {shots} per class is right for {100 * measure['after']:.0f} of 100 pictures, "
-            f"with the model before for {100 * measure['before']:.0f} "
-            f"(difference {100 * measure['difference']:+.1f} points, "
-            f"95 % interval {100 * low:+.1f} to {100 * high:+.1f})."
-        )
-    judged = {
-        None: "",
-        False: f" Judged on {measure['pictures']:,} pictures kept out of the training.",
-        True: f" Judged on {measure['pictures']:,} pictures, most of them trained on, for too few were kept out.",
-    }[measure["trained_on"]]
-    return f"{_VERDICTS[measure['verdict']]}: {figures}{judged}"
+        figures = Line(
+            "few_shot",
+            f"a probe from {{shots}} label{'s' if measure['shots'] > 1 else ''} per class is right for {{after:.0f}} "
+            "of 100 pictures, with the model before for {before:.0f} "
+            "(difference {difference} points, 95 % interval {low} to {high}).",
+            shots=measure["shots"], after=round(100 * measure["after"]), before=round(100 * measure["before"]),
+            difference=f"{100 * measure['difference']:+.1f}", low=f"{100 * low:+.1f}", high=f"{100 * high:+.1f}",
+        )  # fmt: skip
+    judged, pictures = measure["trained_on"], measure["pictures"]
+    if judged is None:
+        return Line("verdict", "{verdict}: {figures}", verdict=verdict_line(measure["verdict"]), figures=figures)
+    if judged:
+        english = "{pictures:,} pictures, most of them trained on, for too few were kept out."
+        on = Line("judged_on_known", english, pictures=pictures)
+    else:
+        on = Line("judged_on_kept_out", "{pictures:,} pictures kept out of the training.", pictures=pictures)
+    english = "{verdict}: {figures} Judged on {on}"
+    return Line("verdict_judged", english, verdict=verdict_line(measure["verdict"]), figures=figures, on=on)
 
 
-_VERDICTS = {"better": "Better", "worse": "Worse", "same": "No difference that can be told"}
+def verdict_line(verdict: str) -> Line:
+    """'Better', in words that a sentence begins with."""
+    english = {"better": "Better", "worse": "Worse", "same": "No difference that can be told"}[verdict]
+    return Line(f"verdict_{verdict}", english)

@@ -19,6 +19,7 @@ from model.errors import Cancelled
 from model.learner import generator, pick_device, tuned
 from model.memory import free_memory, growth, view_in_training
 from model.network import Start
+from model.progress import Line
 from model.settings import TrainSettings
 from model.step import Step
 
@@ -121,7 +122,7 @@ def _steps(
     began = time.monotonic()
     while len(taken) < 2 or time.monotonic() - began + median(taken[1:]) < seconds:
         if stop():
-            raise Cancelled("Stopped; nothing was kept of it.")
+            raise Cancelled(Line("not_estimated", "Stopped; nothing was kept of it."))
         one = time.monotonic()
         rows = torch.arange(len(taken) * settings.batch_size, (len(taken) + 1) * settings.batch_size) % len(pixels)
         views = stepper.views(

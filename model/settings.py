@@ -11,6 +11,7 @@ from typing import Any
 
 from model.errors import BadInput, TooFewImages
 from model.presets import preset_named
+from model.progress import Line
 
 FEWEST = 8  # pictures; below this there is nothing to tell a picture apart from
 OPTIMIZERS = ("sgd", "lars", "adamw")
@@ -162,12 +163,15 @@ def sensible(
         **_pace(optimizer, batch, scaling, on_gpu),
     }
     result = TrainSettings(**{**settings, "device": device, **chosen})
-    where = "a GPU" if on_gpu else "a CPU, where time is short"
-    reason = (
-        f"{images:,} pictures on {where}: {result.epochs} epochs of {trained // result.batch_size:,} batches of "
-        f"{result.batch_size}, views of {result.image_size} px, preset {result.preset}, "
-        f"learning rate {result.learning_rate:g} by {result.optimizer} ({_WHY[result.optimizer]})."
-    )
+    where = Line("on_gpu", "a GPU") if on_gpu else Line("on_cpu", "a CPU, where time is short")
+    reason = Line(
+        "settings",
+        "{images:,} pictures on {where}: {epochs} epochs of {batches:,} batches of {batch}, views of {size} px, "
+        f"preset {{preset}}, learning rate {{pace}} by {{optimizer}} ({_WHY[result.optimizer]}).",
+        images=images, where=where, epochs=result.epochs, batches=trained // result.batch_size,
+        batch=result.batch_size, size=result.image_size, preset=result.preset, pace=f"{result.learning_rate:g}",
+        optimizer=result.optimizer,
+    )  # fmt: skip
     return result, reason
 
 

@@ -32,7 +32,7 @@ from model.learner import (
 )
 from model.lookout import Lookout, Watched
 from model.network import Backbone, Start
-from model.progress import duration
+from model.progress import Line
 from model.resume import METRICS, RunFolder, identity_of, pack, unpack
 from model.settings import TrainSettings, held_out, sensible
 from model.step import Step
@@ -169,9 +169,8 @@ class _Run:
                 self._save()
                 saved = now
             if asked and not done:
-                raise Cancelled(
-                    f"Stopped in {self._where()}; start it again with the same settings to go on from there"
-                )
+                english = "Stopped in {where}; start it again with the same settings to go on from there"
+                raise Cancelled(Line("stopped_in", english, where=self._where()))
             if now - told > 1 or self.step == self.steps or position == 0:
                 if self.world.rank == 0:
                     progress(Progress(self.step / self.steps, self._message(now), self.line))
@@ -288,14 +287,18 @@ class _Run:
             f"{self.settings.learning_rate:g}, a longer warm-up, or check that the pictures are not all alike"
         )
 
-    def _where(self) -> str:
-        return f"epoch {math.ceil(self.step / self.epoch_steps)} of {self.settings.epochs}"
+    def _where(self) -> Line:
+        epoch = math.ceil(self.step / self.epoch_steps)
+        return Line("epoch", "epoch {epoch} of {epochs}", epoch=epoch, epochs=self.settings.epochs)
 
-    def _message(self, now: float) -> str:
+    def _message(self, now: float) -> Line:
         rate = (self.step - self.began_at) / max(now - self.began, 1e-9)  # steps per second, over this part of the run
         left = (self.steps - self.step) / max(rate, 1e-9)
-        loss = f", loss {self.line['loss']:.3f}" if self.line else ""
-        return f"{self._where()}, {rate * self._views_per_step:,.0f} views/s{loss}, {duration(left)} left"
+        about = {"where": self._where(), "rate": round(rate * self._views_per_step), "left": round(left, 3)}
+        if not self.line:
+            return Line("learning", "{where}, {rate:,} views/s, {left} left", **about)
+        english = "{where}, {rate:,} views/s, loss {loss:.3f}, {left} left"
+        return Line("learning_with_loss", english, loss=round(self.line["loss"], 3), **about)
 
     @property
     def _views_per_step(self) -> int:

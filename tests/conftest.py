@@ -26,12 +26,41 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Figures(Path(config.getoption("--figures"))))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: the tests in the browser wait for half their time."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """A file at a time, as `--dist loadfile`, but what shares an installation stays together, and the longest begins.
+
+    xdist would begin with the files of most tests, and end with those in the browser, which are few and long.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class Together(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            scope = str(super()._split_scope(nodeid))
+            return SHARED if scope.startswith(SHARED) and scope not in ALONE else scope
+
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False
+    return Together(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
     for item in items:
         for marker in item.iter_markers("promise"):
             item.user_properties += [("promise", number) for number in marker.args]
 
 
+SHARED = "tests/ui/"  # these tests meet one installation and one demo collection
+LONGEST = (SHARED, "tests/scripts/test_bench.py")  # begun first, so that no core has nothing to do in the end
+ALONE = tuple(f"{SHARED}test_{name}.py" for name in ("page", "sign_in", "training"))  # these start their own
 CATALOG = (
     "test_catalog",
     "test_comparisons",

@@ -4,7 +4,8 @@ A text is named by its file and key, `say("arrive.import")`. `{name}` in it is a
 on a number is an object with the forms of that language's plural ("one", "other"), chosen by the value `n`. The
 JavaScript of the page reads the same tables (`ui/grid/words.js`). Another language is another folder of the same files;
 what it does not say yet is said in English. `problem.json` says what the API's errors mean, by their names, and English
-has none: the API's own sentences are English, and say more.
+has none: the API's own sentences are English, and say more. So it is with `progress.json`, which says how far jobs are:
+each key is the name of a `Line` (`model/progress.py`), and the job's `said` brings its values.
 """
 
 from __future__ import annotations

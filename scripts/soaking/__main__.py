@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
@@ -31,11 +34,15 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20, help="how long, shared among all loops")
     parser.add_argument("--files", type=int, default=0, help="mutated pictures at least, however long they take")
     parser.add_argument("--kills", type=int, default=0, help="kills of each loop at least, however long they take")
+    parser.add_argument("--odd", type=int, default=0, help="first import so many odd files among sound ones, as 1000")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="of moments and mutations; printed")
     parser.add_argument("--only", default="", help="only loops whose name holds this word: importing, pictures, ...")
     parser.add_argument("--keep", action="store_true", help="write the result into docs/promises.md")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
+    if options.odd:
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "tests/faults/test_odd_files.py"]
+        subprocess.run(command, env={**os.environ, "ODD_FILES": str(options.odd)}, check=True)
     chance = random.Random(options.seed)
     notes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:

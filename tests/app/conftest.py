@@ -22,13 +22,17 @@ from tests import pictures
 
 SUBJECTS = ("cat", "coffee", "rocket")
 EACH = 8
+SMALL = {"init": "random", "backbone": "test_resnet"}  # timm's own for tests: trained and exported in a moment
 
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory) -> Path:
     """`models/<fingerprint>` with an untrained ResNet-18 at 32 px and its exported graph."""
-    models = tmp_path_factory.mktemp("models")
-    start = starting_point("random", "resnet18", 32, models, seed=0)
+    return untrained(tmp_path_factory.mktemp("models"), "resnet18")
+
+
+def untrained(models: Path, backbone: str) -> Path:
+    start = starting_point("random", backbone, 32, models, seed=0)
     info = save_model(start.backbone, start.preparation, models, started_from="random")
     open_encoder(models / info.fingerprint, "cpu")
     return models / info.fingerprint
@@ -40,6 +44,12 @@ def folder(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("pictures") / "photos"
     pictures.write_folders(root, SUBJECTS, EACH)
     return root
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Reports are judged in tests/model; here a few draws of the labels are as good as ten."""
+    monkeypatch.setattr("model.compare.DRAWS", 2)
 
 
 @pytest.fixture

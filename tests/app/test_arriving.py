@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import arriving, work
+from app import arriving, work, worker
 from indexer import importer
 from indexer.errors import DamagedCatalog
 from tests.app.conftest import EACH, SUBJECTS, do_jobs
@@ -25,7 +25,7 @@ def start(client, folder) -> int:
 
 def test_what_has_come_in_can_be_searched_before_the_rest_has(client, workspace, folder, early, monkeypatch):
     seen, said = [], []
-    index, progress = work.index, arriving.Arriving.progress
+    index, progress = work.index, worker._Watch.progress
 
     def indexing(*args, **given):
         result = index(*args, **given)
@@ -36,9 +36,9 @@ def test_what_has_come_in_can_be_searched_before_the_rest_has(client, workspace,
 
     monkeypatch.setattr(work, "index", indexing)
     monkeypatch.setattr(
-        arriving.Arriving,
+        worker._Watch,
         "progress",
-        lambda self, share, text: (said.append(text + self._said), progress(self, share, text)),
+        lambda self, share, text: (said.append(text), progress(self, share, text)),
     )
     job = start(client, folder)
     do_jobs(workspace)

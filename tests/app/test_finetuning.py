@@ -9,10 +9,17 @@ from app.finetuning import LEARNT, lesson_of
 from app.workspace import find_model
 from indexer.catalog import collection_named
 from tests import pictures
-from tests.app.conftest import SUBJECTS, do_jobs
+from tests.app.conftest import SUBJECTS, do_jobs, untrained
 
 EACH = 40
 SMALL = {"epochs": 2, "image_size": 32, "batch_size": 32}
+LONG = 12  # epochs of a fine-tuning that is interrupted
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A smaller network than elsewhere: every fine-tuning exports another."""
+    return untrained(tmp_path_factory.mktemp("small"), "test_resnet")
 
 
 @pytest.fixture
@@ -79,7 +86,7 @@ def test_after_adoption_quality_is_that_on_labels_the_encoder_never_saw(labelled
 
 
 def test_a_finetuning_that_is_paused_and_resumed_finishes(labelled, workspace):
-    job_id = labelled.post("/v1/collections/photos/finetunings", json=SMALL | {"epochs": 30}).json()["id"]
+    job_id = labelled.post("/v1/collections/photos/finetunings", json=SMALL | {"epochs": LONG}).json()["id"]
     job = jobs.claim(workspace.engine, "learning")
     thread = threading.Thread(target=worker.do_job, args=(workspace, job, threading.Event()))
     thread.start()
@@ -98,7 +105,7 @@ def test_a_finetuning_that_is_paused_and_resumed_finishes(labelled, workspace):
     assert done["state"] == "succeeded", done["error"]
     after = labelled.get(f"/v1/jobs/{job_id}/metrics").json()["rows"]
     assert after[: len(rows)] == rows  # gone on with, not begun again
-    assert after[-1]["epoch"] == 30
+    assert after[-1]["epoch"] == LONG
 
 
 def test_copies_of_a_picture_are_all_learnt_or_all_kept_out(labelled, workspace):
@@ -109,8 +116,11 @@ def test_copies_of_a_picture_are_all_learnt_or_all_kept_out(labelled, workspace)
     assert set(lesson.names[lesson.learnt]) == set(lesson.names[lesson.kept_out]) == set(SUBJECTS)
 
 
-def test_too_few_labels_are_409_at_once_and_say_how_many(indexed):
-    answer = indexed.post("/v1/collections/photos/finetunings", json={})
+def test_too_few_labels_are_409_at_once_and_say_how_many(labelled):
+    taken = {"filter": {"class": SUBJECTS[0]}, "class": SUBJECTS[0], "answer": "none"}
+    assert labelled.post("/v1/collections/photos/labels", json=taken).json()["changed"] == EACH
+
+    answer = labelled.post("/v1/collections/photos/finetunings", json={})
 
     assert answer.status_code == 409
     assert "needs 100 labels" in answer.json()["detail"]

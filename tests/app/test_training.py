@@ -10,9 +10,10 @@ from app.cli import main
 from app.workspace import all_models
 from indexer.errors import NoSuchImage
 from model.info import read_info
-from tests.app.conftest import EACH, SUBJECTS, do_jobs
+from tests.app.conftest import EACH, SMALL, SUBJECTS, do_jobs
 
-BODY = {"epochs": 2, "batch_size": 8, "image_size": 32}
+SIZES = {"epochs": 2, "batch_size": 8, "image_size": 32}
+BODY = {**SMALL, **SIZES}
 
 
 def ids_of(client):
@@ -22,7 +23,7 @@ def ids_of(client):
 def test_an_estimate_says_what_the_training_will_be_and_cost(indexed, workspace, monkeypatch):
     monkeypatch.setattr("model.estimate.SECONDS", 0.5)
 
-    job = indexed.post("/v1/collections/photos/trainings/estimate", json={**BODY, "epochs": 7})
+    job = indexed.post("/v1/collections/photos/trainings/estimate", json={**SIZES, "epochs": 7})
     do_jobs(workspace)
     done = indexed.get(f"/v1/jobs/{job.json()['id']}").json()
 

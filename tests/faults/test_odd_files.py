@@ -28,11 +28,11 @@ from tests.odd import STRANGE, write_odd_files
 from tests.pictures import encoded, jpeg, write_folders
 
 SEED = 20240531
-FILES = int(os.environ.get("ODD_FILES", "1000"))  # ODD_FILES=250 for a quick look; below 130 kinds are left out
+FILES = int(os.environ.get("ODD_FILES", "300"))  # below 130 kinds are left out; promises and soak: 1,000
 
 
 @pytest.mark.promise(16)
-def test_promise_16_of_a_thousand_odd_files_every_good_one_comes_in_and_every_bad_one_is_listed_once(
+def test_promise_16_of_many_odd_files_every_good_one_comes_in_and_every_bad_one_is_listed_once(
     engine, home, photos, bring, tmp_path, record_property
 ):
     folder = tmp_path / "odd"

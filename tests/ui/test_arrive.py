@@ -4,20 +4,21 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.pictures import views
 from tests.ui.conftest import Site, seen
 from ui.client import Likeness
 
 GOOD = 400
-# Every text that stands in the line above the progress bar, from now on: each stands there for a second or so.
+# Every text that stands in a component, from now on: each line of progress stands there for a second or so.
 LISTEN = """() => {
   const roots = [...document.querySelectorAll("*")].map((one) => one.shadowRoot).filter(Boolean);
-  const line = roots.map((root) => root.querySelector(".doing .line")).find(Boolean);
   window.lines = [];
-  const watch = new MutationObserver(() => window.lines.push(line.textContent));
-  watch.observe(line, { childList: true, characterData: true, subtree: true });
+  for (const root of roots) {
+    const watch = new MutationObserver(() => window.lines.push(root.textContent));
+    watch.observe(root, { childList: true, characterData: true, subtree: true });
+  }
 }"""
 
 
@@ -32,10 +33,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_an_import_by_path_says_how_fast_it_goes_and_what_was_refused_and_why(
-    site: Site, page: Page, folder: Path, tmp_path: Path
+    site: Site, page: Page, browser: Browser, folder: Path, tmp_path: Path
 ) -> None:
+    chinese = browser.new_context(locale="zh-CN").new_page()
     with Likeness(site.api) as likeness, seen(page, tmp_path):
         likeness.create_collection("by-path")
+        chinese.goto(f"{site.page}/jobs?c=by-path")
+        expect(chinese.get_by_text("还没有任务")).to_be_visible()
+        chinese.evaluate(LISTEN)
         page.goto(f"{site.page}/?c=by-path")
         expect(page.get_by_text("They go into “by-path”.")).to_be_visible()
         page.evaluate(LISTEN)
@@ -55,4 +60,8 @@ def test_an_import_by_path_says_how_fast_it_goes_and_what_was_refused_and_why(
         )
         said = page.evaluate("window.lines")
         assert any(re.search(rf"of {GOOD + 1} pictures, \d+ a second, \d+ \w+ left", line) for line in said), said
+        expect(chinese.get_by_text(re.compile(f"^添加 {GOOD} 张"))).to_be_visible()
+        also = chinese.evaluate("window.lines")
+        assert any(re.search(rf"\d+ / {GOOD + 1} 张图片，每秒 \d+ 张，还需 \d+ ", line) for line in also), also
         likeness.delete_collection("by-path")
+    chinese.context.close()

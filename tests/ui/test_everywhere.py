@@ -42,7 +42,7 @@ def barriers(page: Page, rules: list[str]) -> list[str]:
     return [f"{page.url}: {one['id']}: {node['html'][:160]}" for one in found for node in one["nodes"]]
 
 
-def test_no_page_has_a_barrier_that_axe_finds_in_light_or_dark_and_all_fit_a_phone(
+def test_no_page_is_empty_or_has_a_barrier_that_axe_finds_in_light_or_dark_and_all_fit_a_phone(
     demo: Site, browser: Browser
 ) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
@@ -50,6 +50,7 @@ def test_no_page_has_a_barrier_that_axe_finds_in_light_or_dark_and_all_fit_a_pho
     for name in PAGES:
         page.goto(address(demo, name))
         settle(page)
+        expect(page.get_by_test_id("stMain").locator(".likeness").first).to_be_visible()  # it is not empty
         wrong += barriers(page, WCAG)
         page.emulate_media(color_scheme="dark")
         page.wait_for_function(DARK)

@@ -1,6 +1,9 @@
 """The map under the hand: drawn, coloured, looked into; what is drawn around or chosen is labelled, and undone."""
 
+import contextlib
+import os
 import re
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +18,7 @@ from tests.ui.test_everywhere import DARK, FRAME, WCAG, barriers, settle
 from ui.client import ApiError, Likeness
 
 EDGE = 30  # pixels that are free around the whole map, as in ui/grid/plot.js
+TOOLS = (50, 120)  # pixels of the corner that the buttons take
 SLOW = 240_000  # ms; drawing compiles UMAP first
 
 
@@ -69,7 +73,11 @@ def on_screen(page: Page, drawn: dict[str, Any]) -> dict[int, tuple[float, float
 
 
 def around_a_cluster(places: dict[int, tuple[float, float]], drawn: dict[str, Any]) -> tuple[set[int], list[float]]:
-    """The ids in a box around one cluster whose border no point is near, and the box: left, top, right, bottom."""
+    """The ids in a box around one cluster whose border no point is near, and the box: left, top, right, bottom.
+
+    Where it begins and ends lies on the map, and not on the buttons that zoom, in the upper left.
+    """
+    origin = min(x for x, _ in places.values()) - EDGE, min(y for _, y in places.values()) - EDGE
     clusters = dict(zip(drawn["ids"], drawn["cluster"], strict=True))
     for one in drawn["clusters"]:
         members = [places[i] for i, cluster in clusters.items() if cluster == one["cluster"]]
@@ -78,7 +86,8 @@ def around_a_cluster(places: dict[int, tuple[float, float]], drawn: dict[str, An
         inside = {i for i, (x, y) in places.items() if box[0] < x < box[2] and box[1] < y < box[3]}
         near = {i for i, (x, y) in places.items() if box[0] - 3 < x < box[2] + 3 and box[1] - 3 < y < box[3] + 3}
         clear = {i for i, (x, y) in places.items() if box[0] + 3 < x < box[2] - 3 and box[1] + 3 < y < box[3] - 3}
-        if near == inside == clear and len(inside) > 25:
+        free = box[0] > origin[0] + TOOLS[0] or box[1] > origin[1] + TOOLS[1]
+        if near == inside == clear and len(inside) > 25 and free:
             return inside, box
     raise AssertionError("every cluster of the demo has a neighbour at its border")
 
@@ -97,12 +106,12 @@ def pixels(page: Page, colour: str) -> int:
     )
 
 
-def comes_true(page: Page, what: Callable[[], bool]) -> None:
-    """Wait for what no locator can see."""
+def comes_true(page: Page, what: Callable[[], bool], look: int = 100) -> None:
+    """Wait for what no locator can see; `look` every so many ms."""
     deadline = time.monotonic() + 30
     while not what():
         assert time.monotonic() < deadline
-        page.wait_for_timeout(100)
+        page.wait_for_timeout(look)
 
 
 def test_what_is_drawn_around_is_shown_labelled_in_one_step_and_undone(
@@ -261,6 +270,37 @@ def test_it_is_coloured_by_folder_and_group_in_an_address_that_stays(mapped: Sit
         expect(page).to_have_url(re.compile("by=group"))
         page.reload()
         expect(legend.get_by_role("button", name=re.compile(r"^Group \d+ \d+$"))).to_have_count(len(drawn["clusters"]))
+
+
+def worker(home: Path) -> int:
+    """The process that draws maps for the installation in `home`."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+            given = (folder / "environ").read_bytes().split(b"\0")
+            if b"learning" in command and b"LIKENESS_HOME=" + bytes(home) in given:
+                return int(folder.name)
+    raise AssertionError("nobody draws maps")
+
+
+def test_a_drawing_that_runs_is_given_up_and_the_map_stays_as_it_was(mapped: Site, page: Page, tmp_path: Path) -> None:
+    with Likeness(mapped.api) as likeness, seen(page, tmp_path):
+        before = opened(page, mapped)
+        page.get_by_role("button", name="Draw anew…").click()
+        page.get_by_role("dialog").get_by_role("button", name="Draw anew…").click()
+        comes_true(page, lambda: likeness.jobs("demo")[0]["state"] == "running", 10)
+        pid = worker(mapped.home)
+        os.kill(pid, signal.SIGSTOP)  # it is in the middle of it, however fast this machine is
+        try:
+            page.get_by_role("button", name="Cancel").click()
+            expect(page.get_by_text("Drawing the map… stopping")).to_be_visible()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        expect(page.get_by_text("Stopped. The map that was there before stays.")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
+        assert likeness.jobs("demo")[0]["state"] == "cancelled"
+        after = likeness.map("demo")
+        assert (after["ids"], after["x"], after["made"]) == (before["ids"], before["x"], before["made"])
 
 
 def test_new_pictures_are_put_on_the_map_and_every_failure_is_one_sentence(

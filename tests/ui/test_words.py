@@ -48,7 +48,7 @@ def test_the_page_says_nothing_that_is_not_in_the_tables_and_the_tables_nothing_
 def test_every_language_says_all_of_it_with_the_same_places(language):
     first, table = words.tables()[words.FIRST], words.tables()[language]
 
-    own = {key: text for key, text in table.items() if not key.startswith("problem.")}
+    own = {key: text for key, text in table.items() if not key.startswith(("problem.", "progress."))}
     assert set(own) == set(first)
     assert {key: places(text) for key, text in own.items()} == {key: places(text) for key, text in first.items()}
 
@@ -66,6 +66,29 @@ def test_every_error_that_a_person_may_meet_is_said_in_each_language(language):
     assert {name for name in named if not re.search(rf'class {name}\(|"{name}"', program)} == set(), "no such error"
     errors = set(re.findall(r"^class (\w+)\((?:LikenessError|NoSuch|BadInput)\)", program, re.MULTILINE))
     assert errors - NEEDS_ITS_DETAIL - named == set(), "an error without a sentence"
+
+
+def lines() -> dict[str, str]:
+    """Every name of a `Line` that work reports, or what it begins with, and the module that says it."""
+    found = {}
+    for package in ("app", "indexer", "model"):
+        for file in (UI.parent / package).rglob("*.py"):
+            source = file.read_text("utf-8")
+            found |= dict.fromkeys(re.findall(r"""Line\(\s*f?"(\w+)(?:\{[^"]*)?",""", source), source)
+    return found
+
+
+@pytest.mark.parametrize("language", set(words.NAMES) - {words.FIRST})
+def test_how_far_work_is_can_be_said_in_each_language_with_the_values_that_come_with_it(language):
+    said = words.tables()[language].items()
+    table = {key.removeprefix("progress."): text for key, text in said if key.startswith("progress.")}
+    asked = lines()
+
+    assert {name for name in asked if not any(key.startswith(name) for key in table)} == set(), "not said"
+    for key, text in table.items():
+        source = next((asked[name] for name in sorted(asked, reverse=True) if key.startswith(name)), None)
+        assert source is not None, f"nobody reports {key}"
+        assert {name for name in places(text) if not re.search(rf"""\b{name}=|"{name}\"""", source)} == set(), key
 
 
 def test_a_number_chooses_the_plural_and_is_grouped():

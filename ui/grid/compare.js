@@ -85,8 +85,8 @@ class Compare {
   /** An index of a model that does not become the active one. */
   async make(model) {
     try {
-      const job = await ended(await post(of(this.collection, "indexes"), { model, activate: false }), () => !this.gone, (now) => this.notes.replaceChildren(el("p.note", {}, say("compare.making", { model: model.slice(0, 8), message: now.message }))));
-      if (job.state !== "succeeded") throw new Sentence(job.error ?? job.message);
+      const job = await ended(await post(of(this.collection, "indexes"), { model, activate: false }), () => !this.gone, (now) => this.notes.replaceChildren(el("p.note", {}, say("compare.making", { model: model.slice(0, 8), message: lineOf(now) }))));
+      if (job.state !== "succeeded") throw new Sentence(job.state === "failed" ? failureOf(job) : lineOf(job));
     } catch (error) {
       this.toast.fail(error);
     }

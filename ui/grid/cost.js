@@ -29,7 +29,7 @@ class Cost {
       const job = await ended(await post(of(collection, "trainings/estimate"), body), () => this.turn === turn, (now) => this.said.replaceChildren(el("p.quiet", {}, now.state === "queued" ? say("train.estimate_waits") : say("train.estimating"))));
       if (this.turn !== turn) return;
       if (job.state === "succeeded") this.show(job.result);
-      else this.said.replaceChildren(el("p.bad", {}, job.error ?? job.message));
+      else this.said.replaceChildren(el("p.bad", {}, job.state === "failed" ? failureOf(job) : lineOf(job)));
     } catch (error) {
       if (this.turn === turn) this.said.replaceChildren(el("p.bad", {}, error.message));
     }

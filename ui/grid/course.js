@@ -65,7 +65,7 @@ class Course {
     this.bar.hidden = over;
     this.bar.value = job.progress;
     this.words.className = job.state === "failed" ? "bad" : "";
-    const said = over ? outcome(job) : job.message || say(`jobs.${job.state}`);
+    const said = over ? outcome(job) : lineOf(job) || say(`jobs.${job.state}`);
     if (this.words.textContent !== said) this.words.textContent = said;
     const best = bestOf(rows);
     if (this.drawnRows !== `${job.id} ${rows.length}`) {

@@ -113,7 +113,7 @@ class Groups extends Answering {
         await sleep(LOOK);
         job = await get(`/v1/jobs/${job.id}`);
       }
-      if (job.state !== "succeeded") return this.explain(job.error ?? say("jobs.failed_so"), { text: say("common.try_again"), onclick: () => this.drawMap() });
+      if (job.state !== "succeeded") return this.explain(failureOf(job), { text: say("common.try_again"), onclick: () => this.drawMap() });
       this.fill();
     } catch (error) {
       this.toast.fail(error);

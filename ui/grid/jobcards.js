@@ -15,15 +15,16 @@ function ago(iso) {
 /** What a finished job has to say for itself. */
 function outcome(job) {
   const { result } = job;
-  if (job.state === "failed") return job.error ?? say("jobs.failed_so");
-  if (!result) return job.message;
-  if (job.kind === "training" || job.kind === "estimate") return result.sentence ?? job.message;
+  if (job.state === "failed") return failureOf(job);
+  if (!result) return lineOf(job);
+  if (result.sentence) return lineOf({ message: result.sentence, said: job.said });
   if (job.kind === "import") return say("jobs.imported", { n: result.added_total ?? result.added?.length ?? 0, known: result.known ?? 0, refused: result.refused?.length ?? 0 });
   if (job.kind === "index") {
     const rate = result.images_per_second ? say("jobs.rate", { n: Math.round(result.images_per_second) }) : "";
     return say("jobs.indexed", { n: result.indexed ?? 0, fresh: result.encoded ?? 0, rate });
   }
-  return job.message;
+  if (job.kind === "map") return say("map.count", { pictures: pictureCount(result.mapped ?? 0) });
+  return lineOf(job);
 }
 
 class Jobs {
@@ -128,7 +129,7 @@ class Jobs {
       { "aria-label": say("jobs.of", { kind: kindOf(job), collection: job.collection }) },
       el("div.row", {}, head),
       over ? "" : el("progress", { max: 1, value: job.progress, "aria-label": say("common.progress") }),
-      el(job.state === "failed" ? "p.bad" : "p", {}, over ? outcome(job) : job.message || say(`jobs.${job.state}`)),
+      el(job.state === "failed" ? "p.bad" : "p", {}, over ? outcome(job) : lineOf(job) || say(`jobs.${job.state}`)),
       refused.length && mode !== "tray"
         ? el("details", {}, el("summary", {}, say("arrive.refused", { n: refused.length })), el("ul", {}, refused.slice(0, 500).map(({ name, path, reason }) => el("li", {}, el("strong", {}, name ?? path), ` ${reason}`))))
         : "",

@@ -25,7 +25,7 @@ class PictureMap extends Board {
     });
     this.card = new PointCard(this.plot.root, (row) => this.about(row));
     this.groups = new Clusters({ choose: (which, title) => this.chooseGroup(which, title) });
-    this.redraw = new Redraw(this.collection, { drawn: () => this.load(), changed: () => this.sayMissing(), failed: (error) => this.toast.fail(error) });
+    this.redraw = new Redraw(this.collection, { drawn: () => this.load(), changed: () => this.sayMissing(), stopped: (sentence) => this.toast.say(sentence), failed: (error) => this.toast.fail(error) });
     this.back = el("button", { type: "button", onclick: () => this.unchoose() }, say("map.all_groups"));
     this.title = el("h2.grow");
     this.heading = el("div.row.heading", { hidden: true }, this.title, this.back);

@@ -42,8 +42,8 @@ class ModelList {
         await save(of(collection), { active_model: fingerprint }, "PATCH");
       } catch (error) {
         if (error.kind !== "NoIndex") throw error;
-        const job = await ended(await post(of(collection, "indexes"), { model: fingerprint }), () => !this.gone, (now) => this.status.replaceChildren(say("train.index_first", { model: short, message: now.message })));
-        if (job.state !== "succeeded") throw new Sentence(job.error ?? job.message);
+        const job = await ended(await post(of(collection, "indexes"), { model: fingerprint }), () => !this.gone, (now) => this.status.replaceChildren(say("train.index_first", { model: short, message: lineOf(now) })));
+        if (job.state !== "succeeded") throw new Sentence(job.state === "failed" ? failureOf(job) : lineOf(job));
       }
       this.before = before;
       tellOthers("images", collection);

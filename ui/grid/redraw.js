@@ -3,7 +3,7 @@
 const GLANCE = 700; // ms between two looks at it
 
 class Redraw {
-  /** `does`: {drawn(), failed(error)}. */
+  /** `does`: {drawn(), changed(), stopped(sentence), failed(error)}. */
   constructor(collection, does) {
     this.collection = collection;
     this.does = does;
@@ -39,7 +39,7 @@ class Redraw {
     this.job = job;
     this.root.hidden = false;
     this.bar.value = job.progress;
-    this.words.textContent = job.message ? `${say("map.drawing")} ${job.message}` : say(job.state === "queued" ? "map.waiting" : "map.drawing");
+    this.words.textContent = job.message ? `${say("map.drawing")} ${lineOf(job)}` : say(job.state === "queued" ? "map.waiting" : "map.drawing");
     this.timer = setTimeout(() => this.look(), GLANCE);
   }
 
@@ -48,8 +48,9 @@ class Redraw {
       const job = await get(`/v1/jobs/${this.job.id}`);
       if (!FINISHED.includes(job.state)) return this.watch(job);
       this.over();
-      if (job.state === "failed") this.does.failed(new Sentence(job.error ?? say("jobs.failed_so")));
+      if (job.state === "failed") this.does.failed(new Sentence(failureOf(job)));
       if (job.state === "succeeded") this.does.drawn();
+      if (job.state === "cancelled") this.does.stopped(say("map.stopped"));
     } catch (error) {
       if (error.status === 404) return this.over();
       if (!this.gone) this.timer = setTimeout(() => this.look(), 4 * GLANCE); // the API is away for a moment; the job is not

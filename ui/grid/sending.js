@@ -202,7 +202,7 @@ class Sending {
     this.added += got.added_total ?? got.added?.length ?? 0;
     this.known += got.known ?? 0;
     this.refused.push(...(got.refused ?? []));
-    if (job.state === "failed") this.trouble = job.error;
+    if (job.state === "failed") this.trouble = failureOf(job);
     this.indexing = null;
     tellOthers("images", this.collection);
   }
@@ -214,7 +214,7 @@ class Sending {
       const { items } = await get(`/v1/jobs?${inUrl({ collection: this.collection, limit: 20 })}`);
       const job = items.find(({ id, kind }) => kind === "index" && id > after);
       this.indexing = job ?? null;
-      if (job?.state === "failed") this.trouble = job.error;
+      if (job?.state === "failed") this.trouble = failureOf(job);
       this.searchable = (await get(of(this.collection))).indexed;
       this.show();
       return job ? !FINISHED.includes(job.state) : false;

@@ -144,11 +144,11 @@ class Upload {
     if (phase === "sending" && sending.files.length) {
       const { files, left } = sending.pace();
       const text = sending.waitingFor ?? say("arrive.sending", { done: sending.sentFiles, n: sending.files.length, size: megabytes(sending.bytes), total: megabytes(sending.total), rate: files.toFixed(files < 10 ? 1 : 0), left: left === null ? "…" : lasting(left) });
-      const importing = running && !FINISHED.includes(running.state) ? say("arrive.reading", { message: running.message }) : "";
+      const importing = running && !FINISHED.includes(running.state) ? say("arrive.reading", { message: lineOf(running) }) : "";
       return this.say(sending.total ? sending.bytes / sending.total : 0, text, [importing, searchable].filter(Boolean).join(" "));
     }
     const job = running ?? (indexing && !FINISHED.includes(indexing.state) ? indexing : null);
-    const text = running ? say("arrive.reading", { message: running.message }) : say("arrive.indexing", { message: job?.message ?? "…" });
+    const text = running ? say("arrive.reading", { message: lineOf(running) }) : say("arrive.indexing", { message: job ? lineOf(job) : "…" });
     this.say(job?.progress ?? null, text, searchable);
   }
 

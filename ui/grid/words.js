@@ -15,6 +15,23 @@ function say(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? number(values[name]) : whole));
 }
 
+/** What a job says, by its name and values where the language has that sentence; English is the API's own. */
+function lineOf({ message, said }) {
+  return inWordsOf(said) ?? message;
+}
+
+function inWordsOf(said) {
+  if (!said || !(`progress.${said.name}` in WORDS[language])) return null;
+  const spoken = ([name, value]) => [name, name === "left" ? lasting(value) : value && typeof value === "object" ? inWordsOf(value) : value];
+  const values = Object.entries(said.values).map(spoken);
+  return values.some(([, value]) => value === null) ? null : say(`progress.${said.name}`, Object.fromEntries(values));
+}
+
+/** Why a job failed: what the language says of such an error, else the API's own sentence. */
+function failureOf({ error, said }) {
+  return WORDS[language][`problem.${said?.values.error}`] ?? error ?? say("jobs.failed_so");
+}
+
 const number = (value) => (typeof value === "number" ? value.toLocaleString(language) : String(value));
 const percent = (p) => `${Math.round(p * 100)} %`;
 const megabytes = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} KB` : `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`);
