@@ -29,7 +29,7 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    names = "adapt cifar10 encoder import int8 labelling load loop map probe search steer train ui"
+    names = "adapt cifar10 cost encoder import int8 labelling load loop map probe search steer train ui"
     assert done.stderr.strip().endswith(f"NAME is one of: {names}")
 
 
