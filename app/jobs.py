@@ -144,8 +144,8 @@ def finish(
 ) -> None:
     """Close a job, or put it back (`queued`, `paused`); what it says in the end is its result's sentence, if any."""
     values: dict[str, Any] = {"state": state, "changed_at": now(), **_saying(message)}
-    if (sentence := said((result or {}).get("sentence"))) is not None:
-        values["said"] = sentence
+    if sentence := (result or {}).get("sentence"):
+        values["said"] = said(sentence)
     if state != "queued":  # put back, it is still to do what it was asked
         values["asked"] = None
     if state in FINISHED:

@@ -33,7 +33,7 @@ from indexer.published import read_published
 from indexer.refresh import refresh_index
 from indexer.sources import Scan, scan_upload
 from model import shipped
-from model.encoder import Encoder, open_encoder
+from model.encoder import Encoder, has_cuda, open_encoder
 from model.errors import BadInput, Cancelled, LikenessError, TooFewImages
 from model.files import write_atomically
 from model.info import ModelInfo
@@ -158,10 +158,13 @@ def index(
     }
 
 
-@functools.lru_cache(maxsize=2)
 def _encoder(folder: Path, device: str, threads: int) -> Encoder:
     """Kept by a worker between jobs: opening takes longer than encoding the ten pictures that came in."""
-    return open_encoder(folder, device, threads)
+    on_cuda = device == "cuda" or (device == "auto" and has_cuda())
+    return _kept_encoder(folder, device, 0 if on_cuda else threads)  # on a GPU threads make no other encoder
+
+
+_kept_encoder = functools.lru_cache(maxsize=2)(open_encoder)
 
 
 def activate(workspace: Workspace, collection: Collection, fingerprint: str) -> Collection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +22,7 @@ from indexer.schema import contents, files, images, now
 from indexer.sources import Source
 from model.errors import CannotDecode
 from model.files import settle
-from model.images import decode
+from model.images import PREVIEW_SIDE, decode, preview_of
 
 
 @dataclass
@@ -154,6 +155,8 @@ def _replace(
     ).one()
     looks = _looks(connection, digest)
     if old.sha256 == digest.sha256 or _same_pixels(home, old, digest, looks):
+        if old.sha256 == digest.sha256:
+            _write_contents(connection, [(source, digest)])  # its preview may have been made again
         done.known.append(digest.sha256)
         done.removed += old.removed_at is not None
         _write_files(connection, collection, [(source, old.id, None)])
@@ -177,16 +180,17 @@ def _same_pixels(home: Home, old: Any, digest: Digest, looks: tuple[Any, ...]) -
     """Whether only something beside the pixels changed: a tag was written into the file."""
     if old.preview_sha256 == looks[0]:
         return True
-    if (old.width, old.height) != looks[2:] or old.preview_suffix != "png":
+    if (old.width, old.height) != looks[2:]:
         return False
-    try:  # earlier versions packed the same pixels into other bytes
-        first, second = (
-            np.asarray(decode(home.preview(sha256, suffix).read_bytes(), "preview"))
-            for sha256, suffix in ((old.sha256, "png"), (digest.sha256, looks[1]))
-        )
+    try:  # earlier versions packed the same pixels into other bytes, and made those of middling JPEGs fewer
+        now_kept = decode(home.preview(digest.sha256, looks[1]).read_bytes(), "preview")
+        if old.preview_suffix == "jpg":
+            made = preview_of(now_kept, "preview", PREVIEW_SIDE, now_kept.size, ("JPEG", None, None, None))
+            return looks[1] == "jpg" and hashlib.sha256(made.data).hexdigest() == old.preview_sha256
+        before = decode(home.preview(old.sha256, "png").read_bytes(), "preview")
     except (OSError, CannotDecode):
         return False
-    return bool(np.array_equal(first, second))
+    return bool(np.array_equal(np.asarray(before), np.asarray(now_kept)))
 
 
 def _held(connection: Connection, collection: Collection, shas: Sequence[str]) -> dict[str, Any]:
@@ -249,7 +253,8 @@ def _write_contents(connection: Connection, run: Sequence[tuple[Source, Digest]]
             "taken_at": preview.taken_at, "camera": preview.camera, "stored": int(source.stored),
             "latitude": latitude, "longitude": longitude, "parent_sha256": digest.parent, "part": digest.part,
         })  # fmt: skip
-    _upsert(connection, contents, ("sha256",), rows[False], keep=True)
+    # Known already, its preview was missing and has just been made again, by another version perhaps.
+    _upsert(connection, contents, ("sha256",), rows[False], ("preview_sha256", "preview_suffix"))
     _upsert(connection, contents, ("sha256",), rows[True])
 
 
@@ -265,15 +270,16 @@ def _write_files(
 
 
 def _upsert(
-    connection: Connection, table: Any, key: tuple[str, ...], rows: list[dict[str, Any]], keep: bool = False
+    connection: Connection,
+    table: Any,
+    key: tuple[str, ...],
+    rows: list[dict[str, Any]],
+    columns: tuple[str, ...] | None = None,
 ) -> None:
-    """Insert, or update the rows with those keys (`keep` leaves existing rows as they are)."""
+    """Insert, or update the rows with those keys; of existing rows only these `columns`, if they are named."""
     if not rows:
         return
     dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
     insert = dialect.insert(table)
-    if keep:
-        connection.execute(insert.on_conflict_do_nothing(index_elements=list(key)), rows)
-    else:
-        rest = {name: insert.excluded[name] for name in rows[0] if name not in key}
-        connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=rest), rows)
+    rest = {name: insert.excluded[name] for name in columns or rows[0] if name not in key}
+    connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=rest), rows)

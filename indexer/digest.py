@@ -31,6 +31,7 @@ from model.images import PREVIEW_SIDE, TILE_IT, Preview, make_preview
 from model.info import Preparation
 from model.parts import Part, is_slide, previews_of_parts, previews_of_slide
 
+SUFFIXES = ("jpg", "png")  # of previews
 BUNDLE_FILES, BUNDLE_BYTES = 16, 1 << 20  # in one message to a process, at most
 
 
@@ -55,25 +56,26 @@ class Work:
 
     source: Source
     data: bytes | None
-    candidates: frozenset[str]  # hashes of catalogued contents of the same size
+    candidates: frozenset[tuple[str, str]]  # hash and preview's suffix of catalogued contents of the same size
 
 
 def digested(
     sources: Sequence[Source],
     home: Home,
     workers: int,
-    by_size: Mapping[int, frozenset[str]] | None = None,
+    by_size: Mapping[int, frozenset[tuple[str, str]]] | None = None,
     cutting: Cutting = WHOLE,
     preparation: Preparation | None = None,
 ) -> Iterator[tuple[Source, list[Digest]]]:
     """Decode in parallel, in order, with a bounded number of files in memory.
 
-    `by_size` has the hashes of known contents by their size in bytes: a moved or copied file is not decoded again.
+    `by_size` has (hash, preview's suffix) of known contents by their size in bytes: a moved or copied file is not
+    decoded again.
     `preparation` is of the encoder that is to have the pictures' squares; parts of files come without.
     """
     pool = _pool(workers)
     window: deque[tuple[list[Work], Future[list[list[Digest]]]]] = deque()
-    nobody: frozenset[str] = frozenset()
+    nobody: frozenset[tuple[str, str]] = frozenset()
 
     def submit(bundle: list[Work]) -> Future[list[list[Digest]]]:
         try:
@@ -150,7 +152,7 @@ def digest_file(work: Work, home: Home, cutting: Cutting, preparation: Preparati
     try:
         if cutting:
             found = _parts(data, sha256, source, home, cutting)
-        elif sha256 in work.candidates and any(home.preview(sha256, suffix).exists() for suffix in ("jpg", "png")):
+        elif any((sha256, suffix) in work.candidates and home.preview(sha256, suffix).exists() for suffix in SUFFIXES):
             found = [Digest(sha256, "", None, len(data), known=True)]
         else:
             squared = preparation.square if preparation is not None else None

@@ -152,7 +152,8 @@ class Embedder:
             self._give_up(error)
             return
         work = partial(self._encode_all, encoder, store)
-        self._threads = [Thread(target=work, name="embedder") for _ in range(self._wanted)]
+        wanted = self._wanted if encoder.device == "cpu" else 1
+        self._threads = [Thread(target=work, name="embedder") for _ in range(wanted)]
         for thread in self._threads:
             thread.start()
 

@@ -159,7 +159,8 @@ def find_by_path(engine: Engine, collection: Collection, paths: Sequence[str]) -
         if image_id is None:
             ending = "/" + path.replace("\\", "/").lstrip("./")
             # A page or a tile is called after its place behind "#" in a path, and behind a space in its name.
-            for written in (ending, " ".join(ending.rsplit("#", 1))):
+            place = ending.rpartition("#")[2].startswith(("page=", "box="))
+            for written in (ending, " ".join(ending.rsplit("#", 1))) if place else (ending,):
                 fits = [i for full, i in by_name.get(written.rpartition("/")[2], []) if full.endswith(written)]
                 if fits:
                     break

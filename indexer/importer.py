@@ -156,18 +156,18 @@ def _refusal(source: Source, reason: str) -> dict[str, str]:
     return {"path": path, "name": source.name, "reason": reason}
 
 
-def _known_sizes(engine: Engine, fresh: Sequence[Source]) -> dict[int, frozenset[str]]:
-    """The hashes of contents by their size in bytes: a file that was moved or copied is one of these.
+def _known_sizes(engine: Engine, fresh: Sequence[Source]) -> dict[int, frozenset[tuple[str, str]]]:
+    """(hash, preview's suffix) of contents by their size in bytes: a file that was moved or copied is one of these.
 
     Of all contents, or of those as large as `fresh` when these are few: a second less where there are a million.
     """
     if not fresh:
         return {}
-    query = select(contents.c.bytes, contents.c.sha256)
+    query = select(contents.c.bytes, contents.c.sha256, contents.c.preview_suffix)
     if len(fresh) <= FEW:
         query = query.where(contents.c.bytes.in_({source.size for source in fresh}))
-    sizes: dict[int, set[str]] = {}
+    sizes: dict[int, set[tuple[str, str]]] = {}
     with engine.connect() as connection:
-        for size, sha256 in connection.execute(query):
-            sizes.setdefault(size, set()).add(sha256)
-    return {size: frozenset(shas) for size, shas in sizes.items()}
+        for size, sha256, suffix in connection.execute(query):
+            sizes.setdefault(size, set()).add((sha256, suffix))
+    return {size: frozenset(known) for size, known in sizes.items()}

@@ -212,7 +212,7 @@ def _opened(folder: Path, published: Published, held: VectorIndex | None) -> Vec
         raise damaged(folder / CURRENT)
     mapped = np.memmap(matrix, np.float32, "r", shape=(published.count, published.dim))
     vectors = np.asarray(mapped)  # a plain view: a memmap's every slice takes longer
-    vectors[:, 0].max()  # every page is touched once, or searches meet page faults that take as long as their walk
+    vectors[:, ::1024].max()  # every page is touched once, or searches meet page faults that take as long as their walk
     sketch = held._sketch if held is not None and held._owner is owner else Sketch(owner, published.slack or 0.0)
     opened = VectorIndex(owner, ids, vectors, published, sketch)
     if held is None:  # what a walk needs is compiled now, not by whoever searches first

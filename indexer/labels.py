@@ -54,8 +54,6 @@ def label(
         return clear(engine, collection, source, by, image_ids)
     if class_name is None and answer in OWN_ANSWERS:
         class_name, answer = OWN_ANSWERS[answer], "yes"
-    elif class_name in OWN_ANSWERS.values() and answer not in ("yes", "none"):
-        raise BadInput(f"{class_name!r} is an answer of its own: it is given (yes) or taken away (none).")
     if class_name is None or answer not in ANSWERS:
         raise BadInput("Say yes, no, unsure or none of a class; or, without a class, none_of_these, unsure or none.")
     return label_each(engine, collection, dict.fromkeys(image_ids, class_name), source, answer, by)
@@ -82,8 +80,11 @@ def answer_each(
 ) -> Change:
     """Give each image answers about classes of its own (a CSV), as one action.
 
-    Raises SeveralClasses where an image is given several and may have one.
+    Raises SeveralClasses where an image is given several and may have one, BadInput for a no to an answer of its own.
     """
+    for name, answer in ((name, answer) for given in of.values() for name, answer in given.items()):
+        if name in OWN_ANSWERS.values() and answer not in ("yes", "none"):
+            raise BadInput(f"{name!r} is an answer of its own: it is given (yes) or taken away (none).")
     with engine.begin() as connection:
         lock_writes(connection)
         _check_images(connection, collection, of)

@@ -153,9 +153,9 @@ def _graph(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> tupl
     rows = np.setdiff1d(np.arange(count), held)
     sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), 2 * SAMPLE), replace=False))
     index = learn_sketch(np.ascontiguousarray(vectors[sample]))
-    say(Line("linking", "linking {n:,} vectors to those that are alike", n=count))
     faiss.omp_set_num_threads(1)  # several would link them differently each time
     for start in range(0, len(rows), BLOCK):
+        say(Line("linking", "linking vectors to those that are alike: {done:,} of {n:,}", done=start, n=count))
         part = rows[start : start + BLOCK]
         index.add_with_ids(np.ascontiguousarray(vectors[part]), part)
     say(Line("recall", "measuring how well it finds"))

@@ -103,7 +103,7 @@ def _parsed(path: str, number: int, changed_ns: int, size: int) -> Published:
     with open(path, "rb") as file:
         published = Published(**json.loads(file.read()))
     if published.kind not in (EXACT, GRAPH):
-        raise ValueError(f"{published.kind!r} is no kind of index that this version knows")
+        raise NoIndex("The index was made by another version of Likeness: run `likeness index` to make it again.")
     return published
 
 

@@ -23,6 +23,7 @@ from indexer.publish import BUDGET_MS, FOLD_AT, append, kind_for, publish
 from indexer.published import EXACT, Published, files_of, read_published
 from indexer.vectors import VectorStore
 from model.encoder import Encoder
+from model.errors import Cancelled
 from model.progress import Line, Progress
 
 GONE = 0.1  # of an index: with more to leave out it is built anew
@@ -74,6 +75,8 @@ def refresh_index(
 
     def say(sentence: str) -> None:
         progress(1.0, sentence)
+        if stop():
+            raise Cancelled("Stopped before the new index was whole; start again to go on.")
 
     return Refreshed(publish(folder, ids, vectors, budget_ms=budget_ms, threads=threads, say=say), embedded)
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ def graph_of(folder: Path, info: ModelInfo) -> bytes:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", _EXPORT, str(folder)], env=environment, capture_output=True)
     if done.returncode != 0:
-        raise DamagedModel(f"{folder} cannot be exported to ONNX: {_last_line(done.stderr)}")
+        how = f"ended by signal {-done.returncode}" if done.returncode < 0 else _last_line(done.stderr)
+        raise DamagedModel(f"{folder} cannot be exported to ONNX: {how}")
     return done.stdout
 
 
@@ -141,10 +143,12 @@ def _on_cuda(folder: Path) -> Encoder:
     network, info = load_model(folder)
     model: Any = PixelsToVectors(network, info).eval().cuda().to(memory_format=torch.channels_last)
 
+    one = Lock()  # at a time: the flags below are the whole process's
+
     def run(pixels: np.ndarray) -> np.ndarray:
         # TF32 keeps 10 bits of each factor: too few for vectors that share a fingerprint with the CPU's.
         exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=False, allow_tf32=False)
-        with torch.inference_mode(), exact:
+        with one, torch.inference_mode(), exact:
             on_device = torch.from_numpy(np.ascontiguousarray(pixels)).cuda(non_blocking=True)
             return model(on_device).cpu().numpy()
 

@@ -5,6 +5,8 @@ What the segments are: ITU-T T.81, annex B; JFIF: T.871; the colour transform in
 
 from __future__ import annotations
 
+import re
+
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _SCAN = 0xDA
 _FRAMES = (
@@ -13,7 +15,7 @@ _FRAMES = (
 )  # baseline and extended, Huffman: decoded in one pass; others are many times slower to read again
 _TABLES = (0xC4, 0xDB, 0xDD)  # Huffman and quantisation tables, restart interval
 _JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"  # what it says, without a thumbnail
-_ICC, _ADOBE = b"ICC_PROFILE\x00", b"Adobe"
+_AFTER = re.compile(rb"\xff[^\x00\xd0-\xd7]")  # what is no pixel: within a scan FF goes before 0 or a restart's number
 
 
 def pixels_alone(data: bytes) -> bytes | None:
@@ -40,13 +42,14 @@ def pixels_alone(data: bytes) -> bytes | None:
         elif marker == 0xE0:
             segment = _JFIF if body.startswith(b"JFIF\x00") else b""
         elif 0xE0 < marker <= 0xEF or marker == 0xFE:
-            segment = segment if body.startswith((_ICC, _ADOBE)) else b""
+            profile = marker == 0xE2 and body.startswith(b"ICC_PROFILE\x00")
+            colours = marker == 0xEE and body.startswith(b"Adobe") and len(body) == 12
+            segment = segment if profile or colours else b""
         elif marker not in _TABLES:
             return None
         kept.append(segment)
         at += 2 + size
-    # Within a scan a byte FF is followed by 0 or by a restart's number, so this is the end and no pixel.
-    end = data.find(_END, at)
-    if not components or body[:1] != bytes([components]) or end < 0:
+    after = _AFTER.search(data, at + 2 + size)
+    if not components or body[:1] != bytes([components]) or after is None or after[0] != _END:
         return None
-    return b"".join([*kept, data[at : end + 2]])
+    return b"".join([*kept, data[at : after.end()]])

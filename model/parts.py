@@ -11,7 +11,7 @@ from PIL import Image
 from model import exif
 from model.deep import Deep
 from model.errors import CannotDecode
-from model.images import MAX_PIXELS, Preview, opened, png_of, preview_of, upright_of
+from model.images import MAX_PIXELS, Preview, make_preview, opened, png_of, preview_of, upright_of
 from model.tiff import is_tiff, opened_tiff
 
 MAX_PARTS = 100_000  # of one file: a damaged TIFF may claim any number of pages
@@ -33,7 +33,9 @@ def previews_of_parts(data: bytes, source: str, side: int, tile: int, pages: boo
         facts = _facts(image)
         for page, number in _pages(image, pages, source):
             upright = _page(image, number, source)
-            if not tile:
+            if not (tile or page):  # the whole file, after all
+                yield page, make_preview(data, source, side)
+            elif not tile:
                 yield page, preview_of(upright, source, side, upright.size, facts)
             for box in _boxes(upright.size, tile, source) if tile else ():
                 cut = upright.crop(box)

@@ -11,14 +11,14 @@ from sqlalchemy import select
 
 from indexer.catalog import count_images, create_collection
 from indexer.embed import embed_missing
-from indexer.images import Filter, find_by_path, get_images, read_original, remove, select_ids
+from indexer.images import Filter, find_by_path, get_images, read_original, read_preview, remove, select_ids
 from indexer.importer import import_sources
 from indexer.labels import current_labels, label
 from indexer.schema import contents
 from indexer.sources import scan_upload
 from indexer.vectors import VectorStore
 from model.errors import LikenessError
-from model.images import decode, png_of
+from model.images import PREVIEW_SIDE, decode, png_of, preview_of
 from tests.indexer.helpers import tree
 from tests.pictures import encoded, jpeg, picture
 
@@ -302,3 +302,42 @@ def test_a_tag_in_a_jpeg_whose_preview_an_earlier_version_kept_as_png_changes_no
 
     assert (result.added_total, result.known) == (0, 1)
     assert (shown(), classes()) == ([image_id], {image_id: "cat"})
+
+
+def test_a_tag_in_a_jpeg_whose_preview_an_earlier_version_made_smaller_changes_nothing(
+    engine, home, bring, tmp_path, photos, shown, classes
+):
+    path = tmp_path / "in" / "cat.jpg"
+    path.parent.mkdir()
+    path.write_bytes(encoded(picture("cat", 400), quality=85))
+    image_id = bring(path.parent).added[0]["id"]
+    label(engine, photos, [image_id], "cat", "yes", "hand")
+    pixels = decode(path.read_bytes(), "cat")
+    kept = preview_of(pixels, "cat", PREVIEW_SIDE, pixels.size, ("JPEG", None, None, None)).data
+    with engine.begin() as connection:
+        sha256 = connection.execute(select(contents.c.sha256)).scalar_one()
+        home.preview(sha256, "jpg").write_bytes(kept)
+        connection.execute(contents.update().values(preview_sha256=hashlib.sha256(kept).hexdigest()))
+    path.write_bytes(encoded(picture("cat", 400), quality=85, comment=b"five stars"))
+
+    result = bring(path.parent)
+
+    assert (result.added_total, result.known) == (0, 1)
+    assert (shown(), classes()) == ([image_id], {image_id: "cat"})
+
+
+def test_a_preview_that_an_earlier_version_kept_as_png_and_that_is_gone_is_made_again(
+    engine, home, photos, bring, one, shown
+):
+    path, image_id = one
+    with engine.begin() as connection:
+        sha256 = connection.execute(select(contents.c.sha256)).scalar_one()
+        connection.execute(contents.update().values(preview_suffix="png", preview_sha256="0" * 64))
+    home.preview(sha256, "jpg").rename(home.root / "gone")
+
+    for _ in range(2):
+        bring(path.parent)
+
+    [image] = get_images(engine, shown())
+    assert image.id == image_id
+    assert decode(read_preview(home, image), "cat").size == decode(path.read_bytes(), "cat").size
