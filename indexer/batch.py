@@ -182,15 +182,20 @@ def _same_pixels(home: Home, old: Any, digest: Digest, looks: tuple[Any, ...]) -
         return True
     if (old.width, old.height) != looks[2:]:
         return False
-    try:  # earlier versions packed the same pixels into other bytes, and made those of middling JPEGs fewer
-        now_kept = decode(home.preview(digest.sha256, looks[1]).read_bytes(), "preview")
-        if old.preview_suffix == "jpg":
-            made = preview_of(now_kept, "preview", PREVIEW_SIDE, now_kept.size, ("JPEG", None, None, None))
-            return looks[1] == "jpg" and hashlib.sha256(made.data).hexdigest() == old.preview_sha256
-        before = decode(home.preview(old.sha256, "png").read_bytes(), "preview")
+    try:
+        before, after = (
+            decode(home.preview(sha256, suffix).read_bytes(), "preview")
+            for sha256, suffix in ((old.sha256, old.preview_suffix), (digest.sha256, looks[1]))
+        )
     except (OSError, CannotDecode):
         return False
-    return bool(np.array_equal(np.asarray(before), np.asarray(now_kept)))
+    if after.size != (old.width, old.height):
+        return False
+    if before.size == after.size:  # neither lost a pixel, however they are packed
+        return bool(np.array_equal(np.asarray(before), np.asarray(after)))
+    # Earlier versions made the previews of middling JPEGs smaller.
+    made = preview_of(after, "preview", PREVIEW_SIDE, after.size, ("JPEG", None, None, None))
+    return hashlib.sha256(made.data).hexdigest() == old.preview_sha256
 
 
 def _held(connection: Connection, collection: Collection, shas: Sequence[str]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from model.files import write_atomically
 
 CURRENT = "current.json"
 EXACT, GRAPH = "exact float32", "graph"
+EARLIER = ("exact float16", "inverted lists float16")  # kinds that there are no more
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,8 @@ def _parsed(path: str, number: int, changed_ns: int, size: int) -> Published:
     with open(path, "rb") as file:
         published = Published(**json.loads(file.read()))
     if published.kind not in (EXACT, GRAPH):
+        if published.kind not in EARLIER:
+            raise ValueError(f"{published.kind!r} is no kind of index")
         raise NoIndex("The index was made by another version of Likeness: run `likeness index` to make it again.")
     return published
 

@@ -62,7 +62,7 @@ def compare(
         "verdict": decided["verdict"] if enough else "same",
         "sentence": _sentence(decided, count)
         if enough
-        else f"{len(asked)} pictures are too few to tell the models apart.",
+        else Line("too_few_to_compare", "{n} pictures are too few to tell the models apart.", n=len(asked)),
         "decided_by": decided["name"],
         "images": len(asked),
         "gallery": count,

@@ -42,11 +42,11 @@ def no_decoding(monkeypatch):
     return lambda: monkeypatch.setattr("indexer.digest.digest_bundle", _no_decoder)
 
 
-def _no_decoder(bundle, home, cutting):
+def _no_decoder(bundle, home, cutting, preparation):
     pictures_of.FORMATS = ()
     from indexer.digest import digest_file
 
-    return [digest_file(work, home, cutting) for work in bundle]
+    return [digest_file(work, home, cutting, preparation) for work in bundle]
 
 
 @pytest.mark.promise(1)

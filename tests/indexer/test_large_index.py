@@ -144,7 +144,7 @@ def test_pages_fit_together_and_leave_nothing_out_whatever_a_walk_missed(graph, 
     pages = [graph.search(query, page)[0].tolist()]
     pages += [graph.search(query, end, first=page)[0][at:end].tolist() for at, end in pairwise(ends)]
 
-    assert page < HEAD or page > HEAD
+    assert 40 < HEAD < 400  # both ways
     assert sorted(image_id for each in pages for image_id in each) == IDS.tolist()
 
 
@@ -249,7 +249,7 @@ def test_a_damaged_tail_is_never_served_though_the_rest_is_open_already(folder):
         {"tail": 1},
         {"effort": 0},
         {"kind": EXACT},
-        {"kind": "inverted lists float16"},
+        {"kind": "a kind of its own"},
         {"matrix": "../x"},
     ],
 )

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 import indexer.refresh as refreshing
+from indexer.errors import NoIndex
 from indexer.images import contents_of, gone_ids, remove
 from indexer.index import open_index
-from indexer.published import files_of, read_published
+from indexer.published import CURRENT, GRAPH, files_of, read_published
 from indexer.refresh import refresh_index
+from model.errors import Cancelled
 from tests.faults.corrupt import damage
 
 TINY = 1e-9  # ms: no collection is small enough for one file
@@ -127,3 +129,41 @@ def test_asking_which_images_are_gone_does_not_look_at_those_that_stayed(engine,
         plan = connection.execute(text(f"EXPLAIN QUERY PLAN SELECT id FROM images WHERE {condition}")).all()
 
     assert "images_gone" in str(plan)
+
+
+def test_a_new_index_can_be_stopped_while_it_is_built_and_the_old_one_stays(
+    bring, folder, refresh, place, engine, home, photos, encoder, monkeypatch
+):
+    bring(folder)
+    before = refresh().published
+    bring(newcomers(folder, 10))
+    refresh()
+    monkeypatch.setattr(refreshing, "FOLD_AT", 9)
+    live = read_published(place)
+    said: list[str] = []
+
+    with pytest.raises(Cancelled, match="Stopped before the new index was whole"):
+        refresh_index(
+            engine,
+            home,
+            photos,
+            encoder,
+            budget_ms=TINY,
+            progress=lambda share, message: said.append(message),
+            stop=lambda: any(message.startswith("linking") for message in said),
+        )
+
+    assert read_published(place) == live != before
+    assert len(open_index(place).ids) == 16
+    assert refresh().published.tail == 0
+
+
+def test_an_index_of_a_kind_that_is_no_more_is_made_again(bring, folder, refresh, place):
+    bring(folder)
+    refresh()
+    current = place / CURRENT
+    current.write_text(current.read_text().replace(GRAPH, "inverted lists float16"))
+
+    with pytest.raises(NoIndex, match="made by another version of Likeness: run `likeness index`"):
+        read_published(place)
+    assert refresh().published.kind == GRAPH
