@@ -78,13 +78,8 @@ def digested(
     nobody: frozenset[tuple[str, str]] = frozenset()
 
     def submit(bundle: list[Work]) -> Future[list[list[Digest]]]:
-        try:
-            with _without_main():
-                return pool.submit(digest_bundle, bundle, home, cutting, preparation)
-        except BrokenProcessPool as error:  # a file before this one killed its decoder: `finish` finds out which
-            failed: Future[list[list[Digest]]] = Future()
-            failed.set_exception(error)
-            return failed
+        with _without_main():
+            return _given(pool, bundle, home, cutting, preparation)
 
     def finish() -> Iterator[tuple[Source, list[Digest]]]:
         nonlocal pool
@@ -215,10 +210,28 @@ def _one_by_one(
         with _without_main(), _pool(1) as pool:
             try:
                 for work in bundle[len(results) :]:
-                    results.append(pool.submit(digest_bundle, [work], home, cutting, preparation).result()[0])
+                    results.append(_given(pool, [work], home, cutting, preparation).result()[0])
             except BrokenProcessPool:
                 results.append([_failed("made the decoder crash")])
     return results
+
+
+def _given(
+    pool: ProcessPoolExecutor, bundle: Sequence[Work], home: Home, cutting: Cutting, preparation: Preparation | None
+) -> Future[list[list[Digest]]]:
+    """Hand files to a pool. If a file before them killed its decoder, whoever waits for the result finds out."""
+    try:
+        return pool.submit(digest_bundle, bundle, home, cutting, preparation)
+    except BrokenProcessPool as error:
+        broken = error
+    except OSError as error:
+        if error.errno is not None:  # of the system, say: it starts no more processes
+            raise
+        # "handle is closed": the pool took itself apart while it was given this (CPython's `_ThreadWakeup`).
+        broken = BrokenProcessPool(str(error))
+    failed: Future[list[list[Digest]]] = Future()
+    failed.set_exception(broken)
+    return failed
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:

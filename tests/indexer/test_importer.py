@@ -1,6 +1,8 @@
+import errno
 import os
 import stat
 import zipfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -207,6 +209,33 @@ def test_a_decoder_that_dies_takes_only_its_own_file(engine, home, photos, tmp_p
     assert first.added_total == 37
     assert refused(first) == dict.fromkeys((f"{n:02} kills.jpg" for n in deadly), "made the decoder crash")
     assert (second.added_total, second.known, refused(second)) == (0, 37, refused(first))
+
+
+def test_a_pool_that_takes_itself_apart_while_it_is_given_work_loses_no_file(bring, folder, monkeypatch):
+    submit, given = ProcessPoolExecutor.submit, []
+
+    def closing(pool, *work):
+        given.append(work)
+        if len(given) == 1:
+            raise OSError("handle is closed")  # what CPython's pool of processes says then
+        return submit(pool, *work)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", closing)
+
+    result = bring(folder)
+
+    assert result.added_total == 6
+    assert len(given) > 1
+
+
+def test_a_system_that_starts_no_more_processes_is_not_the_fault_of_a_file(bring, folder, monkeypatch):
+    def full(pool, *work):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", full)
+
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        bring(folder)
 
 
 def test_a_stopped_import_keeps_what_was_done_and_the_next_one_finishes(engine, photos, bring, folder):

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -281,6 +282,20 @@ def worker(home: Path) -> int:
             if b"learning" in command and b"LIKENESS_HOME=" + bytes(home) in given:
                 return int(folder.name)
     raise AssertionError("nobody draws maps")
+
+
+def held(pid: int, home: Path) -> None:
+    """Stop a process where it does not hold the catalog: nobody could cancel its job."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        with contextlib.closing(sqlite3.connect(home / "catalog.db", timeout=0.5)) as catalog:
+            try:
+                catalog.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+                time.sleep(0.05)
+            else:
+                return
 
 
 def test_a_drawing_that_runs_is_given_up_and_the_map_stays_as_it_was(mapped: Site, page: Page, tmp_path: Path) -> None:
