@@ -17,8 +17,9 @@ import numpy as np
 
 from app.report import write_report
 from app.together import groups_of
+from app.training import training_runs
 from app.views import view_size
-from app.work import Progress, Stop, index_when_free, never, silent, training_runs
+from app.work import Progress, Stop, index_when_free, never, silent
 from app.workspace import Workspace, active_model, find_model, float32_of
 from indexer.catalog import Collection
 from indexer.images import contents_of, median_side

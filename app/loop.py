@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from app import demo, work
+from app import demo, training, work
 from app.engine import Engine
 from app.terminal import Terminal
 from app.workspace import Workspace, all_models
@@ -75,7 +75,7 @@ def _train(
         return None
     try:
         adopt = "better" if shipped.suits("resnet18") else "always"
-        return work.train(workspace, collection, {"adopt": adopt, **settings}, terminal.progress, terminal.stop)
+        return training.train(workspace, collection, {"adopt": adopt, **settings}, terminal.progress, terminal.stop)
     except TooFewImages as error:
         terminal.say(f"not pretrained: {error}")
         return None

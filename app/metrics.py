@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.work import training_runs
+from app.training import training_runs
 from app.workspace import Workspace
 from indexer.catalog import Collection, all_collections, count_images
 from indexer.errors import DamagedIndex, NoIndex

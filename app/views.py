@@ -52,7 +52,7 @@ def view_size(native: int, device: str, stem: str) -> int:
 
 
 def sight(workspace: Workspace, collection: Collection, chosen: dict[str, Any]) -> Sight:
-    """What `work.train` would choose, given the same. Raises TooFewImages where it would."""
+    """What `training.train` would choose, given the same. Raises TooFewImages where it would."""
     from model.pixels import learning_side
 
     chosen = dict(chosen)

@@ -21,6 +21,7 @@ from app.finetuning import finetune
 from app.int8 import make_int8
 from app.jobs import Job
 from app.mapping import draw_map
+from app.training import train
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
 from indexer.errors import Busy, NoSuchJob
@@ -164,7 +165,7 @@ def _index(workspace: Workspace, collection: Collection, job: Job, watch: _Watch
 
 
 def _train(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
-    return work.train(workspace, collection, job.params, watch.progress, watch.stop, enough=watch.enough)
+    return train(workspace, collection, job.params, watch.progress, watch.stop, enough=watch.enough)
 
 
 def _estimate(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:

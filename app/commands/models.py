@@ -48,7 +48,7 @@ def pretrain(
     ] = False,
 ) -> None:
     """Learn from the collection's own pictures (SimCLR), and report against the model it started from."""
-    from app import work
+    from app import training
     from app.views import write_sheet
 
     chosen = {
@@ -70,7 +70,7 @@ def pretrain(
         cost = estimated(workspace, target, given, terminal.progress, terminal.stop)
         terminal.result(cost, f"{cost['reason']}\n{cost['sentence']}")
         return
-    result = work.train(workspace, target, given, terminal.progress, terminal.stop, terminal.say)
+    result = training.train(workspace, target, given, terminal.progress, terminal.stop, terminal.say)
     otherwise = f"Search with it: likeness index --collection {collection} --model {result['model']}"
     _tell(terminal, workspace, result, otherwise)
 

@@ -27,8 +27,9 @@ from app.schemas import (
     PairsRequest,
     TrainingRequest,
 )
+from app.training import training_runs
 from app.views import disagreements, shown, sight
-from app.work import activate, training_runs
+from app.work import activate
 from app.workspace import all_models, find_model
 from indexer.catalog import (
     Collection,

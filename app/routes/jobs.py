@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from app import jobs
 from app.routes.common import Limit, Offset, WorkspaceDep
 from app.schemas import MAX_ID, Page
-from app.work import METRICS, PINNED, training_runs
+from app.training import METRICS, PINNED, training_runs
 from app.workspace import Workspace
 from indexer.catalog import collection_named
 from indexer.errors import NoSuchJob

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from app import work
+from app import training, work
 from indexer.catalog import collection_named, ensure_collection
 from indexer.sources import scan
 from model import shipped
@@ -37,7 +37,7 @@ def test_a_new_collection_is_searched_with_the_encoder_that_ships(ships, workspa
 def test_a_training_starts_from_it_and_is_compared_with_it_as_it_is(ships, workspace, collection):
     chosen = {"epochs": 1, "batch_size": 8, "image_size": 24}
 
-    done = work.train(workspace, collection, chosen)
+    done = training.train(workspace, collection, chosen)
 
     before, after = (read_info(workspace.home.model(done[name])) for name in ("started_from", "model"))
     assert (before.fingerprint, before.preparation.image_size) == (ships, 32)
@@ -49,7 +49,7 @@ def test_a_training_starts_from_it_and_is_compared_with_it_as_it_is(ships, works
 def test_another_backbone_is_trained_from_random_weights(ships, workspace, collection):
     chosen = {"epochs": 1, "batch_size": 8, "image_size": 32, "backbone": "test_resnet"}
 
-    done = work.train(workspace, collection, chosen)
+    done = training.train(workspace, collection, chosen)
 
     before, after = (read_info(workspace.home.model(done[name])) for name in ("started_from", "model"))
     assert (before.backbone, before.started_from) == (after.backbone, "random") == ("test_resnet", "random")

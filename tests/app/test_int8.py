@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from app.int8 import KEPT, LEAST, make_int8, verdict
-from app.work import train
+from app.training import train
 from app.workspace import all_models, find_model
 from indexer.backup import back_up, restore
 from indexer.catalog import collection_named

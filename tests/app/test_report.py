@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from app import work
+from app import training, work
 from app.api import create_api
 from app.report import gallery
 from app.report_page import curve, render, ticks
@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
     workspace = Workspace.open(settings)
     collection = ensure_collection(workspace.engine, HOSTILE)
     work.import_found(workspace, collection, scan([root / "photos"]), labels_from_folders=True)
-    yield settings, work.train(workspace, collection, {**SETTINGS, "adopt": "better"})
+    yield settings, training.train(workspace, collection, {**SETTINGS, "adopt": "better"})
     workspace.engine.dispose()
 
 
@@ -156,7 +156,7 @@ def test_better_is_adopted_and_a_model_that_is_no_better_is_not(trained):
     active = collection.active_model
 
     unchanging = {"epochs": 1, "learning_rate": 1e-6, "adopt": "better"}
-    slow = work.train(workspace, collection, {**SETTINGS, "init": result["model"], **unchanging})
+    slow = training.train(workspace, collection, {**SETTINGS, "init": result["model"], **unchanging})
 
     assert (slow["verdict"], slow["adopted"]) == ("same", False)
     assert collection_named(workspace.engine, HOSTILE).active_model == active

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app import cli, plan, work
+from app import cli, plan, training, work
 from app.views import sight
 from indexer.catalog import collection_named, create_collection
 from indexer.sources import scan
@@ -97,7 +97,7 @@ def test_pairs_are_drawn_at_the_sizes_of_the_training(indexed, workspace, monkey
     monkeypatch.setattr(plan, "sensible", lambda *a, **k: given.update(k) or real(*a, **k))
     collection = collection_named(workspace.engine, "photos")
     with pytest.raises(Seen):
-        work.train(workspace, collection, {"init": "random", **chosen})
+        training.train(workspace, collection, {"init": "random", **chosen})
 
     seen = asdict(sight(workspace, collection, {"init": "random", **chosen}))
 
@@ -139,7 +139,7 @@ def test_grey_pictures_under_a_preset_for_colour_are_said_before_the_first_step(
     chosen = {"init": "random", "epochs": 3, "batch_size": 4, "image_size": 32}
 
     with pytest.raises(Cancelled):
-        work.train(workspace, collection, chosen, stop=lambda: True, remark=remarks.append)
+        training.train(workspace, collection, chosen, stop=lambda: True, remark=remarks.append)
 
     assert client.post("/v1/collections/grey/pairs").json()["warnings"] == remarks
     assert "are grey" in remarks[0]
