@@ -13,7 +13,8 @@ def wilson(right: float, total: float) -> tuple[float, float]:
     z, p = 1.959964, right / total
     middle = (p + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # At the ends it is 0 and 1 exactly, which rounding may miss.
+    return max(0.0, middle - half) if right else 0.0, min(1.0, middle + half) if right < total else 1.0
 
 
 def exact(right: int, total: int) -> tuple[float, float]:

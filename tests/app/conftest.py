@@ -15,6 +15,7 @@ from app import jobs, worker
 from app.api import create_api
 from app.settings import Settings
 from app.workspace import Workspace
+from model import shipped
 from model.checkpoint import save_model
 from model.encoder import open_encoder
 from model.network import starting_point
@@ -39,6 +40,22 @@ def untrained(models: Path, backbone: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shipped_folder(tmp_path_factory) -> Path:
+    """The encoder that ships, exported once: each home would take seconds for it as soon as pictures come in."""
+    models = tmp_path_factory.mktemp("shipped")
+    info = shipped.bring_into(models)
+    assert info is not None
+    open_encoder(models / info.fingerprint, "cpu")
+    return models / info.fingerprint
+
+
+def link_models(home: Path, *folders: Path) -> None:
+    (home / "models").mkdir(parents=True)
+    for folder in folders:
+        (home / "models" / folder.name).symlink_to(folder)
+
+
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
     """Real photographs, a folder a subject."""
     root = tmp_path_factory.mktemp("pictures") / "photos"
@@ -53,10 +70,9 @@ def few_draws(monkeypatch):
 
 
 @pytest.fixture
-def settings(tmp_path, model_folder, database) -> Settings:
+def settings(tmp_path, model_folder, shipped_folder, database) -> Settings:
     home = tmp_path / "home"
-    (home / "models").mkdir(parents=True)
-    (home / "models" / model_folder.name).symlink_to(model_folder)
+    link_models(home, model_folder, shipped_folder)
     return Settings(home=home, threads=1, database_url=database)
 
 
@@ -82,11 +98,10 @@ def do_jobs(workspace: Workspace) -> None:
 
 
 @pytest.fixture(scope="session")
-def indexed_home(tmp_path_factory, model_folder, folder) -> Path:
+def indexed_home(tmp_path_factory, model_folder, shipped_folder, folder) -> Path:
     """A data folder whose collection `photos` holds the subjects, indexed with the small model."""
     home = tmp_path_factory.mktemp("indexed") / "home"
-    (home / "models").mkdir(parents=True)
-    (home / "models" / model_folder.name).symlink_to(model_folder)
+    link_models(home, model_folder, shipped_folder)
     settings = Settings(home=home, threads=1)
     workspace = Workspace.open(settings)
     with TestClient(create_api(settings), base_url="http://localhost") as client:

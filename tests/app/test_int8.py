@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 
@@ -18,7 +17,6 @@ from indexer.catalog import collection_named
 from indexer.home import Home
 from indexer.images import contents_of
 from indexer.vectors import VectorStore
-from model import shipped
 from model.checkpoint import load_model, save_model
 from model.encoder import open_encoder
 from model.info import ONNX, ONNX_INFO
@@ -28,22 +26,10 @@ from tests.pictures import jpeg
 CHECKED = len(SUBJECTS) * EACH
 
 
-@pytest.fixture(scope="module")
-def encoder_folder(tmp_path_factory):
-    """The encoder that ships, with its graph."""
-    models = tmp_path_factory.mktemp("shipped")
-    info = shipped.bring_into(models)
-    if info is None:
-        pytest.skip("no encoder ships with this copy")
-    open_encoder(models / info.fingerprint, "cpu")
-    return models / info.fingerprint
-
-
 @pytest.fixture
-def collection(client, workspace, encoder_folder, folder):
+def collection(client, workspace, shipped_folder, folder):
     """`photos`, indexed with the encoder that ships."""
-    shutil.copytree(encoder_folder, workspace.home.model(encoder_folder.name))
-    return _indexed(client, workspace, folder, encoder_folder.name)
+    return _indexed(client, workspace, folder, shipped_folder.name)
 
 
 def _indexed(client, workspace, folder, fingerprint):
@@ -62,11 +48,11 @@ def made(client, workspace):
     return done["result"]
 
 
-def test_one_that_is_as_good_is_chosen_and_indexed_and_says_by_what(client, workspace, collection, encoder_folder):
+def test_one_that_is_as_good_is_chosen_and_indexed_and_says_by_what(client, workspace, collection, shipped_folder):
     result = made(client, workspace)
 
     assert result["chosen"]
-    assert result["float32"] == encoder_folder.name != result["model"]
+    assert result["float32"] == shipped_folder.name != result["model"]
     assert (result["pictures"], result["calibrated_on"], result["knn"]) == (CHECKED, CHECKED, None)
     assert KEPT <= result["nearest_kept"] <= 1
     assert result["sentence"].startswith("Chosen: ")
@@ -75,7 +61,7 @@ def test_one_that_is_as_good_is_chosen_and_indexed_and_says_by_what(client, work
     assert (now["active_model"], now["indexed"]) == (result["model"], CHECKED)
     models = {x["fingerprint"]: x for x in client.get("/v1/models").json()["items"]}
     assert models[result["model"]]["arithmetic"] == "int8"
-    assert models[encoder_folder.name]["arithmetic"] == "float32"
+    assert models[shipped_folder.name]["arithmetic"] == "float32"
 
 
 def test_figures_are_those_of_the_vectors_in_the_index(client, workspace, collection):
@@ -188,12 +174,12 @@ def test_it_survives_backup_and_restore(client, workspace, collection, tmp_path)
     assert not (tmp_path / "restored" / "models" / result["model"] / ONNX_INFO).exists()
 
 
-def test_what_a_killed_run_left_is_cleared_away_by_the_next(client, workspace, collection, encoder_folder):
+def test_what_a_killed_run_left_is_cleared_away_by_the_next(client, workspace, collection, shipped_folder):
     from model.int8 import save_int8
 
     record = {"collection": "photos", "collection_id": collection.id, "pictures": 16}
     noise = np.random.default_rng(0).integers(0, 255, (16, 96, 96, 3), np.uint8)
-    left = save_int8(workspace.home.model(encoder_folder.name), workspace.home.models, noise, record)
+    left = save_int8(workspace.home.model(shipped_folder.name), workspace.home.models, noise, record)
 
     result = made(client, workspace)
 

@@ -195,6 +195,11 @@ def test_wilson_gives_the_published_intervals(right, total, interval):
     assert wilson(right, total) == pytest.approx(interval, abs=1e-4)
 
 
+def test_an_interval_holds_what_it_is_of_at_the_ends_too():
+    assert {wilson(n, n)[1] for n in range(1, 300)} == {1.0}
+    assert {wilson(0, n)[0] for n in range(1, 300)} == {0.0}
+
+
 def test_numbers_of_vectors_and_labels_must_agree():
     with pytest.raises(BadInput, match="3 vectors cannot go with 2 labels"):
         fit_probe(np.ones((3, 4), np.float32), ["a", "b"])
