@@ -41,9 +41,9 @@ from indexer.catalog import (
 )
 from indexer.classes import all_classes
 from indexer.errors import DamagedIndex, NoIndex
-from indexer.images import remove_collection
 from indexer.labels import current_labels
 from indexer.published import Published, read_published, sentence
+from indexer.removal import remove_collection
 from indexer.several import allow_several
 from indexer.sources import NAMES
 from model.errors import BadInput
