@@ -150,7 +150,7 @@ def digest_file(work: Work, home: Home, cutting: Cutting, preparation: Preparati
         elif any((sha256, suffix) in work.candidates and home.preview(sha256, suffix).exists() for suffix in SUFFIXES):
             found = [Digest(sha256, "", None, len(data), known=True)]
         else:
-            squared = preparation.square if preparation is not None else None
+            squared = preparation.square_of if preparation is not None else None
             found = [_written(home, sha256, make_preview(data, source.name, PREVIEW_SIDE, squared), len(data), data)]
     except CannotDecode as error:
         return [_failed(error.reason)]

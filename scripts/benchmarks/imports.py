@@ -136,6 +136,7 @@ def measure(
     os.sync()  # or the first import would wait for what is not its own
     side = encoder.info.preparation.image_size
     some = paths[: min(distinct, LOOPED)]
+    user_loop(some[:BATCH], network, side)  # imports are made
     looped = len(some) / timed(lambda: user_loop(some, network, side))
     decoding = decode_alone(paths, encoder.info.preparation)
     rows = []
@@ -213,7 +214,7 @@ def decode_alone(paths: list[Path], preparation: Preparation) -> float:
 
 
 def _sizes(preparation: Preparation, path: Path) -> int:
-    return len(make_preview(path.read_bytes(), path.name, PREVIEW_SIDE, preparation.square).data)
+    return len(make_preview(path.read_bytes(), path.name, PREVIEW_SIDE, preparation.square_of).data)
 
 
 def encode_alone(paths: list[Path], encoder: Encoder) -> float:
