@@ -75,6 +75,11 @@ def test_it_speaks_the_browsers_language_or_the_one_that_was_chosen(demo: Site, 
     expect(page.get_by_text(re.compile(r"^(600|599) 张图片$"))).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "zh"
 
+    # what the API says in sentences is said in it too
+    page.goto(f"{demo.page}/")
+    expect(page.get_by_text("浏览预测结果，在出错的地方标注。")).to_be_visible()
+    expect(page.get_by_text("搜索会与每张图片比较：结果是精确的。").first).to_be_visible()
+
     page.get_by_label("语言").select_option("en")
     expect(page.get_by_text(COUNT)).to_be_visible()
     expect(page.get_by_role("link", name="Gallery")).to_be_visible()
