@@ -139,6 +139,6 @@ def test_a_drawing_that_waits_is_given_up_and_the_map_stays_as_it_was(plain: Sit
         likeness.cancel(measuring["id"])
         page.get_by_role("button", name="Draw anew…").click()
         page.get_by_role("dialog").get_by_role("button", name="Draw anew…").click()
-        comes_true(page, lambda: likeness.jobs(NAME)[0]["state"] == "succeeded")
+        comes_true(page, lambda: likeness.jobs(NAME)[0]["state"] == "succeeded", patience=SLOW)
         expect(stop).to_be_hidden()
         expect(canvas(page)).to_have_attribute("aria-busy", "false")
