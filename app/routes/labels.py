@@ -154,6 +154,7 @@ def suggestions(
             "image": shown[item.image_id],
             "kind": item.kind,
             "reason": item.reason,
+            "reason_said": item.reason.said,
             **({"class": item.class_name} if collection.multi_label else {}),
         }
         for item in found.items

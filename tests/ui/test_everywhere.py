@@ -77,8 +77,10 @@ def test_it_speaks_the_browsers_language_or_the_one_that_was_chosen(demo: Site, 
 
     # what the API says in sentences is said in it too
     page.goto(f"{demo.page}/")
-    expect(page.get_by_text("浏览预测结果，在出错的地方标注。")).to_be_visible()
+    expect(page.get_by_text("浏览预测结果，在出错的地方标注。").first).to_be_visible()
     expect(page.get_by_text("搜索会与每张图片比较：结果是精确的。").first).to_be_visible()
+    page.goto(address(demo, "label"))
+    expect(page.locator(".caption")).to_contain_text(re.compile("典型|不确定|随机抽取|只有|不像"))
 
     page.get_by_label("语言").select_option("en")
     expect(page.get_by_text(COUNT)).to_be_visible()

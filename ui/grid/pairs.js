@@ -36,7 +36,7 @@ class Pairs {
     this.list.setAttribute("aria-busy", "true");
     try {
       const { pairs, warnings, warnings_said: said } = await post(of(this.collection, "pairs"), { preset: this.preset, seed: this.seed, count: AT_ONCE }, signal);
-      this.notes.replaceChildren(...warnings.map((message, k) => el("p.note", {}, lineOf({ message, said: said[k] }))));
+      this.notes.replaceChildren(...warnings.map((message, k) => el("p.note", {}, sentenceFor(message, said[k]))));
       this.list.replaceChildren(...pairs.map((pair) => this.pair(pair)));
       this.list.setAttribute("aria-busy", "false");
     } catch (error) {

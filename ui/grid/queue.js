@@ -114,7 +114,8 @@ class Queue extends Toggling {
   show(whole = !this.filling) {
     const item = this.waiting[0];
     if (!item) return this.explain(say(whole ? "label.none_waiting" : "label.choosing"));
-    const { image, reason } = item;
+    const { image } = item;
+    const reason = sentenceFor(item.reason, item.reason_said);
     this.message.hidden = true;
     this.ahead.want(this.waiting.map((next) => next.image));
     if (this.shown !== image.id) {
@@ -188,7 +189,7 @@ class Queue extends Toggling {
       const said = await get(of(this.collection, `why?${inUrl({ image: image.id, class: name || this.labels.classes[0]?.name || "?" })}`));
       if (this.shown !== image.id) return;
       this.heat.draw(said.image);
-      this.toast.say(said.sentence);
+      this.toast.say(sentenceFor(said.sentence, said.said));
     } catch (error) {
       this.toast.fail(error);
     }
