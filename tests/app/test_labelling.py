@@ -294,3 +294,6 @@ def test_steps_are_taken_back_and_done_again_on_the_command_line(indexed, settin
     assert "nothing to undo" in run("--undo")
     assert [run("--redo"), run("--redo"), run("--redo")] == [2, 3, 0]
     assert "nothing to do again" in run("--redo")
+    indexed.patch("/v1/collections/photos/classes/cat", json={"name": "kitten"}).raise_for_status()
+    assert [run("--undo"), run("--undo")] == [0, 3]
+    assert {x["name"] for x in indexed.get("/v1/collections/photos/classes").json()["items"]} == {"cat", "cup"}
