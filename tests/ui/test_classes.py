@@ -1,10 +1,11 @@
 """Classes on the Label page: renamed, merged, recoloured, given another key; looked at before, undone in one step."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.ui.conftest import Site, collect, seen
 from tests.ui.labelling import answers, api, name_of, picture, saved
@@ -135,3 +136,43 @@ def test_the_dialog_of_the_classes_has_no_barrier_in_light_or_dark_and_fits_a_ph
         page.keyboard.press("Escape")
         expect(dialog).to_have_count(0)
         expect(page.get_by_role("group", name="Picture to label")).to_be_focused()
+
+
+def test_a_change_whose_answer_was_lost_is_neither_done_nor_undone_twice(
+    walls: Site, page: Page, tmp_path: Path
+) -> None:
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        """The first answer to each."""
+        if route.request.url in lost:
+            return route.fallback()
+        lost.append(route.request.url)
+        route.fetch()
+        return route.abort()
+
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        shown = name_of(page)
+        page.keyboard.press("2")
+        expect(picture(page)).not_to_have_attribute("alt", shown)
+        saved(page)
+        before, said = classes(walls), answers(walls, "walls")
+        page.route(re.compile("/classes/brik$|/labels/undo$"), lose)
+
+        name = opened(page, "brik (3)").get_by_label("Name")
+        name.fill("wall")
+        page.get_by_label("Colour").fill("#aa3300")
+        name.press("Enter")
+        expect(listed(page)).to_have_text(["wall", "brick", "moon"])
+        expect(page.get_by_role("dialog", name="Classes")).to_have_count(0)
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("Undone: the change of class “brik”.")).to_be_visible()
+        assert len(lost) == 2
+        assert (classes(walls), answers(walls, "walls")) == (before, said)
+
+        page.keyboard.press("Control+z")
+        expect(picture(page)).to_have_attribute("alt", shown)
+        saved(page)
+        assert shown not in answers(walls, "walls")

@@ -1,4 +1,4 @@
-// The classes in the hand: name, key and colour of each; the name of another one makes the two one, and how many labels
+// The classes in the hand: name, key and colour of each; the name of another one merges the two, and how many labels
 // that moves is said before it is done. Each change is a step as a label is, and one undo takes it back.
 
 class Classes {
@@ -87,14 +87,14 @@ class Classes {
   }
 
   async send() {
-    if (this.go.disabled) return;
+    if (this.go.disabled || this.sending) return;
     const { one, was, moved: n } = this;
     const [into, now] = [this.into(), this.values()];
     const changed = (values) => Object.fromEntries(Object.keys(now).filter((field) => now[field] !== was[field]).map((field) => [field, values[field]]));
     if (!into && !Object.keys(changed(now)).length) return this.root.close();
     this.go.disabled = this.sending = true;
     try {
-      await this.does.change({ from: one.name, to: now.name, into: Boolean(into), was: changed(was), values: changed(now) });
+      await this.does.change({ from: one.name, to: now.name, into: Boolean(into), was: changed(one), values: changed(now) });
       this.done = into ? say("classes.merged", { n, from: one.name, into: into.name }) : say("classes.changed", { name: now.name });
       this.root.close();
     } catch (error) {
