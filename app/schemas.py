@@ -125,6 +125,7 @@ class LabelRequest(Selection):
 
 class MergeRequest(Strict):
     into: str = Field(max_length=100)
+    preview: bool = False
 
 
 class TrainingRequest(Strict):
@@ -230,6 +231,7 @@ class ClassChanges(Strict):
     name: str | None = None
     colour: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
     line: float | None = Field(None, ge=0, le=1)
+    key: str | None = Field(None, pattern="^[1-9]$")
 
 
 class Page(BaseModel):
