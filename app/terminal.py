@@ -18,7 +18,7 @@ class Terminal:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.stopping = threading.Event()
-        self._told = 0.0
+        self._told, self._said = 0.0, ""
         self._width = 0
 
     def watch_signals(self) -> None:
@@ -54,8 +54,14 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """A remark for the person, never part of the result."""
+        self._said = text
         self.end_progress()
         print(text, file=sys.stderr if self.as_json else sys.stdout, flush=True)
+
+    def say_once(self, text: str) -> None:
+        """The same, unless it was the last remark."""
+        if text != self._said:
+            self.say(text)
 
     def result(self, value: dict[str, Any], text: str) -> None:
         """The command's result: one JSON document, or the same in words."""

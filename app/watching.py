@@ -10,7 +10,7 @@ from pathlib import Path
 QUIET = 1.0  # seconds without a change until it counts: a file that is being copied goes on changing
 PATIENCE = 10.0  # seconds after which it counts all the same
 RESCAN = 300.0  # seconds: look again even when nothing was heard, for network disks do not tell
-RETRY = 2.0  # seconds between looks for a folder that is gone
+RETRY = 2.0  # seconds between looks for a folder that is gone, and for whether another process is done
 
 
 class Changes:
@@ -23,12 +23,14 @@ class Changes:
         threading.Thread(target=self._listen, args=(ready,), daemon=True).start()
         ready.wait(10)
 
-    def wait(self) -> None:
-        """Return when something has changed since the last call, when it is time to look again, or to stop."""
-        until = time.monotonic() + RESCAN
+    def wait(self, seconds: float = RESCAN) -> bool:
+        """Return when something has changed since the last call, when the time is up, or to stop; whether it has."""
+        until = time.monotonic() + seconds
         while not self._stopping.is_set() and time.monotonic() < until and not self._heard.wait(0.2):
             pass
+        heard = self._heard.is_set()
         self._heard.clear()
+        return heard
 
     def _listen(self, ready: threading.Event) -> None:
         """Set `_heard` on every change; listen anew when a folder went, came back, or another disk is in its place."""

@@ -32,6 +32,7 @@ class Committed:
     added: list[dict[str, Any]] = field(default_factory=list)  # {id, name}
     known: list[str] = field(default_factory=list)  # contents that the collection held already
     moved: int = 0  # of the known: their files were elsewhere before
+    back: int = 0  # of the known: they had left the lists, or lost their preview
     removed: int = 0  # of the known: a person had removed them
     image_ids: list[tuple[Source, int]] = field(default_factory=list)
 
@@ -132,6 +133,7 @@ def _bring(
             known = digest.sha256 not in fresh and _found_again(connection, row, source)
             done.known.append(digest.sha256)
             done.moved += known
+            done.back += digest.sha256 not in fresh and row.absent_at is not None and row.removed_at is None
             done.removed += row.removed_at is not None
         shown.append((source, row.id, None))
         done.image_ids.append((source, row.id))
@@ -157,6 +159,7 @@ def _replace(
     if old.sha256 == digest.sha256 or _same_pixels(home, old, digest, looks):
         if old.sha256 == digest.sha256:
             _write_contents(connection, [(source, digest)])  # its preview may have been made again
+            done.back += digest.preview is not None and old.removed_at is None
         done.known.append(digest.sha256)
         done.removed += old.removed_at is not None
         _write_files(connection, collection, [(source, old.id, None)])

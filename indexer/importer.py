@@ -21,7 +21,7 @@ from indexer.digest import Digest, digested
 from indexer.embed import Embedder
 from indexer.home import Home
 from indexer.labels import label_unlabelled
-from indexer.missing import mark_missing
+from indexer.missing import mark_missing, show_again
 from indexer.parts import WHOLE, Cutting
 from indexer.plan import make_plan
 from indexer.schema import contents
@@ -42,6 +42,7 @@ class ImportResult:
     added_total: int = 0
     known: int = 0
     moved: int = 0  # of the known: they lay elsewhere before
+    back: int = 0  # of the known: they had left the lists, or lost their preview; the index may lack them
     missing: int = 0  # files that were imported from here and are gone; their images stay
     removed: int = 0  # left out because a person removed them from the collection
     refused: list[dict[str, str]] = field(default_factory=list)  # {path, name, reason}
@@ -82,6 +83,7 @@ def import_sources(
         with engine.begin() as connection:
             mark_missing(connection, plan.missing, True)
             mark_missing(connection, plan.back, False)
+            result.back = show_again(connection, collection.id, plan.back)
     in_folders: dict[int, list[str]] = {}  # image id → names of the folders it lies in
     for source in found.sources if labels_from_folders else ():
         if source.depth > 0 and (row := plan.rows.get(source.path)) is not None and row.image_id is not None:
@@ -105,6 +107,7 @@ def import_sources(
         result.added += done.added[: LISTED - len(result.added)]
         result.known += len(done.known) - done.removed
         result.moved += done.moved
+        result.back += done.back
         result.removed += done.removed
 
     count, committed_at = 0, time.monotonic()

@@ -10,10 +10,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from indexer.catalog import touch
 from indexer.parts import file_of
-from indexer.schema import files, now
+from indexer.schema import files, images, now
 from indexer.sources import Scan, readable
 from model.errors import BadInput
 
@@ -63,3 +64,16 @@ def mark_missing(connection: Connection, rows: Sequence[Any], missing: bool) -> 
     for start in range(0, len(ids), PART):
         part = files.c.id.in_(ids[start : start + PART])
         connection.execute(files.update().where(part).values(missing_at=value))
+
+
+def show_again(connection: Connection, collection_id: int, rows: Sequence[Any]) -> int:
+    """Images that left the lists, and of which these files are back, are in them again; returns how many."""
+    wanted = sorted({row.image_id for row in rows if row.image_id is not None})
+    shown = 0
+    for start in range(0, len(wanted), PART):
+        away = images.c.id.in_(wanted[start : start + PART]) & images.c.absent_at.is_not(None)
+        shown += len(connection.execute(select(images.c.id).where(away, images.c.removed_at.is_(None))).all())
+        connection.execute(images.update().where(away).values(absent_at=None))
+    if shown:
+        touch(connection, collection_id)
+    return shown

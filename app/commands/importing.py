@@ -11,7 +11,7 @@ import typer
 
 from app.commands.common import CollectionOption, in_workspace
 from app.terminal import Terminal
-from app.watching import Changes
+from app.watching import RESCAN, RETRY, Changes
 from app.workspace import Workspace
 from indexer.catalog import collection_named, ensure_collection
 from indexer.errors import Busy, NoSuchCollection
@@ -94,6 +94,7 @@ def _import(terminal: Terminal, workspace: Workspace, asked: _Asked) -> tuple[di
     counts = [
         f"{result['added_total']:,} added to {asked.collection!r}",
         f"{result['known']:,} known" + (f" ({result['moved']:,} moved)" if result["moved"] else ""),
+        *([f"{result['back']:,} back"] if result["back"] else []),
         f"{len(lines):,} refused",
         *([f"{result['missing']:,} missing"] if result["missing"] else []),
     ]
@@ -135,37 +136,41 @@ def _watch(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
             raise BadInput(f"{path} is not a folder: only folders can be watched.")
     changes = Changes(asked.paths, terminal.stopping)  # listening before the first import: nothing falls in between
     totals = {"added": 0, "known": 0, "missing": 0}
-    rounds = 0
+    rounds, behind = 0, True  # whether the index may lack something
     while not terminal.stop():
+        busy = False
         try:
             shown, text = _import(terminal, workspace, asked)
         except (BadInput, Busy) as error:  # its disk is gone for now, or somebody else imports: nothing is lost
             if rounds == 0:
                 raise
-            terminal.say(str(error))
+            terminal.say_once(str(error))
+            busy = isinstance(error, Busy)
         else:
             totals = {"added": totals["added"] + shown["added"], "known": shown["known"], "missing": shown["missing"]}
-            if rounds == 0 or shown["added"] or shown["moved"] or shown["missing"]:
+            if rounds == 0 or any(shown[what] for what in ("added", "moved", "back", "missing")):
                 terminal.say(text)
-            if rounds == 0 or shown["added"]:
-                _index(terminal, workspace, asked)
+            behind = behind or bool(shown["added"] or shown["back"])
+        behind = behind and not _index(terminal, workspace, asked)
         if rounds == 0:
             terminal.say("watching; Ctrl-C ends it")
         rounds += 1
-        changes.wait()
+        while not changes.wait(RETRY if busy or behind else RESCAN) and behind and not busy and not terminal.stop():
+            behind = not _index(terminal, workspace, asked)
     terminal.result({"collection": asked.collection, "imports": rounds, **totals}, "stopped watching")
 
 
-def _index(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
-    """Make what came in searchable, when the collection has been indexed before."""
+def _index(terminal: Terminal, workspace: Workspace, asked: _Asked) -> bool:
+    """Make what came in searchable, when the collection has been indexed before. False: another process indexes it."""
     from app import work
 
     target = collection_named(workspace.engine, asked.collection)
     if target.active_model is None:
-        return
+        return True
     try:
         done = work.index(workspace, target, None, terminal.progress, terminal.stop)
     except Busy as error:
-        terminal.say(str(error))
-    else:
-        terminal.say(f"{done['encoded']:,} encoded, {done['indexed']:,} searchable")
+        terminal.say_once(str(error))
+        return False
+    terminal.say(f"{done['encoded']:,} encoded, {done['indexed']:,} searchable")
+    return True

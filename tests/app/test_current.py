@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import threading
 import time
 
@@ -20,6 +21,7 @@ from indexer.index import open_index
 from model.checkpoint import save_model
 from model.network import starting_point
 from tests.app.conftest import do_jobs
+from tests.pictures import jpeg
 
 LIKE = {"positive": [1], "limit": 500}
 
@@ -204,3 +206,30 @@ def test_an_index_that_is_damaged_when_its_model_becomes_active_is_said_and_not_
 def test_a_search_needs_no_label(large):
     assert large.get("/v1/collections/photos/labels").json()["total"] == 0
     assert len(ids(large.post("/v1/collections/photos/search", json=LIKE))) > 0
+
+
+@pytest.mark.parametrize("how", ["old bytes", "copy"])
+def test_an_image_that_comes_back_can_be_searched_again(indexed, workspace, folder, tmp_path, how):
+    shutil.copytree(folder, tmp_path / "mine")
+    path, copy = tmp_path / "mine" / "cat" / "00.jpg", tmp_path / "away.jpg"
+    shutil.copy2(path, tmp_path / "mine" / "copy.jpg") if how == "copy" else shutil.copy2(path, copy)
+    indexed.post("/v1/collections", json={"name": "mine"})
+
+    def bring():
+        indexed.post("/v1/collections/mine/imports", json={"path": str(tmp_path / "mine")})
+        do_jobs(workspace)
+        listed = indexed.get("/v1/collections/mine/images", params={"limit": 500}).json()["items"]
+        return {image["id"]: image["name"] for image in listed}
+
+    before = bring()
+    if how == "copy":
+        (tmp_path / "mine" / "copy.jpg").rename(copy)
+    path.write_bytes(jpeg("moon"))
+    without = bring()
+    copy.replace(tmp_path / "mine" / "copy.jpg" if how == "copy" else path)
+    after = bring()
+
+    [back] = before.keys() - without.keys()
+    assert back in after
+    found = indexed.post("/v1/collections/mine/search", json={"positive": [back], "limit": 500}).json()
+    assert found["total"] == len(after) - 1

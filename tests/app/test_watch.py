@@ -10,8 +10,8 @@ import time
 import pytest
 
 from indexer.catalog import all_collections, collection_named, count_images
-from indexer.images import Filter, select_ids
-from indexer.index import read_published
+from indexer.images import Filter, find_by_path, select_ids
+from indexer.index import open_index, read_published
 from tests.pictures import jpeg, write_folders
 
 LIKENESS = [sys.executable, "-m", "app.cli"]
@@ -69,6 +69,56 @@ def test_a_watched_folder_brings_in_what_is_added_and_makes_it_searchable(
     assert during == 4
     assert process.returncode == 0
     assert json.loads(out)["added"] == 2
+
+
+@pytest.fixture
+def watcher(workspace, environment, likeness, model_folder, tmp_path):
+    """A watched folder of three indexed pictures: the folder, the index's, and what the watcher says from now on."""
+    write_folders(tmp_path / "watched", ("cat",), 3)
+    likeness("import", tmp_path / "watched")
+    likeness("index", "--model", model_folder.name)
+    photos = collection_named(workspace.engine, "photos")
+    command = [*LIKENESS, "import", "--watch", str(tmp_path / "watched"), "--json"]
+    process = subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def hears(what: str) -> None:
+        while what not in (said := process.stderr.readline()):
+            assert said, "it ended"
+
+    hears("watching")
+    yield tmp_path / "watched", workspace.home.index(photos.id, model_folder.name), hears
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+
+
+def indexed_ids(folder) -> list[int]:
+    return open_index(folder).ids.tolist()
+
+
+def test_an_image_that_comes_back_to_a_watched_folder_is_searchable_again(workspace, watcher):
+    watched, index, _ = watcher
+    path = watched / "cat" / "01.jpg"
+    [before] = find_by_path(workspace.engine, collection_named(workspace.engine, "photos"), [str(path)]).values()
+    old = path.read_bytes()
+
+    path.write_bytes(jpeg("rocket"))
+    until(lambda: before not in indexed_ids(index) and len(indexed_ids(index)) == 3)
+    path.write_bytes(old)
+
+    until(lambda: before in indexed_ids(index))
+    assert len(indexed_ids(index)) == 3
+
+
+@pytest.mark.parametrize("kind", ["import", "index"])
+def test_a_watched_folder_waits_for_another_process_and_then_does_what_it_left(workspace, watcher, kind):
+    watched, index, hears = watcher
+    photos = collection_named(workspace.engine, "photos")
+
+    with workspace.home.lock(photos.id, "photos", kind):
+        (watched / "new.jpg").write_bytes(jpeg("rocket"))
+        hears("Another process")
+
+    until(lambda: len(indexed_ids(index)) == 4)
 
 
 def test_only_a_folder_can_be_watched(likeness, tmp_path):

@@ -109,6 +109,25 @@ def test_content_that_returns_brings_its_image_and_its_label_back(bring, one, sh
     assert classes() == {old: "cat"}
 
 
+def test_an_image_returns_with_a_copy_of_its_file_that_was_gone(bring, one, shown, classes):
+    path, image_id = one
+    copy, away = path.parent / "copy.jpg", path.parent.parent / "away.jpg"
+    copy.write_bytes(path.read_bytes())
+    bring(path.parent)
+    copy.rename(away)
+    path.write_bytes(jpeg("coffee"))
+    bring(path.parent)
+    without = shown()
+    away.rename(copy)
+
+    result = bring(path.parent)
+
+    assert image_id not in without
+    assert (result.added_total, result.back) == (0, 1)
+    assert shown() == [image_id, *without]
+    assert classes() == {image_id: "cat"}
+
+
 def test_changed_content_leaves_the_image_to_a_copy_that_is_still_there(bring, one, shown):
     path, old = one
     (path.parent / "copy.jpg").write_bytes(path.read_bytes())
