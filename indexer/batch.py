@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Engine, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from indexer.catalog import Collection, touch
 from indexer.digest import Digest
@@ -18,6 +17,7 @@ from indexer.missing import is_gone, mark_missing
 from indexer.parts import file_of, part_name
 from indexer.plan import Plan
 from indexer.removal import drop_unheld
+from indexer.rows import write_contents, write_files, write_tags
 from indexer.schema import contents, files, images, now
 from indexer.sources import Source
 from model.errors import CannotDecode
@@ -60,7 +60,7 @@ def commit(
                     continue
                 if before is not None and before.image_id is not None:
                     _mark_absent(connection, before.image_id, part_of.path)
-                _write_files(connection, collection, [(part_of, None, digest.refused)])
+                write_files(connection, collection, [(part_of, None, digest.refused)])
             if digests[0].part is not None:
                 run = _finish_parts(connection, collection, source, digests, plan, run, done)
         _bring(connection, collection, run, done)
@@ -98,7 +98,7 @@ def _finish_parts(
     whole = before.image_id if before is not None and before.sha256 == digests[0].parent else None
     if before is not None and before.image_id is not None and whole is None:
         _mark_absent(connection, before.image_id, source.path)
-    _write_files(connection, collection, [(source, whole, None)])
+    write_files(connection, collection, [(source, whole, None)])
     for row in plan.parts.get(source.path, ()):
         if row.parent_sha256 != digests[0].parent and row.part not in [digest.part for digest in digests]:
             _mark_absent(connection, row.image_id, row.path)
@@ -111,7 +111,7 @@ def _bring(
     """Bring in files whose paths show no image of the collection so far."""
     if not run:
         return
-    _write_contents(connection, run)
+    write_contents(connection, run)
     held = _held(connection, collection, [digest.sha256 for _, digest in run])
     fresh: dict[str, Source] = {}
     for source, digest in run:
@@ -137,7 +137,7 @@ def _bring(
             done.removed += row.removed_at is not None
         shown.append((source, row.id, None))
         done.image_ids.append((source, row.id))
-    _write_files(connection, collection, shown)
+    write_files(connection, collection, shown)
 
 
 def _replace(
@@ -158,11 +158,13 @@ def _replace(
     looks = _looks(connection, digest)
     if old.sha256 == digest.sha256 or _same_pixels(home, old, digest, looks):
         if old.sha256 == digest.sha256:
-            _write_contents(connection, [(source, digest)])  # its preview may have been made again
+            write_contents(connection, [(source, digest)])  # its preview may have been made again
             done.back += digest.preview is not None and old.removed_at is None
+        else:
+            write_tags(connection, {old.sha256: digest})
         done.known.append(digest.sha256)
         done.removed += old.removed_at is not None
-        _write_files(connection, collection, [(source, old.id, None)])
+        write_files(connection, collection, [(source, old.id, None)])
         done.image_ids.append((source, old.id))
         return
     _bring(connection, collection, [(source, digest)], done)
@@ -244,50 +246,3 @@ def _mark_absent(connection: Connection, image_id: int, path: bytes) -> None:
     shown = any(not is_gone(file_of(bytes(other.path), row.part)) for other in connection.execute(others).all())
     if not row.stored and not shown:
         connection.execute(images.update().where(images.c.id == image_id).values(absent_at=now()))
-
-
-def _write_contents(connection: Connection, run: Sequence[tuple[Source, Digest]]) -> None:
-    rows: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
-    for source, digest in run:
-        preview = digest.preview
-        if preview is None:  # known: at most it is new that we keep its bytes
-            if source.stored:
-                connection.execute(contents.update().where(contents.c.sha256 == digest.sha256).values(stored=1))
-            continue
-        latitude, longitude = preview.position or (None, None)
-        rows[source.stored].append({
-            "sha256": digest.sha256, "preview_sha256": digest.preview_sha256, "preview_suffix": preview.suffix,
-            "width": preview.width, "height": preview.height, "bytes": digest.bytes, "format": preview.format,
-            "taken_at": preview.taken_at, "camera": preview.camera, "stored": int(source.stored),
-            "latitude": latitude, "longitude": longitude, "parent_sha256": digest.parent, "part": digest.part,
-        })  # fmt: skip
-    # Known already, its preview was missing and has just been made again, by another version perhaps.
-    _upsert(connection, contents, ("sha256",), rows[False], ("preview_sha256", "preview_suffix"))
-    _upsert(connection, contents, ("sha256",), rows[True])
-
-
-def _write_files(
-    connection: Connection, collection: Collection, shown: Sequence[tuple[Source, int | None, str | None]]
-) -> None:
-    rows = [
-        {"collection_id": collection.id, "path": source.path, "image_id": image_id, "size": source.size,
-         "mtime_ns": source.mtime_ns, "reason": reason, "missing_at": None}
-        for source, image_id, reason in shown if source.lasting
-    ]  # fmt: skip
-    _upsert(connection, files, ("collection_id", "path"), rows)
-
-
-def _upsert(
-    connection: Connection,
-    table: Any,
-    key: tuple[str, ...],
-    rows: list[dict[str, Any]],
-    columns: tuple[str, ...] | None = None,
-) -> None:
-    """Insert, or update the rows with those keys; of existing rows only these `columns`, if they are named."""
-    if not rows:
-        return
-    dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
-    insert = dialect.insert(table)
-    rest = {name: insert.excluded[name] for name in columns or rows[0] if name not in key}
-    connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=rest), rows)

@@ -26,8 +26,9 @@ from indexer.home import Home
 from indexer.parts import WHOLE, Cutting, part_id
 from indexer.sources import MAX_FILE_BYTES, TOO_LARGE, Source, batches, opened, read
 from model.errors import CannotDecode
+from model.exif import Tags
 from model.files import write_whole
-from model.images import PREVIEW_SIDE, TILE_IT, Preview, make_preview
+from model.images import PREVIEW_SIDE, TILE_IT, Preview, make_preview, read_tags
 from model.info import Preparation
 from model.parts import Part, is_slide, previews_of_parts, previews_of_slide
 
@@ -46,6 +47,7 @@ class Digest:
     refused: str | None = None
     again: bool = False  # it could not be read this time, which says nothing about next time
     known: bool = False  # the catalog has this content, and its preview is there: it was not decoded
+    tags: Tags | None = None  # of what is known: others may have been written into another file of this picture
     parent: str | None = None  # of a part: the hash of the file
     part: Part | None = None
 
@@ -148,7 +150,7 @@ def digest_file(work: Work, home: Home, cutting: Cutting, preparation: Preparati
         if cutting:
             found = _parts(data, sha256, source, home, cutting)
         elif any((sha256, suffix) in work.candidates and home.preview(sha256, suffix).exists() for suffix in SUFFIXES):
-            found = [Digest(sha256, "", None, len(data), known=True)]
+            found = [Digest(sha256, "", None, len(data), known=True, tags=_tags(data, source))]
         else:
             squared = preparation.square_of if preparation is not None else None
             found = [_written(home, sha256, make_preview(data, source.name, PREVIEW_SIDE, squared), len(data), data)]
@@ -157,6 +159,13 @@ def digest_file(work: Work, home: Home, cutting: Cutting, preparation: Preparati
     if source.stored:
         _keep(home.original(sha256), data)
     return found
+
+
+def _tags(data: bytes, source: Source) -> Tags | None:
+    try:
+        return read_tags(data, source.name)
+    except CannotDecode:  # it has a preview: another version could read it
+        return None
 
 
 def _slide(file: BufferedReader, source: Source, home: Home, cutting: Cutting) -> list[Digest] | None:

@@ -7,12 +7,25 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 ORIENTATION = 0x0112
 _MAKE, _MODEL, _DATE, _EXIF_IFD, _DATE_ORIGINAL, _GPS_IFD = 0x010F, 0x0110, 0x0132, 0x8769, 0x9003, 0x8825
+
+
+class Tags(NamedTuple):
+    """What can be filtered by and is no pixel."""
+
+    taken_at: str | None  # ISO 8601 local time, as the camera wrote it
+    camera: str | None
+    position: tuple[float, float] | None  # (latitude, longitude) in degrees: for filters, never in a preview
+
+
+def tags(exif: Image.Exif) -> Tags:
+    """When, with what, where."""
+    return Tags(taken_at(exif), camera(exif), position(exif))
 
 
 def taken_at(exif: Image.Exif) -> str | None:

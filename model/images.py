@@ -108,7 +108,7 @@ def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE, squared: Sq
         # The camera was held sideways. Pillow's TIFF and HEIF readers turn by themselves and give the upright size.
         if image.format not in ("TIFF", "HEIF") and turned in (5, 6, 7, 8):
             width, height = height, width
-        facts = str(image.format), exif.taken_at(said), exif.camera(said), exif.position(said)
+        facts = str(image.format), *exif.tags(said)
         scale = side / min(image.size)
         if max(image.size) * min(scale, 1) > LONGEST_JPEG:  # before decoding: 9x4,000,000 px fit in 500 bytes
             raise CannotDecode(source, f"{width}x{height} is too long and narrow for a preview")
@@ -130,6 +130,12 @@ def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE, squared: Sq
         return preview
     with opened(preview.data, source) as small:
         return replace(preview, square=squared(small))
+
+
+def read_tags(data: bytes, source: str) -> exif.Tags:
+    """What its header says beside the pixels, which are not decoded."""
+    with opened(data, source) as image:
+        return exif.tags(image.getexif())
 
 
 def _own(data: bytes) -> bytes | None:

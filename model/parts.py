@@ -93,7 +93,7 @@ def _page(image: Image.Image | Deep, number: int, source: str) -> Image.Image:
 
 def _facts(image: Image.Image | Deep) -> tuple[str, str | None, str | None, tuple[float, float] | None]:
     said = image.getexif()
-    return str(image.format), exif.taken_at(said), exif.camera(said), exif.position(said)
+    return str(image.format), *exif.tags(said)
 
 
 def _pages(image: Image.Image | Deep, every: bool, source: str) -> list[tuple[Part, int]]:

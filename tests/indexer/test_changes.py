@@ -214,6 +214,38 @@ def test_a_tag_written_into_the_file_keeps_image_label_and_vector(engine, home, 
     assert read_original(engine, home, image) == path.read_bytes()
 
 
+@pytest.mark.parametrize("side", [160, 500], ids=["small", "large"])
+def test_date_camera_and_place_are_those_of_the_file_that_is_there_now(engine, home, photos, bring, tmp_path, side):
+    path = tmp_path / "in" / "cat.jpg"
+    path.parent.mkdir()
+
+    def written(year: int | None, where: float = 47.5) -> bytes:
+        exif = Image.Exif()
+        if year:
+            exif[0x0132], exif[0x0110] = f"{year}:05:01 10:00:00", f"Camera {year}"
+            exif.get_ifd(0x8825).update({1: "N", 2: (where, 0.0, 0.0), 3: "E", 4: (8.0, 0.0, 0.0)})
+        path.write_bytes(encoded(picture("cat", side), "JPEG", quality=90, exif=exif))
+        return path.read_bytes()
+
+    written(None)
+    image_id = bring(path.parent).added[0]["id"]
+    label(engine, photos, [image_id], "cat", "yes", "hand")
+    for year in (2019, 2021, None, 2021):  # without a tag again these are the bytes that came in first
+        data = written(year)
+        result = bring(path.parent)
+        [image] = get_images(engine, [image_id])
+        if year is None:
+            assert (image.taken_at, image.camera, image.latitude, image.longitude) == (None, None, None, None)
+        else:
+            assert (image.taken_at, image.camera) == (f"{year}-05-01T10:00:00", f"Camera {year}")
+            assert (image.latitude, image.longitude) == (47.5, 8.0)
+            found = select_ids(engine, photos, Filter(taken_from=f"{year}-01-01", taken_to=f"{year}-12-31"))
+            assert found.tolist() == [image_id]
+        assert (result.added_total, result.known) == (0, 1)
+        assert read_original(engine, home, image) == data
+    assert [item.image_id for item in current_labels(engine, photos)] == [image_id]
+
+
 def test_a_removed_image_stays_removed_however_its_file_comes_again(engine, home, photos, bring, one, shown, tmp_path):
     path, image_id = one
     before = path.read_bytes()

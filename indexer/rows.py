@@ -1,0 +1,80 @@
+"""The rows that an import writes: contents, what their files say beside the pixels, and the files themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam
+from sqlalchemy.dialects import postgresql, sqlite
+
+from indexer.catalog import Collection
+from indexer.digest import Digest
+from indexer.schema import contents, files
+from indexer.sources import Source
+
+_TAGS = ("taken_at", "camera", "latitude", "longitude")
+
+
+def write_contents(connection: Connection, run: Sequence[tuple[Source, Digest]]) -> None:
+    """What these files hold. Of contents that are known only what can have changed is written."""
+    rows: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for source, digest in run:
+        preview = digest.preview
+        if preview is None:  # known: new may be that we keep its bytes, and what it says
+            if source.stored:
+                connection.execute(contents.update().where(contents.c.sha256 == digest.sha256).values(stored=1))
+            continue
+        rows[source.stored].append({
+            "sha256": digest.sha256, "preview_sha256": digest.preview_sha256, "preview_suffix": preview.suffix,
+            "width": preview.width, "height": preview.height, "bytes": digest.bytes, "format": preview.format,
+            "stored": int(source.stored), "parent_sha256": digest.parent, "part": digest.part, **_tags(digest),
+        })  # fmt: skip
+    write_tags(connection, {digest.sha256: digest for _, digest in run if digest.preview is None})
+    # Known already, its preview was missing and has just been made again, by another version perhaps.
+    _upsert(connection, contents, ("sha256",), rows[False], ("preview_sha256", "preview_suffix", *_TAGS))
+    _upsert(connection, contents, ("sha256",), rows[True])
+
+
+def _tags(digest: Digest) -> dict[str, Any]:
+    """What the file says beside its pixels, as columns of its content; empty where nobody could read it."""
+    said = digest.preview or digest.tags
+    if said is None:
+        return {}
+    return dict(zip(_TAGS, (said.taken_at, said.camera, *(said.position or (None, None))), strict=True))
+
+
+def write_tags(connection: Connection, seen: Mapping[str, Digest]) -> None:
+    """Content → the file of it that was read now: date, camera and place are those of the one seen last."""
+    rows = [{"which": sha256, **tags} for sha256, digest in seen.items() if (tags := _tags(digest))]
+    if rows:
+        columns = {name: bindparam(name) for name in _TAGS}
+        connection.execute(contents.update().where(contents.c.sha256 == bindparam("which")).values(columns), rows)
+
+
+def write_files(
+    connection: Connection, collection: Collection, shown: Sequence[tuple[Source, int | None, str | None]]
+) -> None:
+    """Where each was seen, which image it shows, and why it was refused."""
+    rows = [
+        {"collection_id": collection.id, "path": source.path, "image_id": image_id, "size": source.size,
+         "mtime_ns": source.mtime_ns, "reason": reason, "missing_at": None}
+        for source, image_id, reason in shown if source.lasting
+    ]  # fmt: skip
+    _upsert(connection, files, ("collection_id", "path"), rows)
+
+
+def _upsert(
+    connection: Connection,
+    table: Any,
+    key: tuple[str, ...],
+    rows: list[dict[str, Any]],
+    columns: tuple[str, ...] | None = None,
+) -> None:
+    """Insert, or update the rows with those keys; of existing rows only these `columns`, if they are named."""
+    if not rows:
+        return
+    dialect: Any = {"sqlite": sqlite, "postgresql": postgresql}[connection.dialect.name]
+    insert = dialect.insert(table)
+    rest = {name: insert.excluded[name] for name in columns or rows[0] if name not in key}
+    connection.execute(insert.on_conflict_do_update(index_elements=list(key), set_=rest), rows)
