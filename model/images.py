@@ -21,6 +21,7 @@ from model.deep import Deep, DeepPng, is_deep_png, levels, stretched
 from model.errors import CannotDecode
 from model.jpeg import pixels_alone
 from model.tiff import is_deep_tiff, is_tiff, opened_tiff
+from model.torn import mended
 
 try:
     from pi_heif import register_heif_opener
@@ -209,6 +210,10 @@ def opened(data: bytes, source: str) -> Iterator[Image.Image | Deep]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             check_size(image, source)
+            if image.format in ("JPEG", "MPO") and (whole := mended(data)) is not None:
+                with Image.open(io.BytesIO(whole), formats=FORMATS) as nearly:
+                    yield nearly
+                return
             if is_deep_png(data):
                 yield DeepPng(data, image, source)
                 return

@@ -105,6 +105,7 @@ def _fixed(chance: random.Random) -> Iterator[Odd]:
         yield Odd(f"{name}.jpg".encode(), data, False)
     yield Odd(b"a png called.jpg", _small(chance, "PNG"), True)
     yield Odd(b"a jpeg called.png", _small(chance, "JPEG"), True)
+    yield Odd(b"one byte short.jpg", _small(chance, "JPEG")[:-1], True)
     yield Odd(b"duplicate.jpg", sound, True)
     yield Odd(b"duplicate again.jpg", sound, True)
     yield Odd(b"real and large.jpg", encoded(Image.new("RGB", (10_000, 8_000), "teal"), quality=50), True)

@@ -24,6 +24,7 @@ TAILED = {
     "html in its EXIF": encoded(picture("cat", 90), exif=b"Exif\0\0" + SCRIPT),
     "a zip behind it": jpeg() + b"PK\x05\x06" + b"\0" * 18,
 }
+TORN = {"baseline": jpeg()[:-1], "progressive": encoded(picture("cat", 90), progressive=True)[:-1]}
 QUERIES, PREDICT = "/v1/collections/photos/queries", "/v1/collections/photos/predict"
 
 
@@ -91,3 +92,15 @@ def test_promise_31_where_a_picture_was_taken_is_in_nothing_that_is_shown(server
     assert b"Exif" not in shown
     assert b"ecret" not in shown
     assert dict(Image.open(io.BytesIO(shown)).getexif()) == {}
+
+
+@pytest.mark.promise(22)
+@pytest.mark.parametrize("data", TORN.values(), ids=TORN)
+def test_promise_22_a_picture_of_which_only_the_end_is_torn_off_is_a_picture(server, data, record_property):
+    record_property("requests sent", 2)
+
+    made = server.client.post(QUERIES, files={"file": ("cat.jpg", data, "image/jpeg")}).json()
+    predicted = server.client.post(PREDICT, files={"files": ("cat.jpg", data)}).json()["predictions"][0]
+
+    assert server.client.get(made["preview"]).status_code == 200
+    assert predicted.get("error") is None

@@ -252,6 +252,42 @@ BROKEN = {
 }
 
 
+@pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
+@pytest.mark.parametrize("side", [40, 150, 700, 1500])
+def test_a_jpeg_of_which_only_the_end_is_torn_off_comes_in_as_it_was(side, progressive):
+    data = encoded(picture("coffee", 400).resize((side * 3 // 2, side)), quality=90, progressive=progressive)
+    sound = make_preview(data, "x")
+
+    for short in (1, 2):
+        preview = make_preview(data[:-short], "x")
+        assert (preview.width, preview.height, preview.format) == (side * 3 // 2, side, "JPEG")
+        assert difference(opened(preview.data), opened(sound.data)) == 0
+        assert difference(opened(make_rendition(data[:-short], "x")), opened(make_rendition(data, "x"))) == 0
+
+
+@pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
+@pytest.mark.parametrize("side", [700, 1500])
+def test_a_jpeg_that_lacks_its_last_rows_comes_in_and_one_that_lacks_more_is_refused(side, progressive):
+    data = encoded(picture("coffee", 400).resize((side * 3 // 2, side)), quality=90, progressive=progressive)
+
+    nearly = make_preview(data[: -len(data) // 100], "x")
+
+    assert difference(opened(nearly.data), opened(make_preview(data, "x").data)) < 2
+    for share in (0.9, 0.5):
+        with pytest.raises(CannotDecode, match="truncated"):
+            make_preview(data[: int(share * len(data))], "x")
+
+
+def test_a_progressive_jpeg_that_lacks_whole_scans_is_refused():
+    data = encoded(picture("coffee", 400), quality=90, progressive=True)
+    scans = [at for at in range(len(data)) if data[at : at + 2] == b"\xff\xda"]
+
+    for scan in scans[1:]:
+        cut = data[: data.rindex(b"\xff\xc4", 0, scan)] if b"\xff\xc4" in data[scan - 200 : scan] else data[:scan]
+        with pytest.raises(CannotDecode, match="truncated"):
+            make_preview(cut, "x")
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow remarks on a TIFF before it gives up
 @pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN)
 def test_a_broken_file_is_refused_with_a_reason_and_its_name(data):
