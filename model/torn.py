@@ -38,7 +38,7 @@ def mended(data: bytes) -> bytes | None:
     read = _read(data)
     if read.ended or not read.components or any(read.missing.values()):
         return None
-    ends = bytes((0xFF, _END))
+    data, ends = data.rstrip(b"\xff"), bytes((0xFF, _END))  # half a marker would make one of what comes behind it
     try:
         one, other = (_decoded(data + more + ends, read.progressive) for more in (b"", _OTHERS))
     except Exception:  # whatever Pillow raises; whoever opens the picture as it is will say so
