@@ -48,7 +48,7 @@ def write_tags(connection: Connection, seen: Mapping[str, Digest]) -> None:
     """Content → the file of it that was read now: date, camera and place are those of the one seen last."""
     rows = [{"which": sha256, **tags} for sha256, digest in seen.items() if (tags := _tags(digest))]
     if rows:
-        columns = {name: bindparam(name) for name in _TAGS}
+        columns: dict[str, Any] = {name: bindparam(name) for name in _TAGS}
         connection.execute(contents.update().where(contents.c.sha256 == bindparam("which")).values(columns), rows)
 
 
