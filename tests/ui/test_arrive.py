@@ -52,7 +52,7 @@ def test_an_import_by_path_says_how_fast_it_goes_and_what_was_refused_and_why(
         path.fill(str(folder))
         path.press("Enter")
         refused = page.get_by_text("1 file refused")
-        expect(refused).to_be_visible(timeout=120_000)
+        expect(refused).to_be_visible(timeout=240_000)
         expect(page.get_by_text(f"{GOOD} pictures added.")).to_be_visible()
         refused.click()
         expect(page.get_by_role("listitem").filter(has_text="letter.jpg")).to_contain_text(
