@@ -52,7 +52,7 @@ def cross_validate(vectors: np.ndarray, labels: Sequence[str] | Answers, groups:
             quality, apart = assess(vectors, labels), None
         if apart is not None:
             # Who splits at random does not keep labels from helping to choose either.
-            random = assess(vectors, labels, strength=probe.strength)
+            random = assess(vectors, labels, strength=probe.strength).only(quality.judged)
             more |= {"kept_together": True, "pretended": random.accuracy, "pretended_interval": random.interval}
     except TooFewLabels as error:
         return Checked(probe, error, more)
@@ -102,9 +102,8 @@ def cross_validate_apart(vectors: np.ndarray, labels: Sequence[str] | Answers, g
                 labels.classes, labels.given, found["unseen"], facts["folds"], facts["each_lacks"], found["groups"]
             )
         else:
-            arrays = {"confusion": found["confusion"], "unseen": found["unseen"]}
-            interval = (facts["interval"][0], facts["interval"][1])
-            quality = Quality(len(labels), facts["accuracy"], interval, probe.classes, folds=facts["folds"], **arrays)
+            y = np.searchsorted(probe.classes, labels)
+            quality = Quality(probe.classes, y, found["unseen"], found["groups"], facts["folds"], facts["each_lacks"])
     return Checked(probe, quality, facts["more"])
 
 
@@ -121,12 +120,9 @@ def main() -> None:
     found = {"probe": np.frombuffer(checked.probe.to_bytes(), np.uint8)}
     if isinstance(quality, TooFewLabels):
         facts["lacking"] = str(quality)
-    elif isinstance(quality, SeveralQuality):
+    else:
         facts |= {"folds": quality.folds, "each_lacks": quality.lacking}
         found |= {"unseen": quality.unseen, "groups": quality.groups}
-    else:
-        facts |= {"accuracy": quality.accuracy, "interval": quality.interval, "folds": quality.folds}
-        found |= {"confusion": quality.confusion, "unseen": quality.unseen}
     found["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     answer = io.BytesIO()
     np.savez(answer, allow_pickle=False, **found)

@@ -164,11 +164,10 @@ def _mislabelled(engine: Engine, state: _Open) -> Iterator[Suggestion]:
     fitted = engine.probes.fitted(state.collection)
     if not isinstance(quality, Quality) or len(quality.unseen) != len(fitted.ids):  # a label came in between
         return
-    place = {name: number for number, name in enumerate(quality.classes)}
-    own = quality.unseen[np.arange(len(fitted.names)), [place[name] for name in fitted.names]]
-    said = quality.unseen.argmax(axis=1)
+    own = quality.unseen[np.arange(len(quality.y)), quality.y]
+    said = quality.said
     for at in np.argsort(own, kind="stable"):
-        if quality.classes[said[at]] != fitted.names[at]:
+        if quality.judged[at] and said[at] != quality.y[at]:
             sure = quality.unseen[at].max()
             reason = f"labelled {fitted.names[at]}, and without that label it would be {quality.classes[said[at]]}"
             yield Suggestion(int(fitted.ids[at]), "mislabelled", f"{reason} ({sure:.0%})")
