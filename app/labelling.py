@@ -17,7 +17,7 @@ from app.questions import ask
 from indexer.catalog import Collection
 from indexer.index import VectorIndex
 from indexer.labels import current_labels
-from model.choosing import covering, typical, unsureness
+from model.choosing import covering, typical_in_turn, unsureness
 from model.errors import BadInput, CannotDecode, TooFewLabels
 from model.images import make_preview
 from model.probe import Quality
@@ -110,8 +110,8 @@ def _index_and_probe(engine: Engine, collection: Collection) -> tuple[VectorInde
 
 
 def _typical(state: _Open, limit: int) -> Iterator[Suggestion]:
-    for row in state.pool[typical(state.index.vectors[state.pool], state.labelled, limit)]:
-        yield Suggestion(int(state.index.ids[row]), "typical", "typical of a group without labels")
+    for at in islice(typical_in_turn(state.index.vectors[state.pool], state.labelled), limit):
+        yield Suggestion(int(state.index.ids[state.pool[at]]), "typical", "typical of a group without labels")
 
 
 def _unsure(state: _Open, limit: int) -> Iterator[Suggestion]:

@@ -21,7 +21,7 @@ from indexer.classes import all_classes
 from indexer.errors import NoSuchClass
 from indexer.index import VectorIndex
 from indexer.labels import current_labels
-from model.choosing import covering, typical, unsureness
+from model.choosing import covering, typical_in_turn, unsureness
 from model.errors import TooFewLabels
 from model.several import YES, SeveralQuality
 
@@ -139,7 +139,7 @@ def _queue(state: _Open, limit: int, kind: str | None) -> Iterator[Question]:
 
 
 def _typical(state: _Open, limit: int) -> Iterator[tuple[int, str]]:
-    for at in typical(state.index.vectors[state.pool], state.answered, limit):
+    for at in islice(typical_in_turn(state.index.vectors[state.pool], state.answered), limit):
         what = "" if state.name is None else f" about {state.name}"
         yield int(state.pool[at]), f"typical of a group without answers{what}"
 

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from app.workspace import Workspace
 from indexer.catalog import collection_named
 from indexer.home import Home
 from indexer.labels import label_each
-from model.choosing import covering, typical, unsureness
+from model.choosing import covering, typical_in_turn, unsureness
 from model.errors import LikenessError
 from model.probe import Probe, fit_probe
 from scripts.benchmarks.calls import say
@@ -137,7 +138,7 @@ def alone(vectors: np.ndarray, classes: np.ndarray) -> Iterator[Ask]:
     def ask(labelled: np.ndarray, probe: Probe | None) -> np.ndarray:
         waiting = np.setdiff1d(pool, labelled)
         if probe is None or len(labelled) < AT_FIRST:
-            return waiting[typical(vectors[waiting], vectors[labelled], AHEAD)]
+            return waiting[list(islice(typical_in_turn(vectors[waiting], vectors[labelled]), AHEAD))]
         weights = unsureness(probe.probabilities(vectors[waiting]))
         return waiting[covering(vectors[waiting], vectors[labelled], weights, AHEAD)]
 
