@@ -53,7 +53,8 @@ def acceptable(engine: Engine, collection: Collection, ids: Sequence[int]) -> Ac
     labels = current_labels(engine.workspace.engine, collection, list(said))
     standing = Standing.of(labels, collection.multi_label)
     agreed = {(x.image_id, x.class_name) for x in labels if x.answer == "yes"}
-    found, left_alone = {}, 0
+    found: dict[int, Prediction] = {}
+    left_alone = 0
     for i, p in said.items():
         if not p.fits:
             continue

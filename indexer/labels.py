@@ -121,7 +121,8 @@ class Standing:
 
     @classmethod
     def of(cls, answers: Iterable[Label], several: bool) -> Standing:
-        settled, said = set(), set()
+        settled: set[int] = set()
+        said: set[tuple[int, str]] = set()
         for x in answers:
             said.add((x.image_id, x.class_name))
             if not x.class_name or (x.answer == "yes" and not several):
