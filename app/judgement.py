@@ -16,11 +16,19 @@ from indexer.images import Filter
 from indexer.labels import current_labels
 from model.errors import BadInput, TooFewLabels
 from model.probe import Quality
+from model.progress import Line
 from model.quality import figures, still_to_find
 from model.several import LINE, YES, SeveralQuality, several_figures, without
 
-UNDER_WAY = "Cross-validation is under way."
-LEARNT_FROM = "The encoder was fine-tuned with {:,} of these labels: the figures are of the {:,} others."
+UNDER_WAY = Line("under_way", "Cross-validation is under way.")
+
+
+def _learnt_from(learnt: np.ndarray) -> dict[str, Any]:
+    """That the encoder was told some of the labels, and what the figures are of then."""
+    words = "The encoder was fine-tuned with {learnt:,} of these labels: the figures are of the {fresh:,} others."
+    count = int(learnt.sum())
+    note = Line("learnt_from", words, learnt=count, fresh=len(learnt) - count)
+    return {"learnt_from": count, "note": note, "note_said": note.said}
 
 
 def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: Checked | None) -> dict[str, Any]:
@@ -28,7 +36,7 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
     found: dict[str, Any] = {
         "classes": list(fitted.probe.classes), "labels": fitted.labels, "judged": None,
         "strength": fitted.probe.strength,
-        "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None,
+        "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None, "note_said": None,
         "settled": fitted.settled, "model": collection.active_model, "per_class": None, "reliability": None,
         "kept_together": None, "pretended": None, "pretended_interval": None, "curve": None, "learnt_from": 0,
         "audit": audit(engine, collection), "multi_label": fitted.answers is not None,
@@ -37,16 +45,16 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
         choices = zip(fitted.probe.classes, fitted.probe.choices, strict=True)
         found["strength"] = {name: choice.strength for name, choice in choices}
     if checked is None:
-        return {**found, "note": UNDER_WAY}
+        return {**found, "note": UNDER_WAY, "note_said": UNDER_WAY.said}
     quality, more = checked.quality, checked.more
     if isinstance(quality, TooFewLabels):
-        return {**found, "note": str(quality)}
+        return {**found, "note": str(quality), "note_said": {"name": "failed", "values": {"error": "TooFewLabels"}}}
     if isinstance(quality, SeveralQuality):
         return found | _several(engine, collection, fitted, quality, more)
     learnt = learnt_labels(engine.workspace, collection)
     fresh = ~np.isin(fitted.ids, list(learnt))
     if not fresh.all():  # the encoder knows these labels: to be judged on them would flatter it
-        found |= {"learnt_from": int((~fresh).sum()), "note": LEARNT_FROM.format((~fresh).sum(), fresh.sum())}
+        found |= _learnt_from(~fresh)
         if not (fresh & quality.judged).any():
             return found
         quality, more = quality.only(fresh & quality.judged), {}
@@ -64,7 +72,7 @@ def _several(
     learnt = np.isin(fitted.ids, list(learnt_labels(engine.workspace, collection)))
     found: dict[str, Any] = dict(more)
     if learnt.any():
-        found = {"learnt_from": int(learnt.sum()), "note": LEARNT_FROM.format(learnt.sum(), (~learnt).sum())}
+        found = _learnt_from(learnt)
         quality = without(quality, learnt)
         if np.isnan(quality.unseen).all():
             return found

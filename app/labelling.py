@@ -14,6 +14,7 @@ from app.audit import audit_order
 from app.engine import Engine
 from app.fitted import Fitted, classes_above
 from app.questions import ask
+from app.reasons import AUDIT, NOVEL, rare_line
 from indexer.catalog import Collection
 from indexer.index import VectorIndex
 from indexer.labels import current_labels
@@ -21,6 +22,7 @@ from model.choosing import covering, typical_in_turn, unsureness
 from model.errors import BadInput, CannotDecode, TooFewLabels
 from model.images import make_preview
 from model.probe import Quality
+from model.progress import Line
 
 POOL = 2000  # images looked at: weighing more takes longer than a person waits
 AT_FIRST = 20  # labels until which typical images teach more than those that the probe is unsure of
@@ -34,7 +36,7 @@ MIX = (*["unsure"] * 8, "novel", *["unsure"] * 8, "rare", *["unsure"] * 8, "audi
 class Suggestion:
     image_id: int
     kind: str
-    reason: str
+    reason: Line
     class_name: str | None = None  # where pictures may have several: the class to say yes or no of
 
 
@@ -117,7 +119,8 @@ def _index_and_probe(engine: Engine, collection: Collection) -> tuple[VectorInde
 
 def _typical(state: _Open, limit: int) -> Iterator[Suggestion]:
     for at in islice(typical_in_turn(state.index.vectors[state.pool], state.labelled), limit):
-        yield Suggestion(int(state.index.ids[state.pool[at]]), "typical", "typical of a group without labels")
+        reason = Line("why_typical", "typical of a group without labels")
+        yield Suggestion(int(state.index.ids[state.pool[at]]), "typical", reason)
 
 
 def _unsure(state: _Open, limit: int) -> Iterator[Suggestion]:
@@ -128,7 +131,7 @@ def _unsure(state: _Open, limit: int) -> Iterator[Suggestion]:
     names = state.fitted.probe.classes
     for at in chosen:
         second, first = np.argsort(p[at])[-2:]
-        reason = f"unsure between {names[first]} and {names[second]}"
+        reason = Line("why_unsure", "unsure between {one} and {other}", one=names[first], other=names[second])
         yield Suggestion(int(state.index.ids[state.pool[at]]), "unsure", reason)
 
 
@@ -138,7 +141,7 @@ def _novel(state: _Open, limit: int) -> Iterator[Suggestion]:
     vectors = state.index.vectors[state.pool]
     novel = ~state.fitted.novelty.fits(vectors)
     for at in covering(vectors[novel], state.labelled, np.ones(int(novel.sum())), limit):
-        yield Suggestion(int(state.index.ids[state.pool[novel][at]]), "novel", "like nothing labelled so far")
+        yield Suggestion(int(state.index.ids[state.pool[novel][at]]), "novel", NOVEL)
 
 
 def _rare(state: _Open, limit: int) -> Iterator[Suggestion]:
@@ -151,7 +154,7 @@ def _rare(state: _Open, limit: int) -> Iterator[Suggestion]:
         return
     p = state.fitted.probabilities[state.rows, names.index(rarest)]
     for at in np.argsort(-p, kind="stable")[:limit]:
-        reason = f"may be {rarest}, which has only {state.counts[rarest]} labels"
+        reason = rare_line(rarest, state.counts[rarest])
         yield Suggestion(int(state.index.ids[state.rows[at]]), "rare", reason)
 
 
@@ -159,7 +162,7 @@ def _audit(state: _Open, limit: int) -> Iterator[Suggestion]:
     """The next of the random sample that says how good everything is (app/audit.py)."""
     ids = state.index.ids[state.rows]
     for image_id in audit_order(ids)[:limit]:
-        yield Suggestion(int(image_id), "audit", "drawn at random, to see how good the predictions are")
+        yield Suggestion(int(image_id), "audit", AUDIT)
 
 
 def _mislabelled(engine: Engine, state: _Open) -> Iterator[Suggestion]:
@@ -174,9 +177,14 @@ def _mislabelled(engine: Engine, state: _Open) -> Iterator[Suggestion]:
     said = quality.said
     for at in np.argsort(own, kind="stable"):
         if quality.judged[at] and said[at] != quality.y[at]:
-            sure = quality.unseen[at].max()
-            reason = f"labelled {fitted.names[at]}, and without that label it would be {quality.classes[said[at]]}"
-            yield Suggestion(int(fitted.ids[at]), "mislabelled", f"{reason} ({sure:.0%})")
+            reason = Line(
+                "why_mislabelled",
+                "labelled {what}, and without that label it would be {other} ({sure})",
+                what=fitted.names[at],
+                other=quality.classes[said[at]],
+                sure=f"{quality.unseen[at].max():.0%}",
+            )
+            yield Suggestion(int(fitted.ids[at]), "mislabelled", reason)
 
 
 _WAYS: dict[str, Callable[[_Open, int], Iterable[Suggestion]]] = {

@@ -16,6 +16,7 @@ import numpy as np
 from app.audit import audit_order
 from app.engine import Engine
 from app.fitted import Fitted
+from app.reasons import AUDIT, NOVEL, rare_line
 from indexer.catalog import Collection
 from indexer.classes import all_classes
 from indexer.errors import NoSuchClass
@@ -23,6 +24,7 @@ from indexer.index import VectorIndex
 from indexer.labels import current_labels
 from model.choosing import covering, typical_in_turn, unsureness
 from model.errors import TooFewLabels
+from model.progress import Line
 from model.several import YES, SeveralQuality
 
 POOL = 2000  # pictures looked at by one class alone; many classes share the time that it takes
@@ -36,7 +38,7 @@ class Question:
     image_id: int
     class_name: str | None  # None: there are no classes yet
     kind: str
-    reason: str
+    reason: Line
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _queue(state: _Open, limit: int, kind: str | None) -> Iterator[Question]:
     asked: set[int] = set()
     while ways:
         for each in mix:
-            row, reason = next(ways.get(each, iter(())), (None, ""))
+            row, reason = next(ways.get(each, iter(())), (None, NOVEL))
             if row is None:
                 ways.pop(each, None)
             elif row not in asked:
@@ -138,46 +140,53 @@ def _queue(state: _Open, limit: int, kind: str | None) -> Iterator[Question]:
                 yield Question(int(state.index.ids[row]), state.name, each, reason)
 
 
-def _typical(state: _Open, limit: int) -> Iterator[tuple[int, str]]:
+def _typical(state: _Open, limit: int) -> Iterator[tuple[int, Line]]:
     for at in islice(typical_in_turn(state.index.vectors[state.pool], state.answered), limit):
-        what = "" if state.name is None else f" about {state.name}"
-        yield int(state.pool[at]), f"typical of a group without answers{what}"
+        if state.name is None:
+            reason = Line("why_typical_answers", "typical of a group without answers")
+        else:
+            reason = Line("why_typical_about", "typical of a group without answers about {what}", what=state.name)
+        yield int(state.pool[at]), reason
 
 
-def _unsure(state: _Open, limit: int) -> Iterator[tuple[int, str]]:
+def _unsure(state: _Open, limit: int) -> Iterator[tuple[int, Line]]:
     if state.fitted is None:
         return
     p = state.probabilities(state.pool)
     weights = unsureness(np.stack([1 - p, p], axis=1))
     for at in covering(state.index.vectors[state.pool], state.answered, weights, limit):
-        yield int(state.pool[at]), f"unsure whether it is {state.name} ({p[at]:.0%})"
+        sure = f"{p[at]:.0%}"
+        yield (
+            int(state.pool[at]),
+            Line("why_whether", "unsure whether it is {what} ({sure})", what=state.name, sure=sure),
+        )
 
 
-def _rare(state: _Open, limit: int) -> Iterator[tuple[int, str]]:
+def _rare(state: _Open, limit: int) -> Iterator[tuple[int, Line]]:
     """The likeliest ones, while a yes is clearly rarer than a no."""
     if state.fitted is None or 2 * state.given["yes"] > state.given["no"]:
         return
     p = state.probabilities(state.rows)
     for at in np.argsort(-p, kind="stable")[:limit]:
-        yield int(state.rows[at]), f"may be {state.name}, which has only {state.given['yes']} labels"
+        yield int(state.rows[at]), rare_line(state.name or "", state.given["yes"])
 
 
-def _novel(state: _Open, limit: int) -> Iterator[tuple[int, str]]:
+def _novel(state: _Open, limit: int) -> Iterator[tuple[int, Line]]:
     if state.fitted is None:
         return
     vectors = state.index.vectors[state.pool]
     novel = ~state.fitted.novelty.fits(vectors)
     for at in covering(vectors[novel], state.answered, np.ones(int(novel.sum())), limit):
-        yield int(state.pool[novel][at]), "like nothing labelled so far"
+        yield int(state.pool[novel][at]), NOVEL
 
 
-def _audit(state: _Open, limit: int) -> Iterator[tuple[int, str]]:
+def _audit(state: _Open, limit: int) -> Iterator[tuple[int, Line]]:
     order = audit_order(state.index.ids[state.rows])[:limit]
     for row in state.index.rows_of(order)[0]:
-        yield int(row), "drawn at random, to see how good the predictions are"
+        yield int(row), AUDIT
 
 
-_WAYS: dict[str, Callable[[_Open, int], Iterator[tuple[int, str]]]] = {
+_WAYS: dict[str, Callable[[_Open, int], Iterator[tuple[int, Line]]]] = {
     "typical": _typical, "unsure": _unsure, "rare": _rare, "novel": _novel, "audit": _audit,
 }  # fmt: skip
 
@@ -195,6 +204,7 @@ def _mislabelled(engine: Engine, collection: Collection) -> Iterator[Question]:
         if surprise[at] <= 0.5:
             return
         name = quality.classes[columns[at]]
-        said = f"said to be {name}" if yes[at] else f"said not to be {name}"
-        reason = f"{said}, and without that answer the probability would be {p[at]:.0%}"
+        said = Line("said_to_be", "said to be") if yes[at] else Line("said_not_to_be", "said not to be")
+        words = "{said} {what}, and without that answer the probability would be {sure}"
+        reason = Line("why_surprising", words, said=said, what=name, sure=f"{p[at]:.0%}")
         yield Question(int(fitted.ids[rows[at]]), name, "mislabelled", reason)

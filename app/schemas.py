@@ -130,6 +130,7 @@ class LabelRequest(Selection):
 
 class MergeRequest(Strict):
     into: str = Field(max_length=100)
+    preview: bool = False
 
 
 class TrainingRequest(Strict):
@@ -235,6 +236,7 @@ class ClassChanges(Strict):
     name: str | None = None
     colour: str | None = Field(None, pattern="^#[0-9a-fA-F]{6}$")
     line: float | None = Field(None, ge=0, le=1)
+    key: str | None = Field(None, pattern="^[1-9]$")
 
 
 class Page(BaseModel):

@@ -24,6 +24,7 @@ from model.errors import BadInput, CannotDecode
 from model.files import write_atomically
 from model.images import decode, decode_square
 from model.info import Preparation, read_info
+from model.progress import Line
 from model.settings import choose_stem, sensible
 from model.suits import misfits
 
@@ -78,7 +79,7 @@ def sight(workspace: Workspace, collection: Collection, chosen: dict[str, Any]) 
     return Sight(settings.preset, settings.image_size, side, fit, settings.seed)
 
 
-def disagreements(workspace: Workspace, collection: Collection, preset: str) -> list[str]:
+def disagreements(workspace: Workspace, collection: Collection, preset: str) -> list[Line]:
     """Where a preset disagrees with a sample of the pictures, a sentence each; none is best."""
     pictures = []
     for _, preview in _shuffled(workspace, collection, 0):

@@ -98,6 +98,7 @@ def _embedder(workspace: Workspace, collection: Collection) -> AbstractContextMa
     if info is None:
         return nullcontext()
     return Embedder(
+        workspace.engine,
         home,
         info,
         lambda: _encoder(home.model(info.fingerprint), settings.device, threads=1),

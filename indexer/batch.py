@@ -14,10 +14,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from indexer.catalog import Collection, touch
 from indexer.digest import Digest
 from indexer.home import Home
-from indexer.images import drop_unheld
 from indexer.missing import is_gone, mark_missing
 from indexer.parts import file_of, part_name
 from indexer.plan import Plan
+from indexer.removal import drop_unheld
 from indexer.schema import contents, files, images, now
 from indexer.sources import Source
 from model.errors import CannotDecode

@@ -150,8 +150,8 @@ def digest_file(work: Work, home: Home, cutting: Cutting, preparation: Preparati
         elif any((sha256, suffix) in work.candidates and home.preview(sha256, suffix).exists() for suffix in SUFFIXES):
             found = [Digest(sha256, "", None, len(data), known=True)]
         else:
-            squared = preparation.square if preparation is not None else None
-            found = [_written(home, sha256, make_preview(data, source.name, PREVIEW_SIDE, squared), len(data))]
+            squared = preparation.square_of if preparation is not None else None
+            found = [_written(home, sha256, make_preview(data, source.name, PREVIEW_SIDE, squared), len(data), data)]
     except CannotDecode as error:
         return [_failed(error.reason)]
     if source.stored:
@@ -186,9 +186,11 @@ def _written_part(home: Home, sha256: str, part: Part, preview: Preview, size: i
     return replace(_written(home, part_id(sha256, part), preview, size), parent=sha256, part=part)
 
 
-def _written(home: Home, sha256: str, preview: Preview, size: int) -> Digest:
+def _written(home: Home, sha256: str, preview: Preview, size: int, file: bytes = b"") -> Digest:
+    """`file`: the bytes that `sha256` is of, if at hand: a small JPEG with nothing beside its pixels is its preview."""
     _keep(home.preview(sha256, preview.suffix), preview.data)
-    return Digest(sha256, hashlib.sha256(preview.data).hexdigest(), replace(preview, data=b""), size)
+    preview_sha256 = sha256 if preview.data == file else hashlib.sha256(preview.data).hexdigest()
+    return Digest(sha256, preview_sha256, replace(preview, data=b""), size)
 
 
 def _keep(path: os.PathLike[str], content: bytes) -> None:

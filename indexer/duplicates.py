@@ -38,8 +38,8 @@ def find_pairs(
     progress: Progress = lambda share, message: None,
 ) -> list[Pair]:
     """The pairs that show one shot among images `ids` (N,) with unit `vectors` (N, D)."""
-    candidates = _candidates(ids, vectors)
-    wanted = sorted({image_id for pair in candidates for image_id in pair})
+    near = candidates(ids, vectors)
+    wanted = sorted({image_id for pair in near for image_id in pair})
     thumbs: dict[int, np.ndarray] = {}
 
     def read(image: Image) -> None:
@@ -58,7 +58,7 @@ def find_pairs(
             list(pool.map(read, get_images(engine, wanted[start : start + 500])))
     return sorted(
         (first, second)
-        for (first, second), crops in candidates.items()
+        for (first, second), crops in near.items()
         if first in thumbs and second in thumbs and same_shot(thumbs[first], thumbs[second], crops)
     )
 
@@ -104,7 +104,7 @@ def dismiss(engine: Engine, collection: Collection, image_ids: Sequence[int]) ->
     return len(rows)
 
 
-def _candidates(ids: np.ndarray, vectors: np.ndarray) -> dict[Pair, bool]:
+def candidates(ids: np.ndarray, vectors: np.ndarray) -> dict[Pair, bool]:
     """Pairs of near neighbours, and whether one may be looked for as a crop of the other."""
     if len(ids) < 2:
         return {}

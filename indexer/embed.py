@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from queue import Queue
@@ -22,7 +23,8 @@ from sqlalchemy import Engine
 from indexer.catalog import Collection
 from indexer.home import Home
 from indexer.images import contents_of
-from indexer.vectors import VectorStore
+from indexer.removal import unheld
+from indexer.vectors import VectorStore, forget
 from model.encoder import Encoder
 from model.errors import Cancelled, CannotDecode
 from model.info import ModelInfo
@@ -92,12 +94,22 @@ def embed_missing(
             if (start := next(starts, -1)) >= 0:
                 waiting.append(pool.submit(prepare, missing[start : start + BATCH]))
             if kept:
-                store.put(kept, encoder.encode(np.stack(squares)))
+                _keep(engine, store, kept, encoder.encode(np.stack(squares)))
                 result.encoded += len(kept)
             line = rate_line(result.encoded, len(missing), time.monotonic() - started)
             progress(result.encoded / len(missing), line)
     result.seconds = time.monotonic() - started
     return result
+
+
+def _keep(engine: Engine, store: VectorStore, contents: Sequence[str], vectors: np.ndarray) -> None:
+    """Keep vectors, but none of what was removed while it was encoded.
+
+    Whoever removes an image drops its vectors after that is written: he finds these here, or we find it written.
+    """
+    store.put(contents, vectors)
+    if removed := unheld(engine, contents):
+        forget(store.path, removed)
 
 
 class Embedder:
@@ -106,16 +118,19 @@ class Embedder:
     An import does not fail by it: what goes wrong here is logged, and `embed_missing` will try again and say so.
     """
 
-    def __init__(self, home: Home, info: ModelInfo, opened: Callable[[], Encoder], threads: int = 1) -> None:
+    def __init__(
+        self, engine: Engine, home: Home, info: ModelInfo, opened: Callable[[], Encoder], threads: int = 1
+    ) -> None:
         """`opened` opens the encoder of `info`, for the first pictures: it may take seconds.
 
         Beside decoding, `threads` that encode with one core each are quicker than one that shares every layer among
         the cores: none of them waits for another.
         """
         self.preparation = info.preparation  # how the squares must be made that this takes
-        self._path, self._dim, self._opened = home.vectors(info.fingerprint), info.dim, opened
+        self._engine, self._opened = engine, opened
+        self._path, self._dim = home.vectors(info.fingerprint), info.dim
         self._queue: Queue[tuple[list[str], np.ndarray] | None] = Queue(WAITING)
-        self._wanted, self._threads = threads, list[Thread]()
+        self._wanted, self._threads, self._open = threads, list[Thread](), ExitStack()
         self._works = True
         self._done: list[int] = []  # contents of each batch that is kept
 
@@ -143,11 +158,13 @@ class Embedder:
             self._queue.put(None)
         for thread in self._threads:
             thread.join()
+        self._open.close()
 
     def _begin(self) -> None:
         # Here and not in a thread: it may import torch, which two threads must not do at a time.
         try:
             encoder, store = self._opened(), VectorStore(self._path, self._dim)
+            self._open.enter_context(store.kept_open())
         except Exception as error:  # a damaged model, a full disk, whatever a runtime raises
             self._give_up(error)
             return
@@ -162,7 +179,7 @@ class Embedder:
             try:
                 if self._works:
                     contents, squares = batch
-                    store.put(contents, encoder.encode(squares))
+                    _keep(self._engine, store, contents, encoder.encode(squares))
                     self._done.append(len(contents))
             except Exception as error:
                 self._give_up(error)

@@ -3,6 +3,7 @@
 LikenessError
 ├── NoSuch             the name or id is not in the catalog: NoSuchCollection, NoSuchImage, NoSuchClass, ...
 ├── CollectionExists   the name is taken
+├── ClassExists        another class has, or had, the name (a BadInput, as is BadClassName: no class can have it)
 ├── NoIndex            nothing can be searched yet; the message says which command makes it possible
 ├── Busy               another process does this kind of work on this collection; the message says which
 ├── NotAsSeen          what was previewed is no longer what would be done
@@ -13,7 +14,7 @@ LikenessError
 └── NewerCatalog       the catalog was written by a newer Likeness; it was left as it is
 """
 
-from model.errors import LikenessError
+from model.errors import BadInput, LikenessError
 
 
 class NoSuch(LikenessError):
@@ -54,6 +55,14 @@ class NoSuchComparison(NoSuch):
 
 class CollectionExists(LikenessError):
     """The name is taken."""
+
+
+class ClassExists(BadInput):
+    """Another class of the collection has, or had, that name."""
+
+
+class BadClassName(BadInput):
+    """No class can have that name; the message says why."""
 
 
 class NoIndex(LikenessError):

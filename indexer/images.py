@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
@@ -12,15 +11,14 @@ import numpy as np
 from sqlalchemy import ColumnElement, Engine, bindparam, case, func, or_, select, text
 from sqlalchemy.sql import visitors
 
-from indexer.catalog import Collection, delete_collection, touch, visible
+from indexer.catalog import Collection, visible
 from indexer.errors import NoSuchImage
 from indexer.filters import IS_MISSING, Filter, conditions
 from indexer.home import Home
 from indexer.labels import Label, current_labels
 from indexer.parts import file_of
-from indexer.schema import LEFT, contents, files, images, now
+from indexer.schema import LEFT, contents, files, images
 from indexer.sources import MAX_FILE_BYTES
-from indexer.vectors import forget
 from model.errors import BadInput
 from model.images import make_rendition
 from model.parts import cut_from_slide, cut_out, is_slide
@@ -127,7 +125,7 @@ def get_images(engine: Engine, ids: Sequence[int], within: Collection | None = N
     found: dict[int, Image] = {}
     query = _ROWS_OF if within is None else _ROWS_OF.where(visible(within.id))
     with engine.connect() as connection:
-        for part in _parts([int(i) for i in ids]):
+        for part in portions([int(i) for i in ids]):
             # The columns stand in the order of the fields: naming them for every row takes as long as the query.
             rows: Any = connection.execute(query, {"ids": part})
             found |= {row[0]: Image(*row) for row in rows}
@@ -171,62 +169,6 @@ def find_by_path(engine: Engine, collection: Collection, paths: Sequence[str]) -
         if image_id is not None:
             found[path] = image_id
     return found
-
-
-def remove(engine: Engine, home: Home, collection: Collection, image_ids: Sequence[int]) -> int:
-    """Take images out of a collection, with a tombstone; drop what no collection holds any more. Returns how many.
-
-    Stored uploads, previews and vectors go; files in the user's own folders are never touched.
-    """
-    removed: list[str] = []
-    with engine.begin() as connection:
-        for part in _parts([int(i) for i in image_ids]):
-            here = visible(collection.id) & images.c.id.in_(part)
-            removed += connection.execute(
-                images.update().where(here).values(removed_at=now()).returning(images.c.sha256)
-            ).scalars()
-        touch(connection, collection.id)
-    drop_unheld(engine, home, removed)
-    return len(removed)
-
-
-def remove_collection(engine: Engine, home: Home, collection: Collection) -> None:
-    """Forget a collection, its labels and jobs, and what only it held. Files in the user's folders stay as they are."""
-    with engine.connect() as connection:
-        query = select(images.c.sha256).where(images.c.collection_id == collection.id)
-        shas = connection.execute(query).scalars().all()
-    delete_collection(engine, collection)
-    drop_unheld(engine, home, shas)
-    shutil.rmtree(home.index(collection.id, "x").parent, ignore_errors=True)
-
-
-def drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
-    """Delete the files kept for contents that no collection shows any more. The catalog's rows stay: they are small."""
-    held: set[str] = set()
-    files_of = set(shas)  # with the uploads of which some of them are parts
-    files_held: set[str] = set()
-    with engine.connect() as connection:
-        shown = select(images.c.sha256, contents.c.parent_sha256).join(contents, contents.c.sha256 == images.c.sha256)
-        shown = shown.where(images.c.removed_at.is_(None))
-        for part in _parts(shas):
-            held.update(row.sha256 for row in connection.execute(shown.where(images.c.sha256.in_(part))))
-            parents = select(contents.c.parent_sha256).where(contents.c.sha256.in_(part))
-            files_of.update(filter(None, connection.execute(parents).scalars()))
-        if set(shas) <= held:
-            return
-        for part in _parts(sorted(files_of)):
-            # One after the other: for an "or" over both tables, every image would be looked at.
-            for there in (images.c.sha256.in_(part), contents.c.parent_sha256.in_(part)):
-                for row in connection.execute(shown.where(there)):
-                    files_held |= {row.sha256, row.parent_sha256}
-    for sha256 in files_of - files_held:
-        home.original(sha256).unlink(missing_ok=True)
-    dropped = [sha256 for sha256 in shas if sha256 not in held]
-    for sha256 in dropped:
-        for path in (*(home.preview(sha256, suffix) for suffix in ("jpg", "png")), home.rendition(sha256)):
-            path.unlink(missing_ok=True)
-    for store in home.all_vectors() if dropped else ():
-        forget(store, dropped)
 
 
 def read_preview(home: Home, image: Image) -> bytes:
@@ -326,7 +268,7 @@ def answers_about(engine: Engine, collection: Collection, ids: Sequence[int]) ->
     return found
 
 
-def _parts(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
+def portions(values: Sequence[T], size: int = 500) -> Iterator[Sequence[T]]:
     """Few enough values at a time for the limits of SQL."""
     for start in range(0, len(values), size):
         yield values[start : start + size]

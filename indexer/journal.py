@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection as Collection_
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Select, bindparam, func, select
 
@@ -22,6 +22,7 @@ class Change:
 
     action: int
     changed: int
+    of: Literal["labels", "classes"] = "labels"  # what an undo or a redo was about
 
 
 def _current(some: bool) -> Select[Any]:

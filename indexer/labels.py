@@ -181,8 +181,8 @@ def clear(
         return record(connection, collection, "label", wanted, current, source, by=by)
 
 
-def move_answers(connection: Connection, collection: Collection, old: int, new: int) -> int:
-    """Within a transaction: the images of class `old` become ones of class `new`. Returns how many they were."""
+def move_answers(connection: Connection, collection: Collection, old: int, new: int, preview: bool = False) -> int:
+    """Within a transaction: the images of class `old` become ones of class `new`. Returns how many they are."""
     several = allows_several(connection, collection)
     current = answers_of(connection, collection)
     wanted: dict[tuple[int, int], str] = {}
@@ -192,7 +192,8 @@ def move_answers(connection: Connection, collection: Collection, old: int, new: 
             # Of several classes a no to one says nothing about another; it was an answer about the old class alone.
             if given[old] == "yes" or (new not in given and not (several and given[old] == "no")):
                 wanted[image_id, new] = given[old]
-    record(connection, collection, "label", wanted, current, "merge", hid_class=old)
+    if not preview:
+        record(connection, collection, "label", wanted, current, "merge", hid_class=old)
     return sum(current[image_id][old] == "yes" for image_id, class_id in wanted if class_id == old)
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,23 +165,26 @@ def _graph(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> tupl
     nearest = _nearest(vectors, held, np.broadcast_to(held, (len(held), len(held))), threads)
     sketch = Sketch(index)
     sketch.slack = sketch.measured(vectors, held, threads)
-    for effort in (*EFFORTS, 0):
-        published = Published("", count, dim, GRAPH, now(), matrix="", effort=effort, slack=sketch.slack)
-        looking = VectorIndex(index, ids, vectors, published, sketch)
-        measured: dict[int, np.ndarray] = {}
-        for k in WANTED:
-            found = [_found(looking, vectors[row], k, ids[held]) for row in held]
-            measured |= _recalls(found, nearest, [k])
-        # Less twice its standard error: it should hold for other pictures than these, too.
-        sure = {k: each.mean() - 2 * each.std() / np.sqrt(len(held)) for k, each in measured.items()}
-        if all(sure[k] >= wanted for k, wanted in WANTED.items()):
-            break
+    with ThreadPoolExecutor(threads) as pool:
+        for effort in (*EFFORTS, 0):
+            published = Published("", count, dim, GRAPH, now(), matrix="", effort=effort, slack=sketch.slack)
+            looking = VectorIndex(index, ids, vectors, published, sketch)
+            measured: dict[int, np.ndarray] = {}
+            for k, wanted in WANTED.items():
+                found = list(pool.map(partial(_found, looking, k, ids[held]), vectors[held]))
+                measured |= _recalls(found, nearest, [k])
+                # Less twice its standard error: it should hold for other pictures than these, too.
+                enough = measured[k].mean() - 2 * measured[k].std() / np.sqrt(len(held)) >= wanted
+                if effort and not enough:
+                    break
+            else:
+                break
     faiss.omp_set_num_threads(1)
     index.add_with_ids(np.ascontiguousarray(vectors[held]), held)
     return index, _with_recall(published, measured)
 
 
-def _found(looking: VectorIndex, query: np.ndarray, k: int, hidden: np.ndarray) -> np.ndarray:
+def _found(looking: VectorIndex, k: int, hidden: np.ndarray, query: np.ndarray) -> np.ndarray:
     """The cosines that a search would find if the ids `hidden`, which no walk meets yet, were not there at all."""
     walked = looking.walked(query, k) if looking.published.effort else None
     return looking.search(query, k, without=hidden, everywhere=True)[1] if walked is None else walked[1]

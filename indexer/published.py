@@ -17,6 +17,7 @@ from typing import Any
 
 from indexer.errors import DamagedIndex, NoIndex
 from model.files import write_atomically
+from model.progress import Line
 
 CURRENT = "current.json"
 EXACT, GRAPH = "exact float32", "graph"
@@ -64,12 +65,16 @@ class Published:
         return said | measured
 
 
-def sentence(described: dict[str, Any]) -> str:
+def sentence(described: dict[str, Any]) -> Line:
     """The same in words."""
     if described["kind"] == EXACT:
-        return "Search compares with every picture: it is exact."
-    words = f"Search finds {described['recall_at_10']:.1%} of the ten most alike"
-    return f"{words} (measured on {described['measured_on']:,} pictures of this collection; {described['kind']})."
+        return Line("index_exact", "Search compares with every picture: it is exact.")
+    return Line(
+        "index_graph",
+        "Search finds {share} of the ten most alike (measured on {n:,} pictures of this collection; graph).",
+        share=f"{described['recall_at_10']:.1%}",
+        n=described["measured_on"],
+    )
 
 
 def whole(*parts: str | None) -> str:

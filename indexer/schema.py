@@ -121,6 +121,7 @@ classes = Table(
     Column("removed_at", String),
     Column("kind", String, nullable=False, server_default="class"),  # class, or answer: "none of these" and "unsure"
     Column("line", Float),  # the probability from which on it is predicted, where an image may have several
+    Column("place", Integer, nullable=False, server_default="0"),  # in their order: the first nine have the keys 1 to 9
     UniqueConstraint("collection_id", "name"),
 )
 
@@ -129,12 +130,13 @@ actions = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("collection_id", ForeignKey("collections.id", ondelete="CASCADE"), nullable=False),
-    Column("kind", String, nullable=False),  # label, undo, redo
+    Column("kind", String, nullable=False),  # label, classes, undo, redo
     Column("of_action", Integer),  # the action an undo takes back, or a redo does again
     Column("source", String, nullable=False),  # hand, suggestion, bulk, csv, folders, merge
     Column("created_at", String, nullable=False),
     Column("given_by", String),  # who said so, where that is known
     Column("hid_class", Integer),  # of a merge: the class that it emptied and hid
+    Column("changes", JSON(none_as_null=True)),  # of classes, which an undo takes back: [{class_id, before, after}]
     Index("actions_by_collection", "collection_id"),
     sqlite_autoincrement=True,
 )

@@ -9,12 +9,14 @@ import numpy as np
 
 from indexer.index import VectorIndex
 from indexer.steer import direction
+from model.progress import Line
 
 ARRANGED = 1000  # places of a list that is cut or arranged
 LOOKED_AT = 200  # hits that a more varied list is chosen from
 RARE = 3.5  # robust standard deviations above the collection's median: one in some thousand ordinary pictures
 ONE_IN = 0.01  # ... and where no hit is as rare as that, the share of ordinary pictures that score as much
 SAMPLE, FEWEST = 1000, 30  # random vectors that say what is ordinary; with fewer than so many there is no telling
+CHANCE = "below {score} likeness may be chance."
 
 _ordinary: WeakKeyDictionary[VectorIndex, np.ndarray] = WeakKeyDictionary()
 
@@ -38,7 +40,7 @@ class End:
 
     score: float
     at: int | None  # how many hits lie before it, when it lies among the places looked at
-    reason: str
+    reason: Line
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,14 @@ def _end(index: VectorIndex, query: np.ndarray, scores: np.ndarray, complete: bo
     middle = float(np.median(ordinary))
     spread = 1.4826 * float(np.median(np.abs(ordinary - middle)))
     score = middle + RARE * spread
-    reason = f"An ordinary picture of this collection scores {middle:.2f}, give or take {spread:.2f}"
+    values = {"middle": f"{middle:.2f}", "spread": f"{spread:.2f}", "score": f"{score:.2f}"}
+    words = "An ordinary picture of this collection scores {middle}, give or take {spread}; "
+    reason = Line("end_ordinary", words + CHANCE, **values)
     if not len(scores) or scores[0] < score:  # many pictures are somewhat alike, as under a general encoder
         score = float(np.quantile(ordinary, 1 - ONE_IN))
-        reason = f"Nothing stands out here: one ordinary picture in {1 / ONE_IN:.0f} scores {score:.2f} or more"
+        words = "Nothing stands out here: one ordinary picture in {one_in} scores {score} or more; "
+        reason = Line("end_nothing", words + CHANCE, one_in=round(1 / ONE_IN), score=f"{score:.2f}")
     before = int(np.count_nonzero(scores >= score))
-    reason += f"; below {score:.2f} likeness may be chance."
     return End(round(score, 6), before if complete or before < len(scores) else None, reason)
 
 

@@ -138,7 +138,8 @@ def read(source: Source, archive: zipfile.ZipFile | None = None) -> bytes:
     """The bytes of a source, never more than it declared; raises OSError with the reason."""
     if source.member is None:
         with opened(source) as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            size = os.fstat(file.fileno()).st_size  # Python takes as much memory as it is told to read
+            data = file.read(min(size, MAX_FILE_BYTES) + 1)
         if len(data) > MAX_FILE_BYTES:
             raise OSError(TOO_LARGE)
         return data
@@ -167,6 +168,8 @@ def readable(path: bytes) -> str:
 
 
 def _shown(text: str) -> str:
+    if text.isprintable():  # as nearly all: a character at a time is slow
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -225,7 +225,9 @@ def _write(rows: Rows, staging: Path, engine: Engine, home: Home, name: str, fin
             connection.execute(contents.insert(), fresh[at : at + ROWS])
         of_it = {"collection_id": own}
         image = _insert(connection, images, [{**row, **of_it} for row in rows["images"]], keep)
-        class_ = _insert(connection, classes, [{**row, **of_it} for row in rows["classes"]], keep)
+        class_ = _insert(connection, classes, [
+            {"place": row["id"], **row, **of_it} for row in rows["classes"]  # before places were written down
+        ], keep)  # fmt: skip
         _insert(connection, files, [
             {**row, **of_it, "image_id": None if row["image_id"] is None else image[row["image_id"]]}
             for row in rows["files"]
@@ -234,7 +236,8 @@ def _write(rows: Rows, staging: Path, engine: Engine, home: Home, name: str, fin
         for row in rows["actions"]:
             of, hid = row["of_action"], row.get("hid_class")
             said = {**row, **of_it, "of_action": None if of is None else action[of],
-                    "hid_class": None if hid is None else class_[hid]}  # fmt: skip
+                    "hid_class": None if hid is None else class_[hid],
+                    "changes": _of_these(row.get("changes"), class_)}  # fmt: skip
             action |= _insert(connection, actions, [said], keep)
         _insert(connection, label_events, [
             {**row, "action_id": action[row["action_id"]], "image_id": image[row["image_id"]],
@@ -253,6 +256,11 @@ def _write(rows: Rows, staging: Path, engine: Engine, home: Home, name: str, fin
             last = {"last_action": action.get(row["last_action"], 0)}
             connection.execute(probes.insert().values(**{**row, **of_it, **last}))
         renumber(staging / "index", home.index(own, fingerprint), lambda ids: np.array([image[int(i)] for i in ids]))
+
+
+def _of_these(changes: list[dict[str, Any]] | None, class_: dict[int, int]) -> list[dict[str, Any]] | None:
+    """An action's changes, of classes by their new ids."""
+    return changes and [{**change, "class_id": class_[change["class_id"]]} for change in changes]
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]], keep: bool) -> dict[int, int]:

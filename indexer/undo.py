@@ -1,11 +1,14 @@
-"""Undo and redo of what was said about labels, over any number of actions: each is an action of the journal itself."""
+"""Undo and redo of what was said about labels and classes, over any number of actions: each is an action itself."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
 from indexer.catalog import Collection, lock_writes
-from indexer.classes import bring_back, hide
+from indexer.classes import bring_back, hide, note_change, write_values
 from indexer.errors import NothingToUndo
 from indexer.journal import Change, answers_of, record, require_one_class
 from indexer.schema import actions, label_events
@@ -35,6 +38,9 @@ def _revert(engine: Engine, collection: Collection, kind: str) -> Change:
         if not stack:
             raise NothingToUndo("There is nothing to undo." if kind == "undo" else "There is nothing to do again.")
         action = stack[-1]
+        changes = connection.execute(select(actions.c.changes).where(actions.c.id == action)).scalar_one()
+        if changes is not None:
+            return _revert_classes(connection, collection, kind, action, changes)
         column = label_events.c.previous if kind == "undo" else label_events.c.answer
         events = connection.execute(
             select(label_events.c.image_id, label_events.c.class_id, column).where(label_events.c.action_id == action)
@@ -57,13 +63,23 @@ def _revert(engine: Engine, collection: Collection, kind: str) -> Change:
         return record(connection, collection, kind, wanted, current, "hand", of_action=action)
 
 
+def _revert_classes(
+    connection: Connection, collection: Collection, kind: str, action: int, changes: list[dict[str, Any]]
+) -> Change:
+    """Give classes what they had before, or after."""
+    side = "before" if kind == "undo" else "after"
+    write_values(connection, collection, {change["class_id"]: change[side] for change in changes})
+    note_change(connection, collection)
+    return replace(record(connection, collection, kind, {}, {}, "hand", of_action=action), of="classes")
+
+
 def _stacks(connection: Connection, collection: Collection) -> tuple[list[int], list[int]]:
-    """The label actions that stand and those taken back, each newest last."""
+    """The actions that stand and those taken back, each newest last; a note that classes changed is none."""
     standing: list[int] = []
     undone: list[int] = []
-    query = select(actions.c.id, actions.c.kind).where(actions.c.collection_id == collection.id).order_by(actions.c.id)
-    for action, kind in connection.execute(query):
-        if kind == "label":
+    query = select(actions.c.id, actions.c.kind, actions.c.changes.is_not(None)).order_by(actions.c.id)
+    for action, kind, changed in connection.execute(query.where(actions.c.collection_id == collection.id)):
+        if kind == "label" or changed:
             standing.append(action)
             undone.clear()  # as in every editor: a new action ends what could be done again
         elif kind == "undo":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,13 @@ class VectorStore:
         rows = [(bytes.fromhex(sha256), half.tobytes()) for sha256, half in zip(contents, halves, strict=True)]
         with closing(self._open()) as connection, connection:
             connection.executemany("INSERT OR REPLACE INTO vectors (sha256, vector) VALUES (?, ?)", rows)
+
+    @contextmanager
+    def kept_open(self) -> Iterator[None]:
+        """Meanwhile a `put` only appends to the journal: who closes the file as the last one has to write it back."""
+        with closing(self._open()) as connection:
+            connection.execute("SELECT 1 FROM vectors LIMIT 1").fetchone()  # SQLite opens a file when it is read
+            yield
 
     def missing(self, contents: Sequence[str]) -> list[str]:
         """Those of `contents` that have no vector yet, in their order."""

@@ -60,6 +60,9 @@ class Preview:
     square: np.ndarray | None = None  # (S, S, 3) uint8 of it for a network, where one was asked for
 
 
+Squared = Callable[[Image.Image | Deep], np.ndarray]  # of a picture that is open: a network's square of it
+
+
 def decode(data: bytes, source: str) -> Image.Image:
     """Return the first frame as upright RGB, at full size."""
     with opened(data, source) as image:
@@ -69,29 +72,34 @@ def decode(data: bytes, source: str) -> Image.Image:
 def decode_square(
     data: bytes, source: str, size: int, fit: str = "centre", interpolation: str = "bicubic", crop: float = 1.0
 ) -> np.ndarray:
-    """`square` of the decoded picture, (size, size, 3) uint8, without decoding all of a large JPEG.
-
-    It is read at the smallest DCT scale that keeps `ENOUGH` pixels for one of the square.
-    """
+    """`square` of the decoded picture, (size, size, 3) uint8, without decoding all of a large JPEG."""
     with opened(data, source) as image:
-        whole, drafted = image.size, None
-        if isinstance(image, Image.Image) and image.format in ("JPEG", "MPO"):
-            least = math.ceil(ENOUGH * size / crop)
-            drafted = image.draft(None, (least, least))
-        if isinstance(image, Deep) or drafted is None or image.size == whole:
-            return square(upright_of(image), size, fit, interpolation, crop)
-        # Turned at the end: the centre stays the centre, and here the picture's ragged edge is right and below.
-        return np.asarray(upright_of(_scaled(image, size, fit, interpolation, drafted[1][2:], crop)))
+        return square_of(image, size, fit, interpolation, crop)
 
 
-def make_preview(
-    data: bytes, source: str, side: int = PREVIEW_SIDE, squared: Callable[[bytes, str], np.ndarray] | None = None
-) -> Preview:
+def square_of(
+    image: Image.Image | Deep, size: int, fit: str = "centre", interpolation: str = "bicubic", crop: float = 1.0
+) -> np.ndarray:
+    """`decode_square` of a picture that is open, and of which no pixel has been read.
+
+    A JPEG is read at the smallest DCT scale that keeps `ENOUGH` pixels for one of the square.
+    """
+    whole, drafted = image.size, None
+    if isinstance(image, Image.Image) and image.format in ("JPEG", "MPO"):
+        least = math.ceil(ENOUGH * size / crop)
+        drafted = image.draft(None, (least, least))
+    if isinstance(image, Deep) or drafted is None or image.size == whole:
+        return square(upright_of(image), size, fit, interpolation, crop)
+    # Turned at the end: the centre stays the centre, and here the picture's ragged edge is right and below.
+    return np.asarray(upright_of(_scaled(image, size, fit, interpolation, drafted[1][2:], crop)))
+
+
+def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE, squared: Squared | None = None) -> Preview:
     """Return the learning preview of a picture: shorter side `side` px, never enlarged, lossless when it was smaller.
 
     A small JPEG is its own preview, without what is beside its pixels. A large one is decoded at the smallest DCT scale
-    that still covers `side` (a tenth of the time for 12 MP). `squared` makes the network's square of the preview's
-    bytes, as whoever reads the preview later would.
+    that still covers `side` (a tenth of the time for 12 MP). `squared` makes the network's square of the preview, as
+    whoever reads that later does: of its bytes, or of the file's own pixels where these are the preview's.
     """
     with opened(data, source) as image:
         width, height = image.size
@@ -108,16 +116,20 @@ def make_preview(
         if isinstance(image, Image.Image) and image.format == "JPEG":
             if turned == 1 and image.mode in ("RGB", "L") and min(image.size) <= OWN_TIMES * side:
                 own = _own(data)
-            if own is not None and squared is None:
-                image.draft(None, (1, 1))  # an eighth of the size: enough to find out whether all of it is there
-                image.load()
+            if own is not None:
+                if squared is None:
+                    image.draft(None, (1, 1))  # an eighth of the size: enough to find out whether all of it is there
+                    image.load()
             elif scale < 1:
                 image.draft("RGB", (round(image.width * scale + 0.5), round(image.height * scale + 0.5)))
         if own is not None:
-            preview = Preview(own, "jpg", width, height, *facts)
-        else:
-            preview = preview_of(upright_of(image), source, side, (width, height), facts)
-    return preview if squared is None else replace(preview, square=squared(preview.data, source))
+            pixels = squared(image) if squared is not None else None
+            return Preview(own, "jpg", width, height, *facts, square=pixels)
+        preview = preview_of(upright_of(image), source, side, (width, height), facts)
+    if squared is None:
+        return preview
+    with opened(preview.data, source) as small:
+        return replace(preview, square=squared(small))
 
 
 def _own(data: bytes) -> bytes | None:

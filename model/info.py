@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from model.deep import Deep
 from model.errors import DamagedModel
 from model.files import create_folder_atomically, write_atomically
-from model.images import PREVIEW_RECIPE, decode_square
+from model.images import PREVIEW_RECIPE, opened, square_of
 
 WEIGHTS = "weights.safetensors"
 INT8_WEIGHTS = "weights.onnx"  # from pixels to vectors, as ONNX Runtime runs it
@@ -56,7 +58,12 @@ class Preparation:
 
     def square(self, data: bytes, source: str) -> np.ndarray:
         """The network's square (S, S, 3) uint8 of a preview's bytes. Raises CannotDecode."""
-        return decode_square(data, source, self.image_size, self.fit, self.interpolation, self.crop)
+        with opened(data, source) as image:
+            return self.square_of(image)
+
+    def square_of(self, image: Image.Image | Deep) -> np.ndarray:
+        """The same of an opened preview of which no pixel has been read."""
+        return square_of(image, self.image_size, self.fit, self.interpolation, self.crop)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from model.presets import preset_named
+from model.progress import Line
 
 MOSTLY = 0.5  # what is true of this share of the pictures is worth a sentence
 COLOURFUL = ("photo", "fine-grained", "product")  # what these change is colour, for the greater part
@@ -19,25 +20,27 @@ TILES = 6  # neighbourhoods along either side of a page, which may be lit uneven
 DARKEST_PAPER = 120  # of 255
 
 
-def misfits(pictures: Sequence[np.ndarray], text: str) -> list[str]:
+def misfits(pictures: Sequence[np.ndarray], text: str) -> list[Line]:
     """Where the preset that `text` names disagrees with pictures (H, W, 3) uint8 of any size; none is best."""
     preset, colourful = preset_named(text), text.split(",")[0] in COLOURFUL
     turning = [name for name in ("mirror", "any_way_up") if getattr(preset, name)]
     if turning and (share := _share([is_page(picture) for picture in pictures])) >= MOSTLY:
         better = "drawing,mirror=0" if colourful else _without(text, turning)
-        return [
-            f"{share:.0%} of the pictures look like pages of writing, and preset {text} "
-            f"{'turns and mirrors' if preset.any_way_up else 'mirrors half of'} them: "
-            f"choose {better}, so that words stay words."
-        ]
+        does = Line("turns", "turns and mirrors") if preset.any_way_up else Line("mirrors", "mirrors half of")
+        words = (
+            "{share} of the pictures look like pages of writing, and preset {preset} {does} them: choose {better}, "
+            "so that words stay words."
+        )
+        return [Line("misfit_pages", words, share=f"{share:.0%}", preset=text, does=does, better=better)]
     idle = [name for name in ("saturation", "hue") if preset.colour and getattr(preset, name)]
     idle += ["grey"] if preset.grey else []
     if colourful and idle and (share := _share([is_grey(picture) for picture in pictures])) >= MOSTLY:
-        return [
-            f"{share:.0%} of the pictures are grey, and what preset {text} does to colour does nothing to them: choose "
-            "texture for surfaces, microscopy where no way is up, drawing for lines, or "
-            f"{_without(text, idle)} to keep the rest of it."
-        ]
+        words = (
+            "{share} of the pictures are grey, and what preset {preset} does to colour does nothing to them: choose "
+            "texture for surfaces, microscopy where no way is up, drawing for lines, or {better} to keep the rest "
+            "of it."
+        )
+        return [Line("misfit_grey", words, share=f"{share:.0%}", preset=text, better=_without(text, idle))]
     return []
 
 

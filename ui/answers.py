@@ -17,9 +17,10 @@ class Collection(TypedDict):
     classes: int
     active_model: str | None
     indexed: int  # vectors in the published index
-    index: dict[str, Any] | None  # its kind, measured recall, and a sentence that says both
+    index: dict[str, Any] | None  # its kind, measured recall, and a sentence that says both, also by name and values
     created_at: str
     next_step: str  # one sentence: what to do next
+    next_step_said: dict[str, Any]  # its name and values, for other languages
 
 
 # Written as calls, because `class` is a word Python keeps for itself.
@@ -133,6 +134,7 @@ class Pairs(TypedDict):
     seed: int
     pairs: list[Pair]
     warnings: list[str]  # one sentence each, with what to do
+    warnings_said: list[dict[str, Any]]  # their names and values, for other languages
 
 
 class Model(TypedDict):

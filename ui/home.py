@@ -5,7 +5,7 @@ import streamlit as st
 from ui import components
 from ui.answers import Collection
 from ui.state import FIRST_NAME, api, choose, chosen, go
-from ui.words import say
+from ui.words import said_so, say
 
 
 def add_pictures(names: list[str]) -> None:
@@ -31,9 +31,9 @@ def card(collection: Collection) -> None:
         images, labelled, classes = collection["images"], collection["labelled"], collection["classes"]
         counts = say("home.counts", n=images, labelled=labelled, classes=classes)
         words.markdown(f"**{name}** &nbsp; {counts}")
-        words.caption(collection["next_step"])
+        words.caption(said_so(collection["next_step"], collection["next_step_said"]))
         if collection["index"]:
-            words.caption(collection["index"]["sentence"])
+            words.caption(said_so(collection["index"]["sentence"], collection["index"]["said"]))
         with buttons.container(horizontal=True, horizontal_alignment="right"):
             if st.button(say("home.open"), key=f"open-{name}"):
                 st.switch_page("gallery.py", query_params={"c": name})

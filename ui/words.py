@@ -4,8 +4,9 @@ A text is named by its file and key, `say("arrive.import")`. `{name}` in it is a
 on a number is an object with the forms of that language's plural ("one", "other"), chosen by the value `n`. The
 JavaScript of the page reads the same tables (`ui/grid/words.js`). Another language is another folder of the same files;
 what it does not say yet is said in English. `problem.json` says what the API's errors mean, by their names, and English
-has none: the API's own sentences are English, and say more. So it is with `progress.json`, which says how far jobs are:
-each key is the name of a `Line` (`model/progress.py`), and the job's `said` brings its values.
+has none: the API's own sentences are English, and say more. So it is with `progress.json`, which says how far jobs are,
+and what else the API says in sentences: each key is the name of a `Line` (`model/progress.py`), and the `said` beside
+the sentence brings its values.
 """
 
 from __future__ import annotations
@@ -54,6 +55,17 @@ def say(key: str, **values: object) -> str:
 def problem(error: str, detail: str) -> str:
     """What the session's language says of an error of the API, by its name; else the API's own English sentence."""
     return tables()[language()].get(f"problem.{error}", detail)
+
+
+def said_so(english: str, said: dict[str, Any]) -> str:
+    """What the API says, by its name and values where the session's language has that sentence; else its English."""
+    return _line(language(), said) or english
+
+
+def _line(spoken: str, said: dict[str, Any]) -> str | None:
+    key = f"progress.{said['name']}"
+    values = {name: _line(spoken, v) if isinstance(v, dict) else v for name, v in said["values"].items()}
+    return None if key not in tables()[spoken] or None in values.values() else in_language(spoken, key, **values)
 
 
 def in_language(spoken: str, key: str, **values: object) -> str:

@@ -55,7 +55,12 @@ def label(
         given = labelfile.give(workspace.engine, target, rows, "csv" if csv_file is not None else "hand", _user())
         change, unknown = Change(given.action, given.changed), given.unknown
     standing = {x.image_id for x in labels.current_labels(workspace.engine, target) if x.answer == "yes"}
-    lines = [f"{change.changed:,} answers changed, {len(standing):,} pictures labelled"]
+    done = (
+        f"{change.changed:,} answers changed"
+        if change.of == "labels"
+        else "the change of a class taken back or done again"
+    )
+    lines = [f"{done}, {len(standing):,} pictures labelled"]
     lines += [f"  not in the collection: {path}" for path in unknown]
     value = {"changed": change.changed, "labelled": len(standing), "unknown": unknown, "action": change.action}
     terminal.result(value, "\n".join(lines))

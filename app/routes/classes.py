@@ -10,18 +10,17 @@ from fastapi import APIRouter, Response
 
 from app.routes.common import CollectionDep, EngineDep, WorkspaceDep
 from app.schemas import ClassChanges, MergeRequest, NewClass
-from indexer.classes import all_classes, create_class, merge_class, remove_class, update_class
+from indexer.classes import KEYS, all_classes, create_class, merge_class, remove_class, update_class
 from indexer.errors import DamagedIndex, NoIndex
 from model.errors import TooFewLabels
 from model.several import LINE
 
 router = APIRouter(prefix="/collections/{collection}/classes", tags=["labels"])
-KEYS = "123456789"
 
 
 @router.get("")
 def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]:
-    """The classes in the order they were made, with how many images carry each, and are predicted to."""
+    """The classes in the order of their keys, with how many images carry each, and are predicted to."""
     catalog = engine.workspace.engine
     book = engine.probes.labels(collection)
     labels, refused = Counter(book.classes.values()), Counter[str]()
@@ -38,7 +37,7 @@ def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]
         {
             "name": item.name,
             "colour": item.colour,
-            "key": KEYS[number] if number < len(KEYS) else None,
+            "key": str(number) if number <= KEYS else None,
             "labels": labels[item.name],
             "predicted": None if predicted is None else predicted[item.name],
             **(
@@ -47,7 +46,7 @@ def list_classes(collection: CollectionDep, engine: EngineDep) -> dict[str, Any]
                 else {}
             ),
         }
-        for number, item in enumerate(all_classes(catalog, collection))
+        for number, item in enumerate(all_classes(catalog, collection), 1)
     ]
     return {"items": items, "total": len(items), "offset": 0, "limit": max(len(items), 1)}
 
@@ -60,17 +59,19 @@ def new_class(collection: CollectionDep, body: NewClass, workspace: WorkspaceDep
 
 @router.post("/{name:path}/merge")
 def merge(collection: CollectionDep, name: str, body: MergeRequest, workspace: WorkspaceDep) -> dict[str, Any]:
-    """Give every image of this class to another; one action, which undo takes back."""
-    return {"moved": merge_class(workspace.engine, collection, name, body.into), "into": body.into}
+    """Give every image of this class to another; one action, which undo takes back. `preview` only says how many."""
+    return {"moved": merge_class(workspace.engine, collection, name, body.into, body.preview), "into": body.into}
 
 
 @router.patch("/{name:path}")
 def change_class(collection: CollectionDep, name: str, body: ClassChanges, workspace: WorkspaceDep) -> dict[str, Any]:
-    """Rename a class or give it another colour; its labels stay.
+    """Rename a class, or give it another colour or key; one action, which undo takes back. Its labels stay.
 
-    Where pictures may have several classes, `line` is the probability from which on this one is predicted.
+    The class that had the `key` takes the one that becomes free. Where pictures may have several classes, `line` is the
+    probability from which on this one is predicted.
     """
-    changed = update_class(workspace.engine, collection, name, body.name, body.colour, body.line)
+    key = None if body.key is None else int(body.key)
+    changed = update_class(workspace.engine, collection, name, body.name, body.colour, body.line, key)
     line = {"line": LINE if changed.line is None else changed.line} if collection.multi_label else {}
     return {"name": changed.name, "colour": changed.colour, **line}
 

@@ -41,14 +41,15 @@ from indexer.catalog import (
 )
 from indexer.classes import all_classes
 from indexer.errors import DamagedIndex, NoIndex
-from indexer.images import remove_collection
 from indexer.labels import current_labels
 from indexer.published import Published, read_published, sentence
+from indexer.removal import remove_collection
 from indexer.several import allow_several
 from indexer.sources import NAMES
 from model.errors import BadInput
 from model.files import write_atomically
 from model.presets import preset_named
+from model.progress import Line
 
 router = APIRouter(prefix="/collections", tags=["collections"])
 
@@ -207,6 +208,7 @@ def pairs(collection: CollectionDep, workspace: WorkspaceDep, body: PairsRequest
     body = body or PairsRequest()
     seen = sight(workspace, collection, body.model_dump(exclude_none=True, exclude={"count"}))
     wanted = urlencode(asdict(seen))  # with the id all that decides a view, so that its address is enough
+    warnings = disagreements(workspace, collection, seen.preset)
     return {
         **asdict(seen),
         "pairs": [
@@ -217,7 +219,8 @@ def pairs(collection: CollectionDep, workspace: WorkspaceDep, body: PairsRequest
             }
             for image_id in shown(workspace, collection, seen.seed, body.count)
         ],
-        "warnings": disagreements(workspace, collection, seen.preset),
+        "warnings": warnings,
+        "warnings_said": [line.said for line in warnings],
     }
 
 
@@ -243,6 +246,7 @@ def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
     labelled = len({label.image_id for label in current_labels(catalog, collection) if label.answer == "yes"})
     published = _published(engine, collection)
     indexed = published.count if published else 0
+    several = 2 if collection.multi_label and classes else classes
     return {
         "name": collection.name,
         "preset": collection.preset,
@@ -252,10 +256,16 @@ def _json(engine: EngineDep, collection: Collection) -> dict[str, Any]:
         "classes": classes,
         "active_model": collection.active_model,
         "indexed": indexed,
-        "index": {**published.described(), "sentence": sentence(published.described())} if published else None,
+        "index": _index_json(published) if published else None,
         "created_at": collection.created_at,
-        "next_step": _next_step(count, indexed, labelled, 2 if collection.multi_label and classes else classes),
+        "next_step": (step := _next_step(count, indexed, labelled, several)),
+        "next_step_said": step.said,
     }
+
+
+def _index_json(published: Published) -> dict[str, Any]:
+    words = sentence(published.described())
+    return {**published.described(), "sentence": words, "said": words.said}
 
 
 def _published(engine: EngineDep, collection: Collection) -> Published | None:
@@ -267,15 +277,17 @@ def _published(engine: EngineDep, collection: Collection) -> Published | None:
         return None
 
 
-def _next_step(images: int, indexed: int, labelled: int, classes: int) -> str:
+def _next_step(images: int, indexed: int, labelled: int, classes: int) -> Line:
     if images == 0:
-        return "Add pictures: drop files or a folder, or give a path on this machine."
+        return Line("step_add", "Add pictures: drop files or a folder, or give a path on this machine.")
     if indexed == 0:
-        return "Index the pictures, so that they can be searched."
+        return Line("step_index", "Index the pictures, so that they can be searched.")
     if indexed < images:
-        return f"Index the {images - indexed:,} new pictures, so that they can be searched too."
+        words = "Index the {n:,} new pictures, so that they can be searched too."
+        return Line("step_index_new", words, n=images - indexed)
     if labelled == 0:
-        return "Click a picture to see what resembles it; label a few of two classes to sort the rest."
+        words = "Click a picture to see what resembles it; label a few of two classes to sort the rest."
+        return Line("step_label", words)
     if classes < 2:
-        return "Label a few pictures of a second class, and the rest is sorted."
-    return "Look through the predictions, and label where they are wrong."
+        return Line("step_second_class", "Label a few pictures of a second class, and the rest is sorted.")
+    return Line("step_predictions", "Look through the predictions, and label where they are wrong.")

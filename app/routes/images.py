@@ -20,8 +20,9 @@ from app.routes.common import (
 )
 from app.schemas import LONG, ImageList, Page, Selection
 from app.views import Sight, view_of
-from indexer.images import Filter, get_image, get_images, path_of, read_original, read_preview, read_rendition, remove
+from indexer.images import Filter, get_image, get_images, path_of, read_original, read_preview, read_rendition
 from indexer.labels import history
+from indexer.removal import remove
 from indexer.sources import readable
 from model.files import write_atomically
 

@@ -120,7 +120,7 @@ def label_by_csv(
 
 @router.post("/labels/undo")
 def undo(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
-    """Take the newest action back, whole."""
+    """Take the newest action back, whole: labels, a merge, or a change of a class (`of`)."""
     return _reverted(workspace, collection, undoing.undo(workspace.engine, collection))
 
 
@@ -150,6 +150,7 @@ def suggestions(
             "image": shown[item.image_id],
             "kind": item.kind,
             "reason": item.reason,
+            "reason_said": item.reason.said,
             **({"class": item.class_name} if collection.multi_label else {}),
         }
         for item in found.items
@@ -252,4 +253,6 @@ def predict(collection: CollectionDep, engine: EngineDep, files: Annotated[list[
 
 def _reverted(workspace: WorkspaceDep, collection: CollectionDep, change: Change) -> dict[str, Any]:
     can_undo, can_redo = undoing.can_undo_redo(workspace.engine, collection)
-    return {"undone": change.action, "changed": change.changed, "can_undo": can_undo, "can_redo": can_redo}
+    return {
+        "undone": change.action, "changed": change.changed, "of": change.of, "can_undo": can_undo, "can_redo": can_redo,
+    }  # fmt: skip

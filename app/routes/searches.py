@@ -98,7 +98,7 @@ def _found(engine: Engine, collection: Collection, body: SearchRequest) -> dict[
             if i in shown
         ],
         "total": hits.total,
-        "end": asdict(hits.end) if hits.end else None,
+        "end": {**asdict(hits.end), "said": hits.end.reason.said} if hits.end else None,
         "took_ms": round(took_ms, 3),
         "model": model or collection.active_model,
     }

@@ -14,6 +14,7 @@ from app.workspace import active_model
 from indexer.errors import NoSuchClass
 from indexer.images import read_preview
 from model.errors import BadInput
+from model.progress import Line
 
 router = APIRouter(tags=["search"])
 NUMBER = re.compile("[0-9]{1,18}")  # an image's id, as long as the catalog can hold
@@ -39,14 +40,14 @@ def why(
         else:
             asked = engine.query_preview(query)[0]
         first, second = engine.why.alike(fingerprint, asked, preview)
-        sentence = (
-            f"The brightest fifth of this picture holds {share_of(second):.0%} of what matches. "
-            "The colours say where pictures match, not how alike they are."
-        )
-        return {"query": heat_json(first), "image": heat_json(second), "sentence": sentence}
+        words = "The brightest fifth of this picture holds {share} of what matches. "
+        words += "The colours say where pictures match, not how alike they are."
+        line = Line("matches", words, share=f"{share_of(second):.0%}")
+        return {"query": heat_json(first), "image": heat_json(second), "sentence": line, "said": line.said}
     probe = engine.probes.fitted(collection).probe
     if class_ not in probe.classes:
         raise NoSuchClass(f"The classifier knows no class {class_!r}: label pictures of it first.")
     heat = engine.why.of_class(fingerprint, preview, probe, str(class_))
-    sentence = f"The brightest fifth of this picture holds {share_of(heat):.0%} of what speaks for {class_}."
-    return {"image": heat_json(heat), "box": box_json(heat), "sentence": sentence}
+    words = "The brightest fifth of this picture holds {share} of what speaks for {what}."
+    line = Line("speaks_for", words, share=f"{share_of(heat):.0%}", what=class_)
+    return {"image": heat_json(heat), "box": box_json(heat), "sentence": line, "said": line.said}

@@ -14,9 +14,10 @@ from app.settings import Settings
 from indexer.backup import MANIFEST, back_up, restore
 from indexer.catalog import collection_named, open_catalog
 from indexer.home import Home
-from indexer.images import contents_of, remove
+from indexer.images import contents_of
 from indexer.importer import import_sources
 from indexer.labels import label
+from indexer.removal import remove
 from indexer.sources import scan
 from model.errors import BadInput, Cancelled
 from tests.pictures import write_folders

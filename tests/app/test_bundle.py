@@ -25,6 +25,7 @@ def labelled(indexed):
     label(indexed, of_subject(indexed, "cat", 7)[5:], None, "none_of_these")
     label(indexed, of_subject(indexed, "cat", 1), "coffee")
     indexed.post(f"{HERE}/labels/undo")
+    indexed.patch(f"{HERE}/classes/coffee", json={"colour": "#123456", "key": "1"})
     indexed.post(f"{HERE}/classes/rocket/merge", json={"into": "coffee"})
     indexed.post(f"{HERE}/labels/undo")
     ids = of_subject(indexed, "cat", 2)
@@ -100,6 +101,12 @@ def test_beside_other_collections_it_is_the_same_under_another_name(labelled, se
     for found in (before, after := said_of(labelled, "again")):
         found["probe"].pop("audit")
     assert after == before
+    # ... and so are those of the classes that a change of one names.
+    classes = "/v1/collections/again/classes"
+    assert [x["name"] for x in labelled.get(classes).json()["items"]] == ["coffee", "cat", "rocket"]
+    assert labelled.post("/v1/collections/again/labels/undo").json()["of"] == "classes"
+    assert [x["name"] for x in labelled.get(classes).json()["items"]] == ["cat", "coffee", "rocket"]
+    assert "#123456" not in labelled.get(classes).text
 
 
 def test_the_command_writes_what_the_api_gives(labelled, settings, tmp_path, capsys):

@@ -130,14 +130,37 @@ def test_classes_are_merged_over_http_and_undo_takes_it_back(indexed):
     label(indexed, of_subject(indexed, "coffee", 2), "kittens")
     path = "/v1/collections/photos/classes"
 
+    preview = indexed.post(f"{path}/kittens/merge", json={"into": "cats", "preview": True}).json()
+    looked_at = {item["name"]: item["labels"] for item in indexed.get(path).json()["items"]}
     merged = indexed.post(f"{path}/kittens/merge", json={"into": "cats"}).json()
     after = {item["name"]: item["labels"] for item in indexed.get(path).json()["items"]}
     indexed.post("/v1/collections/photos/labels/undo")
     undone = {item["name"]: item["labels"] for item in indexed.get(path).json()["items"]}
 
-    assert merged == {"moved": 2, "into": "cats"}
+    assert preview == merged == {"moved": 2, "into": "cats"}
+    assert looked_at == {"cats": 3, "kittens": 2}
     assert after == {"cats": 5}
     assert undone == {"cats": 3, "kittens": 2}
+
+
+def test_a_class_is_renamed_with_another_colour_and_key_and_undo_says_what_it_took_back(indexed):
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 2), subject)
+    path, last = "/v1/collections/photos/classes", SUBJECTS[-1]
+    before = indexed.get(path).json()
+
+    said = indexed.patch(f"{path}/{last}", json={"name": "other", "colour": "#123456", "key": "1"}).json()
+    after = [(x["name"], x["colour"], x["key"], x["labels"]) for x in indexed.get(path).json()["items"]]
+    taken = indexed.patch(f"{path}/other", json={"name": SUBJECTS[0]}).json()
+    bad = indexed.patch(f"{path}/other", json={"name": "none of these"}).json()
+    undone = indexed.post("/v1/collections/photos/labels/undo").json()
+
+    assert said == {"name": "other", "colour": "#123456"}
+    assert after[0] == ("other", "#123456", "1", 2)
+    assert after[-1][0] == SUBJECTS[0]
+    assert (taken["error"], bad["error"]) == ("ClassExists", "BadClassName")
+    assert (undone["of"], undone["changed"]) == ("classes", 0)
+    assert indexed.get(path).json() == before
 
 
 def test_accepting_all_above_a_line_is_previewed_and_undone_in_one_step(indexed):
@@ -283,3 +306,6 @@ def test_steps_are_taken_back_and_done_again_on_the_command_line(indexed, settin
     assert "nothing to undo" in run("--undo")
     assert [run("--redo"), run("--redo"), run("--redo")] == [2, 3, 0]
     assert "nothing to do again" in run("--redo")
+    indexed.patch("/v1/collections/photos/classes/cat", json={"name": "kitten"}).raise_for_status()
+    assert [run("--undo"), run("--undo")] == [0, 3]
+    assert {x["name"] for x in indexed.get("/v1/collections/photos/classes").json()["items"]} == {"cat", "cup"}

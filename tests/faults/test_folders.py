@@ -7,9 +7,10 @@ import pytest
 
 from indexer.embed import embed_missing
 from indexer.errors import Busy
-from indexer.images import Filter, get_images, read_original, remove, select_ids
+from indexer.images import Filter, get_images, read_original, select_ids
 from indexer.labels import current_labels, label
 from indexer.missing import is_gone
+from indexer.removal import remove
 from model import images as pictures_of
 from model.errors import BadInput
 from tests.faults.kill import Child

@@ -227,8 +227,7 @@ def test_a_class_change_killed_before_any_statement_is_whole_or_not_begun(
 
     assert state() == new
     assert nth > 4
-    if what == "merge":
-        undo(engine, photos)
-        assert state() == old
-        redo(engine, photos)
-        assert state() == new
+    undo(engine, photos)
+    assert state() == old
+    redo(engine, photos)
+    assert state() == new

@@ -14,7 +14,7 @@ from indexer.catalog import (
     update_collection,
 )
 from indexer.errors import CollectionExists, NewerCatalog, NoSuchCollection, UnusableDatabase
-from indexer.images import remove_collection
+from indexer.removal import remove_collection
 from indexer.schema import metadata
 from model.errors import BadInput
 

@@ -11,9 +11,10 @@ from sqlalchemy import select
 
 from indexer.catalog import count_images, create_collection
 from indexer.embed import embed_missing
-from indexer.images import Filter, find_by_path, get_images, read_original, read_preview, remove, select_ids
+from indexer.images import Filter, find_by_path, get_images, read_original, read_preview, select_ids
 from indexer.importer import import_sources
 from indexer.labels import current_labels, label
+from indexer.removal import remove
 from indexer.schema import contents
 from indexer.sources import scan_upload
 from indexer.vectors import VectorStore

@@ -6,7 +6,8 @@ from PIL import ImageEnhance, ImageOps
 
 from indexer.catalog import create_collection
 from indexer.duplicates import dismiss, find_pairs, group
-from indexer.images import Filter, remove, select_ids
+from indexer.images import Filter, select_ids
+from indexer.removal import remove
 from model.alike import same_shot, thumb
 from model.errors import BadInput
 from tests.indexer.helpers import tree

@@ -7,9 +7,10 @@ import pytest
 from indexer import embed
 from indexer.catalog import create_collection
 from indexer.embed import Embedder, embed_missing
-from indexer.images import contents_of, remove
+from indexer.images import contents_of
 from indexer.index import VectorIndex, open_index
 from indexer.publish import publish
+from indexer.removal import remove
 from indexer.search import search
 from indexer.vectors import VectorStore
 from model.encoder import Encoder, graph_of, on_cpu
@@ -60,8 +61,8 @@ def test_a_large_picture_finds_itself_at_cosine_1_too(engine, home, photos, brin
 
 
 @pytest.fixture
-def embedder(home, encoder) -> Embedder:
-    return Embedder(home, encoder.info, lambda: encoder, threads=2)
+def embedder(engine, home, encoder) -> Embedder:
+    return Embedder(engine, home, encoder.info, lambda: encoder, threads=2)
 
 
 def test_an_import_has_its_pictures_encoded_as_those_read_from_their_previews_are(
@@ -96,11 +97,37 @@ def test_what_a_person_had_removed_is_not_encoded_when_it_comes_by_again(
     assert store.missing([contents_of(engine, photos)[-1][1]]) == []
 
 
+@pytest.mark.parametrize("how", ["while it comes in", "afterwards"])
+def test_a_picture_removed_while_it_is_encoded_leaves_no_vector(
+    engine, home, photos, bring, folder, encoder, store, how
+):
+    gone: list[str] = []
+
+    def slow(pixels: np.ndarray) -> np.ndarray:
+        if not gone:  # a person is quicker than the encoder
+            (image_id, sha256, _), *_ = contents_of(engine, photos)
+            remove(engine, home, photos, [image_id])
+            gone.append(sha256)
+        return encoder.encode(pixels)
+
+    slowed = Encoder(encoder.info, slow, 64, "cpu")
+    if how == "while it comes in":
+        with Embedder(engine, home, encoder.info, lambda: slowed) as embedder:
+            bring(folder, embedder=embedder)
+    else:
+        bring(folder)
+        embed_missing(engine, home, photos, slowed)
+
+    others = [sha256 for _, sha256, _ in contents_of(engine, photos)]
+    assert len(others) == 5
+    assert store.missing([*gone, *others]) == gone
+
+
 def test_an_encoder_that_fails_costs_no_picture_of_the_import(engine, home, photos, bring, folder, encoder, caplog):
     def broken() -> Encoder:
         raise DamagedModel("the model is damaged")
 
-    with Embedder(home, encoder.info, broken, threads=2) as embedder:
+    with Embedder(engine, home, encoder.info, broken, threads=2) as embedder:
         result = bring(folder, embedder=embedder)
 
     assert result.added_total == 6

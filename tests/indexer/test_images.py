@@ -18,10 +18,10 @@ from indexer.images import (
     read_original,
     read_preview,
     read_rendition,
-    remove,
     select_ids,
 )
 from indexer.labels import label
+from indexer.removal import remove
 from indexer.schema import images
 from model.errors import BadInput
 from tests.indexer.test_formats import opened

@@ -2,9 +2,9 @@ import random
 
 from indexer.catalog import collection_with_id
 from indexer.classes import remove_class, update_class
-from indexer.images import remove
 from indexer.labelbook import LabelBook
 from indexer.labels import clear, current_labels, label, last_action
+from indexer.removal import remove
 from indexer.undo import can_undo_redo, redo, undo
 from tests.indexer.helpers import fill
 

@@ -6,7 +6,6 @@ from sqlalchemy import func, select
 from indexer.catalog import create_collection, open_catalog
 from indexer.classes import all_classes, create_class, merge_class, remove_class, update_class
 from indexer.errors import NoSuchImage, NothingToUndo
-from indexer.images import remove
 from indexer.labels import (
     clear,
     current_labels,
@@ -16,6 +15,7 @@ from indexer.labels import (
     label_unlabelled,
     last_action,
 )
+from indexer.removal import remove
 from indexer.schema import label_events, now
 from indexer.undo import can_undo_redo, redo, undo
 from model.errors import BadInput

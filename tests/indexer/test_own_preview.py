@@ -9,6 +9,7 @@ from PIL import Image, ImageCms
 from model import shipped
 from model.encoder import Encoder, open_encoder
 from model.images import OWN_BYTES, decode, make_preview
+from model.info import Preparation
 from model.jpeg import pixels_alone
 from tests.pictures import encoded, jpeg, picture
 
@@ -83,6 +84,23 @@ def test_other_jpegs_are_encoded_anew(why):
     assert preview.data != pixels_alone(data)
     assert why != "many bytes" or len(pixels_alone(data)) > OWN_BYTES
     assert np.abs(pixels(preview.data).mean((0, 1)) - pixels(data).mean((0, 1))).max() < 2
+
+
+@pytest.mark.parametrize("fit", ["centre", "squeeze"])
+@pytest.mark.parametrize("options", WRITTEN.values(), ids=WRITTEN)
+@pytest.mark.parametrize("side", [60, 150, 301, 500, 900])  # own at full size, at half and a quarter; and made smaller
+def test_the_square_that_import_makes_is_the_one_that_its_preview_gives(side, options, fit):
+    preparation = Preparation(96, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), fit)
+    image = picture("cat", side)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    files = [encoded(image, "JPEG", **options), encoded(image.convert("L"), "JPEG", **options)]
+    files += [encoded(image, "JPEG", exif=turned), encoded(image, "PNG"), encoded(image, "JPEG", progressive=True)]
+
+    for data in files:
+        made = make_preview(data, "x", squared=preparation.square_of)
+
+        np.testing.assert_array_equal(made.square, preparation.square(made.data, "x"))
 
 
 def _of_two_scans(data: bytes) -> bytes:

@@ -7,9 +7,10 @@ import pytest
 from PIL import Image
 
 from indexer.embed import embed_missing
-from indexer.images import Filter, get_images, read_original, read_preview, remove, select_ids
+from indexer.images import Filter, get_images, read_original, read_preview, select_ids
 from indexer.importer import import_sources
 from indexer.parts import Cutting
+from indexer.removal import remove
 from indexer.sources import scan
 from model.errors import BadInput, CannotDecode
 from model.images import decode, make_preview, make_rendition

@@ -5,10 +5,11 @@ import pytest
 
 import indexer.refresh as refreshing
 from indexer.errors import NoIndex
-from indexer.images import contents_of, gone_ids, remove
+from indexer.images import contents_of, gone_ids
 from indexer.index import open_index
 from indexer.published import CURRENT, GRAPH, files_of, read_published
 from indexer.refresh import refresh_index
+from indexer.removal import remove
 from model.errors import Cancelled
 from tests.faults.corrupt import damage
 

@@ -29,7 +29,7 @@ def test_what_is_no_benchmark_is_answered_with_their_names(arguments):
     done = bench(*arguments)
 
     assert done.returncode == 1
-    names = "adapt cifar10 cost encoder import int8 labelling load loop map probe search steer train ui"
+    names = "adapt cifar10 cost duplicates encoder import int8 labelling load loop map probe search steer train ui"
     assert done.stderr.strip().endswith(f"NAME is one of: {names}")
 
 
@@ -206,6 +206,16 @@ def test_bench_map_judges_places_and_clusters_beside_their_baselines(labelled, t
     rows = {each["metric"]: each for each in json.loads(done.stdout)["rows"]}
     assert 0 < rows["steel: nearest kept near on the map"]["baseline"] <= 1
     assert rows["steel: clusters beside classes (AMI)"]["value"] > 0
+
+
+def test_bench_duplicates_finds_copies_beside_comparing_every_pair(labelled, tiny):
+    done = bench("duplicates", "--quick", "--json", "--images", labelled, "--model", tiny, OMP_NUM_THREADS="1")
+
+    assert done.returncode == 0, done.stderr
+    rows = {each["metric"]: each for each in json.loads(done.stdout)["rows"]}
+    assert rows["100 copies: found"]["value"] > 0
+    assert rows["pairs to look at"]["value"] <= rows["pairs to look at"]["baseline"]
+    assert rows["2,000 vectors: looking for near pairs"]["baseline"] > 0
 
 
 def test_bench_int8_says_what_each_choice_costs_beside_float32(labelled, tiny):

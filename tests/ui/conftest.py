@@ -1,5 +1,6 @@
 """One real installation for the tests of the page and its client: `likeness serve` on free ports with an empty home."""
 
+import io
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +18,11 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Error, Page, expect, sync_playwright
 
+from tests.pictures import views
 from ui.client import Likeness
 
 expect.set_options(timeout=30_000)
+NAMES = {"coffee": "cup", "galaxies": "sky"}  # photograph -> what a person would call it
 PATIENCE = 120  # seconds; a cold start is 10 on an idle machine with two cores
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking",
          "--disable-component-update", "--disable-sync"]  # fmt: skip
@@ -84,6 +88,23 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield site
 
 
+def collect(site: Site, name: str, subjects: tuple[str, ...], each: int, size: int = 96) -> None:
+    """A collection of cuts of photographs, searchable."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for subject in subjects:
+            for number, view in enumerate(views(subject, each, size)):
+                picture = io.BytesIO()
+                view.save(picture, "PNG")
+                archive.writestr(f"{subject}-{number:02}.png", picture.getvalue())
+    with Likeness(site.api) as likeness:
+        likeness.create_collection(name)
+        files = {"files": ("pictures.zip", buffer.getvalue(), "application/zip")}
+        job = httpx.post(f"{site.api}/v1/collections/{name}/images", files=files, trust_env=False, timeout=60)
+        likeness.wait(job.json(), timeout=240)
+        likeness.wait(likeness.index(name), timeout=240)
+
+
 @pytest.fixture(scope="session")
 def demo(site: Site) -> Site:
     """The demo collection, indexed, with two classes of five labels."""
@@ -93,6 +114,19 @@ def demo(site: Site) -> Site:
         for subject in ("brick", "moon"):
             images = likeness.images("demo", filter={"text": subject}, sort="name", limit=5)["items"]
             likeness.label("demo", [image["id"] for image in images], subject)
+    return site
+
+
+@pytest.fixture(scope="session")
+def mixed(site: Site) -> Site:
+    """A collection of three subjects, eight labels each of which one is wrong."""
+    collect(site, "mixed", ("coffee", "galaxies", "brick"), 16)
+    with Likeness(site.api) as likeness:
+        for subject, name in {**NAMES, "brick": "wall"}.items():
+            images = likeness.images("mixed", filter={"text": subject}, sort="name", limit=8)["items"]
+            likeness.label("mixed", [image["id"] for image in images], name)
+        likeness.label("mixed", [images[0]["id"]], "cup")  # a wall that somebody took for a cup
+        likeness.probe("mixed")
     return site
 
 

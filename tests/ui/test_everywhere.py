@@ -70,6 +70,14 @@ def test_no_page_is_empty_or_has_a_barrier_that_axe_finds_in_light_or_dark_and_a
 def test_it_speaks_the_browsers_language_or_the_one_that_was_chosen(demo: Site, browser: Browser) -> None:
     context = browser.new_context(locale="zh-CN")
     page = context.new_page()
+
+    # what the API says in sentences, too
+    page.goto(f"{demo.page}/")
+    expect(page.get_by_text("浏览预测结果，在出错的地方标注。").first).to_be_visible()
+    expect(page.get_by_text("搜索会与每张图片比较：结果是精确的。").first).to_be_visible()
+    page.goto(address(demo, "label"))
+    expect(page.locator(".caption")).to_contain_text(re.compile("典型|不确定|随机抽取|只有|不像"))
+
     page.goto(address(demo, "gallery"))
     expect(page.get_by_role("link", name="图库")).to_be_visible()
     expect(page.get_by_text(re.compile(r"^(600|599) 张图片$"))).to_be_visible()

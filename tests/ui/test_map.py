@@ -107,9 +107,9 @@ def pixels(page: Page, colour: str) -> int:
     )
 
 
-def comes_true(page: Page, what: Callable[[], bool], look: int = 100) -> None:
-    """Wait for what no locator can see; `look` every so many ms."""
-    deadline = time.monotonic() + 30
+def comes_true(page: Page, what: Callable[[], bool], look: int = 100, patience: int = 30_000) -> None:
+    """Wait for what no locator can see; `look` every so many ms, for `patience` ms at most."""
+    deadline = time.monotonic() + patience / 1000
     while not what():
         assert time.monotonic() < deadline
         page.wait_for_timeout(look)
@@ -305,7 +305,7 @@ def test_a_drawing_that_runs_is_given_up_and_the_map_stays_as_it_was(mapped: Sit
         page.get_by_role("dialog").get_by_role("button", name="Draw anew…").click()
         comes_true(page, lambda: likeness.jobs("demo")[0]["state"] == "running", 10)
         pid = worker(mapped.home)
-        os.kill(pid, signal.SIGSTOP)  # it is in the middle of it, however fast this machine is
+        held(pid, mapped.home)  # it is in the middle of it, however fast this machine is
         try:
             page.get_by_role("button", name="Cancel").click()
             expect(page.get_by_text("Drawing the map… stopping")).to_be_visible()

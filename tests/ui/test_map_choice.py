@@ -1,8 +1,6 @@
 """What is chosen with the lasso's button: removed, or refused beyond the limit; a drawing that is given up."""
 
-import io
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.pictures import views
-from tests.ui.conftest import Site, seen
+from tests.ui.conftest import Site, collect, seen
 from tests.ui.test_map import SLOW, canvas, comes_true, groups, pictures
 from ui.client import Likeness
 
@@ -24,19 +21,8 @@ MOST = 100_000  # pictures of a selection on the map, as in ui/grid/map.js
 @pytest.fixture(scope="module")
 def plain(site: Site) -> Iterator[Site]:
     """A small collection of three subjects with its map: its pictures may go."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for subject in SUBJECTS:
-            for number, view in enumerate(views(subject, EACH, size=64)):
-                one = io.BytesIO()
-                view.save(one, "PNG")
-                archive.writestr(f"{subject}-{number:02}.png", one.getvalue())
+    collect(site, NAME, SUBJECTS, EACH, size=64)
     with Likeness(site.api) as likeness:
-        likeness.create_collection(NAME)
-        files = {"files": ("pictures.zip", buffer.getvalue(), "application/zip")}
-        job = httpx.post(f"{site.api}/v1/collections/{NAME}/images", files=files, trust_env=False, timeout=60)
-        likeness.wait(job.json(), timeout=240)
-        likeness.wait(likeness.index(NAME), timeout=240)
         likeness.wait(likeness.draw_map(NAME), timeout=240)
         yield site
         likeness.delete_collection(NAME)
@@ -153,6 +139,6 @@ def test_a_drawing_that_waits_is_given_up_and_the_map_stays_as_it_was(plain: Sit
         likeness.cancel(measuring["id"])
         page.get_by_role("button", name="Draw anew…").click()
         page.get_by_role("dialog").get_by_role("button", name="Draw anew…").click()
-        comes_true(page, lambda: likeness.jobs(NAME)[0]["state"] == "succeeded")
+        comes_true(page, lambda: likeness.jobs(NAME)[0]["state"] == "succeeded", patience=SLOW)
         expect(stop).to_be_hidden()
         expect(canvas(page)).to_have_attribute("aria-busy", "false")

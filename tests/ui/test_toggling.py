@@ -7,8 +7,8 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.ui.conftest import Site, seen
-from tests.ui.test_label import api, collect, name_of, picture, saved
+from tests.ui.conftest import Site, collect, seen
+from tests.ui.labelling import api, name_of, picture, saved
 
 
 @pytest.fixture(scope="module")

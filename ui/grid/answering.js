@@ -2,15 +2,16 @@
 // the hand; undo and redo of every step; the classes, the figures beside them, and whether all is saved.
 
 class Answering {
-  /** A part says: pictures() an answer is about now, guess(), subject() on show, leave(step), comeBack(step). */
+  /** A part says: pictures() an answer is about now, guess(), subject() on show, leave(step), comeBack(step), held() pictures, redraw(). */
   constructor(root, data) {
     this.root = root;
     this.collection = data.collection;
     root.classList.add("answering");
     this.toast = new Toast(root);
     this.labels = new Labels(this.collection, this.toast);
-    this.past = []; // steps: {subject, operation?, body?, before, after}; one without a body skipped its pictures
+    this.past = []; // steps: {subject, operation?, body?, before, after}, one without a body skipped its pictures; or {change} of a class
     this.future = []; // what was undone, the latest last
+    this.classSteps = new ClassSteps(this);
     this.stage = el("div.stage", { tabindex: "0", role: "group" });
     this.list = el("ul.classlist");
     this.naming = new Naming({ classes: () => this.labels.classes, give: (name) => this.answer(name), away: () => this.stage.focus({ preventScroll: true }) });
@@ -25,6 +26,7 @@ class Answering {
       button("N", say("label.none_of_these"), () => this.noneOfThese()),
       button("U", say("label.unsure"), () => this.unsure()),
       button("S", say("label.skip"), () => this.skip()),
+      button("E", say("classes.open"), () => this.classSteps.open()),
       button("Ctrl+Z", say("common.undo"), () => this.undo()),
       button("?", say("board.shortcuts"), () => this.help()),
     );
@@ -69,10 +71,11 @@ class Answering {
       return this.known && this.toast.fail(error); // the first time, whoever asks for pictures hears the same and says it
     }
     this.drawClasses();
+    return true;
   }
 
   drawClasses() {
-    const guess = this.guess();
+    const guess = this.offered();
     this.accepting.disabled = !guess;
     const inside = this.list.contains(this.root.getRootNode().activeElement);
     this.list.replaceChildren(
@@ -131,7 +134,13 @@ class Answering {
   }
 
   accept() {
-    this.answer(this.guess()?.class, { source: "suggestion" });
+    this.answer(this.offered()?.class, { source: "suggestion" });
+  }
+
+  /** The guess, unless its class has been renamed or merged since: accepted, it would come back. */
+  offered() {
+    const guess = this.guess();
+    return guess && (guess.class === NONE_OF_THESE || this.labels.classes.some(({ name }) => name === guess.class)) ? guess : null;
   }
 
   skip() {
@@ -181,6 +190,7 @@ class Answering {
     const step = this.past.pop();
     if (!step) return this.further("undo");
     this.future.push(step);
+    if (step.change) return this.classSteps.revert(step, "undo");
     if (step.body && !outbox().withdraw(step.operation)) this.revert(step, "undo", step.before[0]);
     else if (step.body) step.never = true; // it was not sent, so there is nothing to take back
     this.backward(step);
@@ -189,6 +199,7 @@ class Answering {
   async redo() {
     const step = this.future.pop();
     if (!step) return this.further("redo");
+    if (step.change) return this.past.push(step), this.classSteps.revert(step, "redo");
     if (step.body && step.never) this.send(step);
     else if (step.body) this.revert(step, "redo", step.after);
     step.never = false;
@@ -204,17 +215,28 @@ class Answering {
   /** What was labelled before this sitting, or elsewhere. */
   async further(which) {
     try {
-      if (await this.labels.back(which)) await this.refreshClasses();
+      if (!(await this.labels.back(which))) return;
+      await this.refreshClasses();
+      await this.reread();
     } catch (error) {
       this.toast.fail(error);
     }
+  }
+
+  /** What the pictures at hand are called and taken for, in the names that there are now. */
+  async reread() {
+    const images = this.held();
+    const now = await Promise.all(images.map(({ id }) => get(`/v1/images/${id}`).catch(() => null)));
+    if (this.gone || outbox().waiting.length) return; // what was given meanwhile is newer
+    images.forEach((image, place) => now[place] && Object.assign(image, now[place]));
+    this.redraw();
   }
 
   // --- the keyboard
 
   keys() {
     const line = (keys, key) => [keys, say(`label.key_${key}`)];
-    return [line("1 … 9", "class"), line("Space", "accept"), line("Enter", "name"), line("N 0", "none"), line("U", "unsure"), line("S", "skip"), line("Ctrl+Z", "undo"), line("Ctrl+Shift+Z Ctrl+Y", "redo"), line("?", "help")];
+    return [line("1 … 9", "class"), line("Space", "accept"), line("Enter", "name"), line("N 0", "none"), line("U", "unsure"), line("S", "skip"), line("E", "classes"), line("Ctrl+Z", "undo"), line("Ctrl+Shift+Z Ctrl+Y", "redo"), line("?", "help")];
   }
 
   help() {
@@ -246,6 +268,7 @@ class Answering {
     else if (key === "n" || key === "0") this.noneOfThese();
     else if (key === "s") this.skip();
     else if (key === "u") this.unsure();
+    else if (key === "e") this.classSteps.open();
     else if (event.key === "?") this.help();
     else return false;
   }

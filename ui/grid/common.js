@@ -30,19 +30,24 @@ function settled(f, ms) {
   return wait;
 }
 
-/** One sentence at the foot of the component, for a few seconds, read out by screen readers. */
+/** One sentence at the foot of the component, for a few seconds, read out by screen readers; it stays under the pointer. */
 class Toast {
   constructor(root) {
-    this.box = el("div.toast", { role: "status", "aria-live": "polite" });
+    this.box = el("div.toast", { role: "status", "aria-live": "polite", onpointerenter: () => clearTimeout(this.timer), onpointerleave: () => this.goLater() });
     root.append(this.box);
   }
 
   say(text, { bad = false, action = null, label = say("common.undo") } = {}) {
-    clearTimeout(this.timer);
     this.box.className = bad ? "toast shown bad" : "toast shown";
     this.box.replaceChildren(text);
     if (action) this.box.append(el("button", { type: "button", onclick: () => (this.hide(), action()) }, label));
-    this.timer = setTimeout(() => this.hide(), bad ? 8000 : 4000);
+    this.stays = bad ? 8000 : 4000; // ms
+    this.goLater();
+  }
+
+  goLater() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.hide(), this.stays);
   }
 
   fail(error) {

@@ -201,6 +201,16 @@ class Groups extends Answering {
     return name === null ? null : { class: name, probability: most / images.length };
   }
 
+  held() {
+    return this.coming.flatMap(({ items }) => items.map(({ image }) => image));
+  }
+
+  redraw() {
+    if (!this.coming.length) return;
+    this.paint();
+    this.drawClasses();
+  }
+
   leave(step) {
     for (const { id } of this.about(step)) this.seen.add(id);
     this.coming = this.coming.filter((group) => group !== step.subject);

@@ -54,7 +54,9 @@ class Labels {
       return false;
     }
     tellOthers("labels", this.collection);
-    this.toast.say(say(which === "undo" ? "labels.undone" : "labels.redone", { n: said.changed }));
+    const about = said.of === "classes" ? "_class" : "";
+    if (about) tellOthers("classes", this.collection);
+    this.toast.say(say(which === "undo" ? `labels.undone${about}` : `labels.redone${about}`, { n: said.changed }));
     return true;
   }
 }

@@ -20,7 +20,8 @@ async function learned(collection, signal) {
   }
 }
 
-function inWords({ accuracy, interval, labels, judged, note, settled, ...about }) {
+function inWords({ accuracy, interval, labels, judged, note: words, note_said: said, settled, ...about }) {
+  const note = sentenceFor(words, said);
   if (accuracy === null && !settled) return { head: null, rest: say("label.following", { n: labels }) };
   if (accuracy === null) return { head: say("label.accuracy_unknown"), rest: note ?? say("label.label_more") };
   const [low, high] = interval ?? [0, 1];

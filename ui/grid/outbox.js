@@ -14,7 +14,7 @@ class Outbox {
   constructor() {
     this.key = OUTBOX + (this.read(sessionStorage, OUTBOX) ?? crypto.getRandomValues(new Uint32Array(2)).join(""));
     this.write(sessionStorage, OUTBOX, this.key.slice(OUTBOX.length));
-    this.waiting = this.left(this.keys()); // {collection, path, body, check, tried}, the oldest first
+    this.waiting = this.left(this.keys()); // {collection, path, method, body, check, tried}, the oldest first
     this.after = new Map(); // operation → what to do when it is saved or refused
     this.trouble = null; // why the oldest is still here, in a sentence
     window.addEventListener("online", () => this.wake?.());
@@ -83,11 +83,12 @@ class Outbox {
 
   /**
    * Send `body` to a collection's `path` once all before it is saved. `check` says how a picture is labelled once this
-   * has been done, `{image, class, answer}` or `{image, answers}`: undo must not be done twice when only its answer was lost.
+   * has been done, `{image, class, answer}` or `{image, answers}`, or whether a class is there and how it is, `{named, there,
+   * colour, key}`: undo must not be done twice when only its answer was lost.
    * `done(said)` and `refused(sentence)` are called when the API has said so.
    */
-  add(collection, path, body, { check = null, done = () => {}, refused = () => {} } = {}) {
-    const operation = { collection, path, body, check, tried: false };
+  add(collection, path, body, { method = "POST", check = null, done = () => {}, refused = () => {} } = {}) {
+    const operation = { collection, path, method, body, check, tried: false };
     this.after.set(operation, { done, refused });
     this.waiting.push(operation);
     this.keep();
@@ -112,10 +113,10 @@ class Outbox {
       const operation = this.waiting[0];
       const { done, refused } = this.after.get(operation) ?? {};
       try {
-        const before = operation.tried && operation.check ? await this.stands(operation.check) : false;
+        const before = operation.tried && operation.check ? await this.stands(operation) : false;
         operation.tried = true;
         this.keep();
-        const said = before ? null : await once("POST", of(operation.collection, operation.path), operation.body);
+        const said = before ? null : await once(operation.method ?? "POST", of(operation.collection, operation.path), operation.body);
         this.over(operation);
         wait = SOONEST;
         done?.(said);
@@ -146,8 +147,10 @@ class Outbox {
     this.keep();
   }
 
-  async stands({ image, ...wanted }) {
-    const now = await once("GET", `/v1/images/${image}`);
+  async stands({ collection, check }) {
+    const { image, named, there = true, name, ...wanted } = check;
+    const now = image ? await once("GET", `/v1/images/${image}`) : (await once("GET", of(collection, "classes"))).items.find((one) => one.name === named);
+    if (!now || !there) return !now && !there;
     const written = (value) => JSON.stringify(value && typeof value === "object" ? Object.entries(value).sort() : value);
     return Object.keys(wanted).every((key) => written(now[key]) === written(wanted[key]));
   }

@@ -35,8 +35,8 @@ class Pairs {
     const { signal } = (this.asked = new AbortController());
     this.list.setAttribute("aria-busy", "true");
     try {
-      const { pairs, warnings } = await post(of(this.collection, "pairs"), { preset: this.preset, seed: this.seed, count: AT_ONCE }, signal);
-      this.notes.replaceChildren(...warnings.map((sentence) => el("p.note", {}, sentence)));
+      const { pairs, warnings, warnings_said: said } = await post(of(this.collection, "pairs"), { preset: this.preset, seed: this.seed, count: AT_ONCE }, signal);
+      this.notes.replaceChildren(...warnings.map((message, k) => el("p.note", {}, sentenceFor(message, said[k]))));
       this.list.replaceChildren(...pairs.map((pair) => this.pair(pair)));
       this.list.setAttribute("aria-busy", "false");
     } catch (error) {

@@ -85,7 +85,8 @@ class Queue extends Toggling {
     const stale = this.waiting.slice(0, KEPT).filter(({ image }) => !fresh.has(image.id));
     const asked = await Promise.all(stale.map(({ image }) => get(`/v1/images/${image.id}`).catch(() => null)));
     stale.forEach((item, place) => asked[place] && fresh.set(item.image.id, { image: asked[place] }));
-    const kept = this.waiting.slice(0, KEPT);
+    const back = new Set(this.future.map(({ subject }) => subject)); // undone: to be done again in their order
+    const kept = this.waiting.filter((item, place) => place < KEPT || back.has(item));
     for (const [place, item] of kept.entries()) {
       const now = fresh.get(item.image.id);
       // Under the eye a guess stays what it was: a hand may be on its way to accept it.
@@ -113,7 +114,8 @@ class Queue extends Toggling {
   show(whole = !this.filling) {
     const item = this.waiting[0];
     if (!item) return this.explain(say(whole ? "label.none_waiting" : "label.choosing"));
-    const { image, reason } = item;
+    const { image } = item;
+    const reason = sentenceFor(item.reason, item.reason_said);
     this.message.hidden = true;
     this.ahead.want(this.waiting.map((next) => next.image));
     if (this.shown !== image.id) {
@@ -149,10 +151,20 @@ class Queue extends Toggling {
     return this.waiting[0]?.image.predicted ?? null;
   }
 
+  /** Those that a new list does not replace. */
+  held() {
+    return this.waiting.slice(0, KEPT).map(({ image }) => image);
+  }
+
+  redraw() {
+    this.show();
+    this.rethink();
+  }
+
   leave({ subject: item, stays }) {
     if (stays) return this.show();
     this.seen.add(item.image.id);
-    this.waiting = this.waiting.filter((one) => one !== item);
+    this.waiting = this.waiting.filter(({ image }) => image.id !== item.image.id);
     this.show();
     if (this.waiting.length < AHEAD / 3) this.refill();
   }
@@ -177,7 +189,7 @@ class Queue extends Toggling {
       const said = await get(of(this.collection, `why?${inUrl({ image: image.id, class: name || this.labels.classes[0]?.name || "?" })}`));
       if (this.shown !== image.id) return;
       this.heat.draw(said.image);
-      this.toast.say(said.sentence);
+      this.toast.say(sentenceFor(said.sentence, said.said));
     } catch (error) {
       this.toast.fail(error);
     }
@@ -225,7 +237,8 @@ class WhyClass {
   /** The picture is as large as its frame lets it be, in the middle of it. */
   fit() {
     const picture = this.frame.querySelector("img");
-    if (!this.on || !picture?.naturalWidth) return;
+    if (!this.on || !picture) return;
+    if (!picture.naturalWidth) return void picture.decode().then(() => this.fit(), () => {}); // it is on its way
     const { clientWidth, clientHeight } = this.frame;
     const scale = Math.min(clientWidth / picture.naturalWidth, clientHeight / picture.naturalHeight);
     const [width, height] = [picture.naturalWidth * scale, picture.naturalHeight * scale];

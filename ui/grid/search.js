@@ -153,12 +153,13 @@ class Search extends Board {
   /** The line where the alike ones seem to end, `at` pictures down; 0: even the best may be there by chance. */
   drawEnd(at) {
     const { end } = this;
-    if (at === 0) this.hint.textContent = `${say("search.end_none")} ${end.reason}`;
+    const reason = end && sentenceFor(end.reason, end.said);
+    if (at === 0) this.hint.textContent = `${say("search.end_none")} ${reason}`;
     if (!at || this.grid.layout.breakAt === at) return;
     const button = (words, onclick) => el("button", { type: "button", onclick }, words);
     this.grid.breakBefore(
       at,
-      el("span.grow", { title: end.reason }, say("search.end", { score: end.score.toFixed(2) }), " ", el("span.quiet.small", {}, end.reason)),
+      el("span.grow", { title: reason }, say("search.end", { score: end.score.toFixed(2) }), " ", el("span.quiet.small", {}, reason)),
       button(say("search.end_select", { n: at }), () => this.grid.range(0, at - 1)),
       button(say("search.end_cut"), () => this.want("min_score", end.score)),
     );

@@ -20,7 +20,7 @@ async function whyAlike(root, collection, query, image, picture) {
     "dialog.why",
     { "aria-label": say("why.title"), onclose: () => dialog.remove() },
     el("h2", {}, say("why.title")),
-    el("p", {}, said.sentence),
+    el("p", {}, sentenceFor(said.sentence, said.said)),
     el("div.pair", {}, half(picture(query), say("why.searched_with"), said.query), half(image.preview, image.name, said.image)),
     el("form.row", { method: "dialog" }, el("label.row", {}, shown, say("why.show")), el("span.grow"), el("button", {}, say("common.close"))),
   );

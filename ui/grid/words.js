@@ -22,10 +22,13 @@ function lineOf({ message, said }) {
 
 function inWordsOf(said) {
   if (!said || !(`progress.${said.name}` in WORDS[language])) return null;
-  const spoken = ([name, value]) => [name, name === "left" ? lasting(value) : value && typeof value === "object" ? inWordsOf(value) : value];
+  const spoken = ([name, value]) => [name, name === "left" ? lasting(value) : value === "none of these" ? say("grid.none_of_these") : value && typeof value === "object" ? inWordsOf(value) : value];
   const values = Object.entries(said.values).map(spoken);
   return values.some(([, value]) => value === null) ? null : say(`progress.${said.name}`, Object.fromEntries(values));
 }
+
+/** What the API says in a sentence that has its name and values beside it, or the name of an error. */
+const sentenceFor = (message, said) => message && (WORDS[language][`problem.${said?.values.error}`] ?? lineOf({ message, said }));
 
 /** Why a job failed: what the language says of such an error, else the API's own sentence. */
 function failureOf({ error, said }) {

@@ -1,0 +1,178 @@
+"""Classes on the Label page: renamed, merged, recoloured, given another key; looked at before, undone in one step."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from tests.ui.conftest import Site, collect, seen
+from tests.ui.labelling import answers, api, name_of, picture, saved
+from tests.ui.test_everywhere import DARK, WCAG, barriers
+from ui.client import Likeness
+
+
+@pytest.fixture(scope="module")
+def walls(site: Site) -> Iterator[Site]:
+    """A collection with two classes that are one, for somebody mistyped its name."""
+    collect(site, "walls", ("brick", "moon"), 8)
+    with Likeness(site.api) as likeness:
+        ids = {image["name"]: image["id"] for image in likeness.all_images("walls")}
+        for name, subject, numbers in (
+            ("brik", "brick", (0, 1, 2)),
+            ("brick", "brick", (3,)),
+            ("moon", "moon", (0, 1)),
+        ):
+            likeness.label("walls", [ids[f"{subject}-{number:02}.png"] for number in numbers], name)
+        yield site
+        likeness.delete_collection("walls")
+
+
+def classes(site: Site) -> list[tuple[str, str, str, int]]:
+    return [(x["name"], x["key"], x["colour"], x["labels"]) for x in api(site, "walls/classes")["items"]]
+
+
+def listed(page: Page) -> Locator:
+    return page.locator(".classlist .grow")
+
+
+def opened(page: Page, name: str) -> Locator:
+    """The dialog, about one class; opened by its key."""
+    page.keyboard.press("e")
+    dialog = page.get_by_role("dialog", name="Classes")
+    expect(dialog.get_by_label("Name")).to_be_focused()
+    dialog.get_by_label("Class", exact=True).select_option(label=name)
+    return dialog
+
+
+def test_a_class_is_renamed_merged_recoloured_and_given_another_key_and_each_is_undone_in_one_step(
+    walls: Site, page: Page, tmp_path: Path
+) -> None:
+    before, said = classes(walls), answers(walls, "walls")
+    dialog = page.get_by_role("dialog", name="Classes")
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        shown = name_of(page)
+
+        # by the keyboard alone: a name that cannot be, one that can, back, and again
+        name = opened(page, "brik (3)").get_by_label("Name")
+        for bad, sentence in (("", "A class needs a name"), ("unsure", "'unsure' is an answer of its own")):
+            name.fill(bad)
+            name.press("Enter")
+            expect(dialog.get_by_role("status")).to_contain_text(sentence)
+        name.fill("wall")
+        name.press("Enter")
+        expect(dialog).to_have_count(0)
+        expect(listed(page)).to_have_text(["wall", "brick", "moon"])
+        expect(page.get_by_text("Class “wall” is changed.")).to_be_visible()
+        assert answers(walls, "walls") == {**said, **{f"brick-0{n}.png": "wall" for n in range(3)}}
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("Undone: the change of class “brik”.")).to_be_visible()
+        assert classes(walls) == before
+        page.keyboard.press("Control+y")
+        expect(page.get_by_text("Done again: the change of class “wall”.")).to_be_visible()
+        assert classes(walls)[0][0] == "wall"
+        page.keyboard.press("Control+z")
+        expect(listed(page)).to_have_text(["brik", "brick", "moon"])
+
+        # two that are one: it says what would move, and nothing has moved so far
+        opened(page, "brik (3)").get_by_label("Name").fill("brick")
+        expect(dialog).to_contain_text("3 labels of “brik” become “brick”.")
+        assert answers(walls, "walls") == said
+        dialog.get_by_role("button", name="Merge").click()
+        expect(dialog).to_have_count(0)
+        expect(listed(page)).to_have_text(["brick", "moon"])
+        assert answers(walls, "walls") == {**said, **{f"brick-0{n}.png": "brick" for n in range(3)}}
+
+        # a label that is given to it, and both are taken back, one step each
+        page.keyboard.press("1")
+        expect(picture(page)).not_to_have_attribute("alt", shown)
+        saved(page)
+        assert answers(walls, "walls")[shown] == "brick"
+        page.keyboard.press("Control+z")
+        expect(picture(page)).to_have_attribute("alt", shown)
+        page.keyboard.press("Control+z")
+        expect(listed(page)).to_have_text(["brik", "brick", "moon"])
+        saved(page)
+        assert (classes(walls), answers(walls, "walls")) == (before, said)
+
+        # colour and key, with the mouse
+        page.get_by_role("button", name="Classes…").click()
+        dialog.get_by_label("Class", exact=True).select_option(label="moon (2)")
+        dialog.get_by_label("Colour").fill("#aa3300")
+        dialog.get_by_label("Key").select_option("1")
+        dialog.get_by_role("button", name="Save").click()
+        expect(dialog).to_have_count(0)
+        expect(listed(page)).to_have_text(["moon", "brick", "brik"])
+        assert classes(walls)[0] == ("moon", "1", "#aa3300", 2)
+        page.keyboard.press("Control+z")
+        expect(listed(page)).to_have_text(["brik", "brick", "moon"])
+        saved(page)
+        assert (classes(walls), answers(walls, "walls")) == (before, said)
+
+
+def test_the_dialog_of_the_classes_has_no_barrier_in_light_or_dark_and_fits_a_phone(
+    walls: Site, page: Page, tmp_path: Path
+) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        dialog = opened(page, "brik (3)")
+        dialog.get_by_label("Name").fill("brick")
+        expect(dialog.get_by_role("button", name="Merge")).to_be_enabled()
+        wrong = barriers(page, WCAG)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(DARK)
+        wrong += barriers(page, ["color-contrast"])
+        page.set_viewport_size({"width": 360, "height": 740})
+        box = dialog.bounding_box()
+        assert wrong == []
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 360
+
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+        expect(page.get_by_role("group", name="Picture to label")).to_be_focused()
+
+
+def test_a_change_whose_answer_was_lost_is_neither_done_nor_undone_twice(
+    walls: Site, page: Page, tmp_path: Path
+) -> None:
+    lost: list[str] = []
+
+    def lose(route: Route) -> None:
+        """The first answer to each."""
+        if route.request.url in lost:
+            return route.fallback()
+        lost.append(route.request.url)
+        route.fetch()
+        return route.abort()
+
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        shown = name_of(page)
+        page.keyboard.press("2")
+        expect(picture(page)).not_to_have_attribute("alt", shown)
+        saved(page)
+        before, said = classes(walls), answers(walls, "walls")
+        page.route(re.compile("/classes/brik$|/labels/undo$"), lose)
+
+        name = opened(page, "brik (3)").get_by_label("Name")
+        name.fill("wall")
+        page.get_by_label("Colour").fill("#aa3300")
+        name.press("Enter")
+        expect(listed(page)).to_have_text(["wall", "brick", "moon"])
+        expect(page.get_by_role("dialog", name="Classes")).to_have_count(0)
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("Undone: the change of class “brik”.")).to_be_visible()
+        assert len(lost) == 2
+        assert (classes(walls), answers(walls, "walls")) == (before, said)
+
+        page.keyboard.press("Control+z")
+        expect(picture(page)).to_have_attribute("alt", shown)
+        saved(page)
+        assert shown not in answers(walls, "walls")

@@ -1,0 +1,73 @@
+// Changes of classes as steps of labelling: sent in their order, undone and done again among the answers.
+
+class ClassSteps {
+  /** Of an `Answering`. */
+  constructor(part) {
+    this.part = part;
+  }
+
+  /** The classes to change; once what was given before has arrived, for that may name some. */
+  async open() {
+    const { part } = this;
+    if (this.opening) return;
+    this.opening = true;
+    const at = [...part.list.children].findIndex((item) => item.contains(part.root.getRootNode().activeElement));
+    const name = part.labels.classes[at]?.name ?? part.offered()?.class;
+    while (outbox().waiting.length && !outbox().trouble) await sleep(20);
+    if (outbox().trouble) part.toast.say(outbox().trouble, { bad: true });
+    else if ((await part.refreshClasses()) && !part.gone) this.show(name);
+    this.opening = false;
+  }
+
+  show(name) {
+    const { part } = this;
+    if (!part.labels.classes.length) return part.naming.focus();
+    const closed = (sentence) => {
+      if (sentence) part.toast.say(sentence);
+      part.stage.focus({ preventScroll: true });
+    };
+    new Classes(part.root, part.collection, part.labels.classes, name, { change: (change) => this.make(change), closed });
+  }
+
+  /** A class gets other values, or gives its labels to another and goes. */
+  make(change) {
+    const { part } = this;
+    const path = `classes/${encodeURIComponent(change.from)}`;
+    const [to, body, method] = change.into ? [`${path}/merge`, { into: change.to }, "POST"] : [path, change.values, "PATCH"];
+    part.begun = true;
+    return new Promise((saved, failed) => {
+      const done = async () => {
+        part.past.push({ change });
+        part.future = [];
+        await this.changed();
+        saved();
+      };
+      outbox().add(part.collection, to, body, { method, check: this.standing(change), done, refused: (sentence) => failed(new Sentence(sentence)) });
+    });
+  }
+
+  /** How the API shows that it was done. */
+  standing({ from, to, into, values }) {
+    return into ? { named: from, there: false } : { named: to, there: true, ...values };
+  }
+
+  /** Undo or redo one; the names that keys stand for are right before the API has answered. */
+  revert({ change }, which) {
+    const { part } = this;
+    const { from, to, into, was } = change;
+    const back = which === "undo";
+    const [now, then] = back ? [to, from] : [from, to];
+    if (!into) part.labels.classes.filter(({ name }) => name === now).forEach((one) => (one.name = then));
+    else if (!back) part.labels.classes = part.labels.classes.filter(({ name }) => name !== from);
+    part.drawClasses();
+    const done = () => this.changed().then(() => part.toast.say(say(back ? "classes.undone" : "classes.redone", { name: into ? from : then })));
+    const check = back ? { named: from, there: true, ...was } : this.standing(change);
+    outbox().add(part.collection, `labels/${which}`, {}, { check, done, refused: (sentence) => part.toast.say(sentence, { bad: true }) });
+  }
+
+  async changed() {
+    if (this.part.gone) return;
+    await this.part.refreshClasses();
+    await this.part.reread();
+  }
+}
