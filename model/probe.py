@@ -222,7 +222,7 @@ def assess(
     for _, hidden in split_evenly(y[places], folds, seed, groups[places]):
         hidden = places[hidden]
         known = np.flatnonzero(~np.isin(groups, groups[hidden]))
-        probe = fit_probe(vectors[known], [labels[i] for i in known], strength, seed)
+        probe = fit_probe(vectors[known], [labels[i] for i in known.tolist()], strength, seed)
         there = np.array([classes.index(name) for name in probe.classes])  # all, but where a group held most of a class
         unseen[hidden] = 0
         unseen[np.ix_(hidden, there)] = probe.probabilities(vectors[hidden])
