@@ -68,6 +68,7 @@ STATUS: dict[type[Exception], int] = {
     on_disk.NoIndex: 409,
     on_disk.NoMap: 409,
     on_disk.Busy: 409,
+    on_disk.NotAsSeen: 409,
     on_disk.NothingToUndo: 409,
     on_disk.SeveralClasses: 409,
     UploadConflict: 409,

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from model.several import LINE, Answers, SeveralQuality, assess_several, fit_sev
 from model.softmax import turned
 
 BLAS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+MOST = 0.8  # of the labels must be of classes with two bursts, or copies, for figures that keep these together
 PATIENCE = 600  # seconds; thousands of labels take a minute
 
 
@@ -37,7 +38,9 @@ class Checked:
 
 
 def cross_validate(vectors: np.ndarray, labels: Sequence[str] | Answers, groups: np.ndarray) -> Checked:
-    """Here and now. `groups` (n,), and pictures that show the same, are kept together where every class has two."""
+    """Here and now. `groups` (n,), and pictures that show the same, are kept together where most labels are of classes
+    that have two.
+    """
     if isinstance(labels, Answers):
         return _cross_validate_several(vectors, labels, groups)
     probe = fit_probe(vectors, labels)
@@ -49,11 +52,15 @@ def cross_validate(vectors: np.ndarray, labels: Sequence[str] | Answers, groups:
         try:
             quality = assess(vectors, labels, groups=apart)
         except TooFewLabels:  # perhaps a class is one burst: then all that can be said is what a random split says
-            quality, apart = assess(vectors, labels), None
+            quality, apart = replace(assess(vectors, labels), groups=together), None
         if apart is not None:
             # Who splits at random does not keep labels from helping to choose either.
             random = assess(vectors, labels, strength=probe.strength)
-            more |= {"kept_together": True, "pretended": random.accuracy, "pretended_interval": random.interval}
+            if quality.labels < MOST * random.labels:  # classes of one burst hold too much to leave them out
+                quality, apart = replace(assess(vectors, labels), groups=together), None
+            else:
+                random = random.only(quality.judged)
+                more |= {"kept_together": True, "pretended": random.accuracy, "pretended_interval": random.interval}
     except TooFewLabels as error:
         return Checked(probe, error, more)
     return Checked(probe, quality, more | {"curve": learning_curve(vectors, labels, probe.choice, apart)})
@@ -102,9 +109,8 @@ def cross_validate_apart(vectors: np.ndarray, labels: Sequence[str] | Answers, g
                 labels.classes, labels.given, found["unseen"], facts["folds"], facts["each_lacks"], found["groups"]
             )
         else:
-            arrays = {"confusion": found["confusion"], "unseen": found["unseen"]}
-            interval = (facts["interval"][0], facts["interval"][1])
-            quality = Quality(len(labels), facts["accuracy"], interval, probe.classes, folds=facts["folds"], **arrays)
+            y = np.searchsorted(probe.classes, labels)
+            quality = Quality(probe.classes, y, found["unseen"], found["groups"], facts["folds"], facts["each_lacks"])
     return Checked(probe, quality, facts["more"])
 
 
@@ -121,12 +127,9 @@ def main() -> None:
     found = {"probe": np.frombuffer(checked.probe.to_bytes(), np.uint8)}
     if isinstance(quality, TooFewLabels):
         facts["lacking"] = str(quality)
-    elif isinstance(quality, SeveralQuality):
+    else:
         facts |= {"folds": quality.folds, "each_lacks": quality.lacking}
         found |= {"unseen": quality.unseen, "groups": quality.groups}
-    else:
-        facts |= {"accuracy": quality.accuracy, "interval": quality.interval, "folds": quality.folds}
-        found |= {"confusion": quality.confusion, "unseen": quality.unseen}
     found["facts"] = np.frombuffer(json.dumps(facts).encode(), np.uint8)
     answer = io.BytesIO()
     np.savez(answer, allow_pickle=False, **found)

@@ -34,7 +34,8 @@ def _learnt_from(learnt: np.ndarray) -> dict[str, Any]:
 def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: Checked | None) -> dict[str, Any]:
     """Accuracy, confusion, classes, reliability, learning curve and what is still to be found, all with intervals."""
     found: dict[str, Any] = {
-        "classes": list(fitted.probe.classes), "labels": fitted.labels, "strength": fitted.probe.strength,
+        "classes": list(fitted.probe.classes), "labels": fitted.labels, "judged": None,
+        "strength": fitted.probe.strength,
         "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None, "note_said": None,
         "settled": fitted.settled, "model": collection.active_model, "per_class": None, "reliability": None,
         "kept_together": None, "pretended": None, "pretended_interval": None, "curve": None, "learnt_from": 0,
@@ -50,17 +51,15 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
         return {**found, "note": str(quality), "note_said": {"name": "failed", "values": {"error": "TooFewLabels"}}}
     if isinstance(quality, SeveralQuality):
         return found | _several(engine, collection, fitted, quality, more)
-    place = {name: number for number, name in enumerate(quality.classes)}
-    y = np.array([place[name] for name in fitted.names])
     learnt = learnt_labels(engine.workspace, collection)
     fresh = ~np.isin(fitted.ids, list(learnt))
     if not fresh.all():  # the encoder knows these labels: to be judged on them would flatter it
         found |= _learnt_from(~fresh)
-        if not fresh.any():
+        if not (fresh & quality.judged).any():
             return found
-        quality, y, more = quality.only(y, fresh), y[fresh], {}
+        quality, more = quality.only(fresh & quality.judged), {}
     return {
-        **found, **figures(quality, y), **more, "accuracy": round(quality.accuracy, 4),
+        **found, **figures(quality), **more, "accuracy": round(quality.accuracy, 4), "judged": quality.labels,
         "interval": [round(x, 4) for x in quality.interval], "confusion": quality.confusion.tolist(),
         "folds": quality.folds,
     }  # fmt: skip
@@ -122,7 +121,7 @@ def behind(engine: Engine, collection: Collection, actual: str, predicted: str) 
         if name not in names:
             raise BadInput(f"{name!r} is not in the confusion: the labelled classes are {', '.join(names)}.")
     unseen, column = checked.quality.unseen, names.index(predicted)
-    there = (np.array(fitted.names) == actual) & (unseen.argmax(axis=1) == column)
+    there = (np.array(fitted.names) == actual) & (checked.quality.said == column)
     there &= ~np.isin(fitted.ids, list(learnt_labels(engine.workspace, collection)))  # not in the figures either
     rows = np.flatnonzero(there)
     return fitted.ids[rows[np.argsort(-unseen[rows, column], kind="stable")]]
@@ -182,7 +181,8 @@ def sentences(said: dict[str, Any]) -> list[str]:
                 for what in ("precision", "recall")
                 if each[what] is not None
             ]
-            lines.append(f"  {each['class']}: {', '.join(parts)}, {each['labels']} labels")
+            of_it = [each["note"]] if each["note"] else [*parts, f"{each['labels']} labels"]
+            lines.append(f"  {each['class']}: {', '.join(of_it)}")
         if said["curve"]:
             low, high = (100 * bound for bound in said["curve"]["interval"])
             lines.append(

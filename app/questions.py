@@ -22,7 +22,7 @@ from indexer.classes import all_classes
 from indexer.errors import NoSuchClass
 from indexer.index import VectorIndex
 from indexer.labels import current_labels
-from model.choosing import covering, typical, unsureness
+from model.choosing import covering, typical_in_turn, unsureness
 from model.errors import TooFewLabels
 from model.progress import Line
 from model.several import YES, SeveralQuality
@@ -141,7 +141,7 @@ def _queue(state: _Open, limit: int, kind: str | None) -> Iterator[Question]:
 
 
 def _typical(state: _Open, limit: int) -> Iterator[tuple[int, Line]]:
-    for at in typical(state.index.vectors[state.pool], state.answered, limit):
+    for at in islice(typical_in_turn(state.index.vectors[state.pool], state.answered), limit):
         if state.name is None:
             reason = Line("why_typical_answers", "typical of a group without answers")
         else:

@@ -110,6 +110,7 @@ class LabelRequest(Selection):
     by: str | None = Field(None, min_length=1, max_length=100)
     preview: bool = False  # only say what would change
     as_predicted: bool = False  # instead of a class: each image the one that it is predicted to have
+    seen: str | None = Field(None, max_length=64)  # of an acceptance: only what the preview with this `seen` said
     not_image_ids: list[ImageNumber] = Field([], max_length=100_000)  # said not to be of the class, in the same action
 
     @model_validator(mode="after")
@@ -118,6 +119,10 @@ class LabelRequest(Selection):
             raise ValueError("not_image_ids are beside images that are given a class (yes), and are not previewed")
         if set(self.not_image_ids) & set(self.image_ids or ()):
             raise ValueError("an image is in image_ids and in not_image_ids: leave one")
+        if self.seen is not None and (self.preview or not self.as_predicted):
+            raise ValueError(
+                "seen comes from a preview of as_predicted, and goes with the same request without preview"
+            )
         if self.as_predicted and (self.class_ is not None or self.answer != "yes"):
             raise ValueError("as_predicted gives each picture its own class: leave class and answer out")
         return self

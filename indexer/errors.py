@@ -6,6 +6,7 @@ LikenessError
 ├── ClassExists        another class has, or had, the name (a BadInput, as is BadClassName: no class can have it)
 ├── NoIndex            nothing can be searched yet; the message says which command makes it possible
 ├── Busy               another process does this kind of work on this collection; the message says which
+├── NotAsSeen          what was previewed is no longer what would be done
 ├── NothingToUndo      the journal holds no action to take back (or to do again)
 ├── DamagedIndex       an index file is not what was published; `likeness index` makes it again
 ├── UnusableDatabase   the server that holds the catalog does not answer, or does not let us in
@@ -78,6 +79,10 @@ class Busy(LikenessError):
 
 class SeveralClasses(LikenessError):
     """A picture would have several classes in a collection where it may have one."""
+
+
+class NotAsSeen(LikenessError):
+    """What was previewed is no longer what would be done: look again."""
 
 
 class NothingToUndo(LikenessError):

@@ -24,7 +24,7 @@ class Filter:
     taken_from: str | None = None
     taken_to: str | None = None
     camera: str | None = None
-    labelled: bool | None = None
+    labelled: bool | None = None  # whether it has a class, or is said to be none of these or unsure
     imported_since: str | None = None
     min_side: int | None = None
     text: str | None = None

@@ -95,11 +95,14 @@ def select_ids(engine: Engine, collection: Collection, wanted: Filter, sort: str
     ids = _ids(engine, query if sort is None else query.order_by(*SORTS[sort]))
     if wanted.class_ is None and wanted.labelled is None and not wanted.text:
         return ids
-    labels = [item for item in current_labels(engine, collection) if item.answer == "yes"]
+    answers = current_labels(engine, collection)
+    labels = [item for item in answers if item.answer == "yes"]
     if wanted.class_ is not None:
         ids = ids[np.isin(ids, [item.image_id for item in labels if item.class_name == wanted.class_])]
     if wanted.labelled is not None:
-        ids = ids[np.isin(ids, [item.image_id for item in labels], invert=not wanted.labelled)]
+        # "None of these" and "unsure" are answers; a no to one class leaves open which it is.
+        settled = [item.image_id for item in answers if item.answer == "yes" or not item.class_name]
+        ids = ids[np.isin(ids, settled, invert=not wanted.labelled)]
     if wanted.text:
         for word in wanted.text.split():  # every word, in the file name, the folder or the class
             matches = or_(*(column.icontains(word, autoescape=True) for column in (images.c.name, images.c.folder)))

@@ -9,7 +9,8 @@ said of no class in particular, are kept like classes, so that a class takes the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection as Collection_
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -77,9 +78,11 @@ def answer_each(
     of: Mapping[int, Mapping[str, Answer]],
     source: str,
     by: str | None = None,
+    open_only: bool = False,
 ) -> Change:
     """Give each image answers about classes of its own (a CSV), as one action.
 
+    With `open_only` no answer that stands is replaced: what is settled by then gets none (`Standing`).
     Raises SeveralClasses where an image is given several and may have one, BadInput for a no to an answer of its own.
     """
     for name, answer in ((name, answer) for given in of.values() for name, answer in given.items()):
@@ -90,6 +93,8 @@ def answer_each(
         _check_images(connection, collection, of)
         names = dict.fromkeys(name for given in of.values() for name in given)
         ids = {name: ensure_class(connection, collection, name) for name in names}
+        if open_only:
+            of = _standing(connection, collection, of).open_of(of)
         alone = None  # the classes that no other goes with: all, or only "none of these" and "unsure"
         if allows_several(connection, collection):
             alone = {ids[name] for name in names if name in OWN_ANSWERS.values()} | _own_answers(connection, collection)
@@ -105,6 +110,35 @@ def answer_each(
                     wanted[image_id, class_id] = "none"
             wanted |= {(image_id, ids[name]): answer for name, answer in given.items()}
         return record(connection, collection, "label", wanted, current, source, by=by)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an accepted prediction must not replace: images that are settled, and what was said of a class."""
+
+    settled: Set[int]  # images with a class, "none of these" or "unsure"; of those that may have several the latter two
+    said: Set[tuple[int, str]]  # (image, class) of which yes, no or unsure was said
+
+    @classmethod
+    def of(cls, answers: Iterable[Label], several: bool) -> Standing:
+        settled: set[int] = set()
+        said: set[tuple[int, str]] = set()
+        for x in answers:
+            said.add((x.image_id, x.class_name))
+            if not x.class_name or (x.answer == "yes" and not several):
+                settled.add(x.image_id)
+        return cls(settled, said)
+
+    def leaves_open(self, image_id: int, class_name: str) -> bool:
+        return image_id not in self.settled and (image_id, class_name) not in self.said
+
+    def open_of(self, of: Mapping[int, Mapping[str, Answer]]) -> dict[int, dict[str, Answer]]:
+        return {i: {name: a for name, a in given.items() if self.leaves_open(i, name)} for i, given in of.items()}
+
+
+def _standing(connection: Connection, collection: Collection, image_ids: Collection_[int]) -> Standing:
+    answers = _current(connection, collection, image_ids)
+    return Standing.of(answers, allows_several(connection, collection))
 
 
 def _own_answers(connection: Connection, collection: Collection) -> set[int]:
@@ -173,7 +207,11 @@ def last_action(engine: Engine, collection: Collection) -> int:
 def current_labels(engine: Engine, collection: Collection, image_ids: Sequence[int] | None = None) -> list[Label]:
     """The answers that stand, of images in the collection, oldest first."""
     with engine.connect() as connection:
-        rows = connection.execute(*shown_answers(collection, image_ids)).all()
+        return _current(connection, collection, image_ids)
+
+
+def _current(connection: Connection, collection: Collection, image_ids: Collection_[int] | None) -> list[Label]:
+    rows = connection.execute(*shown_answers(collection, image_ids)).all()
     return [
         Label(r.image_id, *_shown(r.kind, r.name, r.answer), r.created_at, r.source) for r in rows if r.answer != "none"
     ]

@@ -7,10 +7,13 @@ resembles most of what the probe is unsure of. That is margin sampling that neve
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 MOST_GROUPS = 500  # as in TypiClust's paper: more are slow to find and no better
 NEIGHBOURS = 20  # whose mean likeness makes a picture typical (section 3.2); and the width of the kernel below
+ROUND = 10  # typical pictures at a time: more groups at once are smaller ones, whose pictures are less typical
 SETTLED = 10  # labels from which on the kernel narrows: what is covered by many labels is covered closely
 
 
@@ -34,6 +37,19 @@ def typical(vectors: np.ndarray, labelled: np.ndarray, count: int) -> np.ndarray
             typicality = np.sort(likeness, axis=1)[:, -near:].mean(axis=1)
             chosen.append(int(members[typicality.argmax()]))
     return np.array(chosen[:count], np.int64)
+
+
+def typical_in_turn(vectors: np.ndarray, labelled: np.ndarray) -> Iterator[int]:
+    """Rows of `vectors` (N, D), all of them, a round of typical ones after the other, as if those before had labels.
+
+    So the first ones are the same however many are asked for.
+    """
+    free = np.arange(len(vectors))
+    while len(free):
+        chosen = typical(vectors[free], labelled, ROUND)
+        yield from free[chosen].tolist()
+        labelled = np.concatenate([labelled, vectors[free[chosen]]])
+        free = np.delete(free, chosen)
 
 
 def covering(vectors: np.ndarray, labelled: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import betaincinv
+from scipy.special import betaincinv, stdtrit
 
 
 def wilson(right: float, total: float) -> tuple[float, float]:
@@ -29,7 +29,8 @@ def interval_of(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[fl
     """The 95 % interval of the mean of `right` (n,) bools: Wilson's, for as many labels as those of `groups` (n,) are
     worth. Ten of one burst are right or wrong together, and worth little more than one.
 
-    How many that is follows from the variance between groups (the design effect; Kish 1965, section 8.2).
+    How many that is follows from the variance between groups (the design effect; Kish 1965, section 8.2), and fewer
+    where a few groups say little about that variance: by Student's t for them (Korn and Graubard 1998).
     """
     n, p = len(right), float(right.mean())
     worth = float(n)
@@ -39,4 +40,6 @@ def interval_of(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[fl
         variance = float((off**2).sum()) / n**2
         # All right, or all wrong: nothing shows how they vary, so a group counts once.
         worth = min(n, p * (1 - p) / variance) if variance > 0 else float(len(off))
+        if worth > 2 and 1 < len(off) < worth:
+            worth *= float(stdtrit(worth - 1, 0.975) / stdtrit(len(off) - 1, 0.975)) ** 2
     return wilson(p * worth, worth)

@@ -12,12 +12,13 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from model.errors import BadInput, TooFewLabels
-from model.interval import interval_of, wilson
+from model.interval import interval_of
 from model.softmax import coordinates, one_thread_each, solve, split_evenly
 from model.strength import Choice, choose
 
@@ -114,24 +115,50 @@ class Probe:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good the probe is on labels it was not fitted from."""
+    """How good the probe is on labels it was not fitted from; of the classes that could be judged."""
 
-    labels: int
-    accuracy: float
-    interval: tuple[float, float]  # 95 %, see interval_of
     classes: tuple[str, ...]
-    confusion: np.ndarray  # (C, C) ints: row the label, column what the probe said
+    y: np.ndarray  # (n,) the place of each label in the classes
+    unseen: (
+        np.ndarray
+    )  # (n, C) float32: the probabilities of each label by a probe that had not seen it, NaN: not judged
+    groups: np.ndarray  # (n,) pictures of one number show the same thing: they are right or wrong together
     folds: int
-    unseen: np.ndarray  # (n, C) float32: the probabilities of each label by a probe that had not seen it
+    lacking: dict[str, str]  # class → what is missing to judge it
 
-    def only(self, y: np.ndarray, rows: np.ndarray) -> Quality:
-        """The same of some of the labels: `rows` (n,) bools, `y` (n,) the places of all labels in the classes."""
-        unseen, y = self.unseen[rows], y[rows]
-        confusion = np.zeros_like(self.confusion)
-        np.add.at(confusion, (y, unseen.argmax(axis=1)), 1)
-        right = int(np.trace(confusion))
-        within = wilson(right, len(y))
-        return Quality(len(y), right / len(y), within, self.classes, confusion, self.folds, unseen)
+    @cached_property
+    def judged(self) -> np.ndarray:
+        """Which labels the figures are of (n,) bools."""
+        return ~np.isnan(self.unseen[:, 0])
+
+    @cached_property
+    def said(self) -> np.ndarray:
+        """What a probe that had not seen each label said (n,): a place in the classes, -1 where it is not judged."""
+        return np.where(self.judged, np.nan_to_num(self.unseen).argmax(axis=1), -1)
+
+    @property
+    def labels(self) -> int:
+        return int(self.judged.sum())
+
+    @property
+    def accuracy(self) -> float:
+        return float((self.said == self.y)[self.judged].mean())
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 %, see interval_of."""
+        return interval_of((self.said == self.y)[self.judged], self.groups[self.judged])
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """(C, C) ints: row the label, column what the probe said."""
+        found = np.zeros((len(self.classes), len(self.classes)), int)
+        np.add.at(found, (self.y[self.judged], self.said[self.judged]), 1)
+        return found
+
+    def only(self, rows: np.ndarray) -> Quality:
+        """The same of some of the labels: `rows` (n,) bools."""
+        return replace(self, unseen=np.where(rows[:, np.newaxis], self.unseen, np.float32(np.nan)))
 
 
 def fit_probe(
@@ -169,30 +196,37 @@ def assess(
     strength: float | None = None,
     groups: np.ndarray | None = None,
 ) -> Quality:
-    """Cross-validated accuracy, stratified. Each fold chooses its own strength, so no label helps to judge itself.
+    """Cross-validated, stratified. Each fold chooses its own strength, so no label helps to judge itself.
 
-    `groups` (n,) are kept together, so that no copy of a picture helps to judge it either; every class needs two.
+    `groups` (n,) are kept together, so that no copy of a picture helps to judge it either. A class of which there is
+    but one, or one group, is learnt and not judged; raises TooFewLabels unless two classes can be.
     """
     classes, y = _as_numbers(vectors, labels)
-    counts = np.bincount(y)
-    lacking = [f"{2 - count} more of {name!r}" for name, count in zip(classes, counts, strict=True) if count < 2]
-    if lacking:
-        raise TooFewLabels(f"To measure how good it is, label at least {' and '.join(lacking)}.")
-    lone = counts if groups is None else np.array([len(set(groups[y == number])) for number in range(len(classes))])
-    if lone.min() < 2:
-        raise TooFewLabels(f"All pictures labelled {classes[int(lone.argmin())]!r} show the same thing.")
-    folds = min(folds, int(lone.min()))
-    unseen = np.empty((len(y), len(classes)), np.float32)
-    for known, hidden in split_evenly(y, folds, seed, groups):
-        probe = fit_probe(vectors[known], [labels[i] for i in known], strength, seed)
+    groups = np.arange(len(y)) if groups is None else groups
+    apart = np.array([len(set(groups[y == number].tolist())) for number in range(len(classes))])
+    able = apart >= 2
+    lone = [f"1 more of {name!r}" for name, count in zip(classes, np.bincount(y), strict=True) if count < 2]
+    if able.sum() < 2:
+        if lone:
+            raise TooFewLabels(f"To measure how good it is, label at least {' and '.join(lone)}.")
+        raise TooFewLabels(f"All pictures labelled {classes[int(apart.argmin())]!r} show the same thing.")
+    lacking = {
+        classes[number]: f"To measure how good {classes[number]!r} is, label 1 more picture of it."
+        if (y == number).sum() < 2
+        else f"All pictures labelled {classes[number]!r} show the same thing."
+        for number in np.flatnonzero(~able)
+    }
+    places = np.flatnonzero(able[y])
+    folds = min(folds, len(set(groups[places].tolist())))
+    unseen = np.full((len(y), len(classes)), np.nan, np.float32)
+    for _, hidden in split_evenly(y[places], folds, seed, groups[places]):
+        hidden = places[hidden]
+        known = np.flatnonzero(~np.isin(groups, groups[hidden]))
+        probe = fit_probe(vectors[known], [labels[i] for i in known.tolist()], strength, seed)
         there = np.array([classes.index(name) for name in probe.classes])  # all, but where a group held most of a class
         unseen[hidden] = 0
         unseen[np.ix_(hidden, there)] = probe.probabilities(vectors[hidden])
-    confusion = np.zeros((len(classes), len(classes)), int)
-    np.add.at(confusion, (y, unseen.argmax(axis=1)), 1)
-    right = int(np.trace(confusion))
-    within = interval_of(unseen.argmax(axis=1) == y, groups)
-    return Quality(len(y), right / len(y), within, classes, confusion, folds, unseen)
+    return Quality(classes, y, unseen, groups, folds, lacking)
 
 
 def _as_numbers(vectors: np.ndarray, labels: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from model.interval import wilson
+from model.interval import interval_of
 from model.probe import Quality, fit_probe
 from model.softmax import split_evenly
 from model.strength import Choice
@@ -21,23 +21,33 @@ EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)  # of the bins of probabilities; most lie
 SAME = 0.05  # of the median distance of two pictures: closer ones show the same thing
 
 
-def by_class(confusion: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Precision and recall of each class, None where nothing can be said, from confusion (C, C), labels in rows."""
+def by_class(quality: Quality) -> list[dict[str, Any]]:
+    """Precision and recall of each class, None where nothing can be said; `note` says what is missing to judge it."""
     found = []
-    for number, name in enumerate(classes):
-        right, labels, said = (
-            int(x) for x in (confusion[number, number], confusion[number].sum(), confusion[:, number].sum())
-        )
+    for number, name in enumerate(quality.classes):
+        of_it, called = (quality.y == number) & quality.judged, quality.said == number
+        labels = quality.y == number if name in quality.lacking else of_it
         found.append({
-            "class": name, "labels": labels,
-            "precision": right / said if said else None, "precision_interval": wilson(right, said) if said else None,
-            "recall": right / labels if labels else None, "recall_interval": wilson(right, labels) if labels else None,
+            "class": name, "labels": int(labels.sum()),
+            **share("precision", of_it[called], quality.groups[called]),
+            **share("recall", called[of_it], quality.groups[of_it]),
+            "note": quality.lacking.get(name),
         })  # fmt: skip
     return found
 
 
-def reliability(unseen: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
-    """How often predictions (n, C) are right (`y`, n places) where they say how probable they are, bin by bin."""
+def share(what: str, right: np.ndarray, groups: np.ndarray) -> dict[str, Any]:
+    """{what, what_interval}: the mean of `right` (n,), whose answers come in `groups` (n,); None of none."""
+    if not len(right):
+        return {what: None, f"{what}_interval": None}
+    return {what: float(right.mean()), f"{what}_interval": interval_of(right, groups)}
+
+
+def reliability(unseen: np.ndarray, y: np.ndarray, groups: np.ndarray) -> list[dict[str, Any]]:
+    """How often predictions (n, C) are right (`y`, n places) where they say how probable they are, bin by bin.
+
+    Those of one of the `groups` (n,) are right or wrong together.
+    """
     sure, right = unseen.max(axis=1), unseen.argmax(axis=1) == y
     bins = np.clip(np.searchsorted(EDGES, sure, side="right") - 1, 0, len(EDGES) - 2)
     found = []
@@ -46,7 +56,7 @@ def reliability(unseen: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
         found.append({
             "from": EDGES[number], "to": EDGES[number + 1], "labels": int(here.sum()),
             "said": float(sure[here].mean()), "right": float(right[here].mean()),
-            "interval": wilson(int(right[here].sum()), int(here.sum())),
+            "interval": interval_of(right[here], groups[here]),
         })  # fmt: skip
     return found
 
@@ -64,30 +74,39 @@ def learning_curve(
     {points: [{labels, accuracy, interval}], more, worth, interval}. `groups` (n,) are kept together.
 
     Error falls as a power of the number of labels (Cortes et al. 1993); the power is fitted to the parts. Intervals:
-    95 %, by a bootstrap over the groups, which are drawn whole. None while there are too few labels for parts that hold
-    every class.
+    95 %, by a bootstrap over the groups, which are drawn whole. A class with fewer than four groups is learnt whole in
+    every part, and not judged; None while fewer than two have so many.
     """
     names = np.asarray(labels)
     classes, y = np.unique(names, return_inverse=True)
     groups = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1]
-    apart = min(len(set(groups[y == number].tolist())) for number in range(len(classes)))
-    if apart < 4:
+    apart = np.array([len(set(groups[y == number].tolist())) for number in range(len(classes))])
+    able = np.flatnonzero(apart >= 4)
+    if len(able) < 2:
         return None
+    judged = np.flatnonzero(np.isin(y, able))
     right = np.zeros((len(PARTS), len(y)))
     sizes = np.zeros(len(PARTS))
-    splits = list(split_evenly(y, min(folds, apart), seed, groups))
+    splits = [
+        judged[hidden] for _, hidden in split_evenly(y[judged], min(folds, apart[able].min()), seed, groups[judged])
+    ]
     rng = np.random.default_rng(seed)
-    for known, hidden in splits:
-        order = np.concatenate([_spread(np.flatnonzero(y[known] == number), rng) for number in range(len(classes))])
+    for hidden in splits:
+        free = ~np.isin(groups, groups[hidden])
+        known, always = np.flatnonzero(free & np.isin(y, able)), np.flatnonzero(free & ~np.isin(y, able))
+        order = np.concatenate([_spread(np.flatnonzero(y[known] == number), rng) for number in able])
         place = known[order[:, 0].astype(int)][np.argsort(order[:, 1], kind="stable")]  # every beginning is stratified
         probe = None
         for number, part in enumerate(PARTS):
-            some = place[: max(len(classes) * 2, round(part * len(place)))]
+            some = np.concatenate([place[: max(len(able) * 2, round(part * len(place)))], always])
             probe = fit_probe(vectors[some], names[some].tolist(), choice=choice, start=probe)
             said = np.array(probe.classes)[probe.probabilities(vectors[hidden]).argmax(axis=1)]
             right[number, hidden] = said == names[hidden]
             sizes[number] += len(some) / len(splits)
-    sums, each = (np.array([np.bincount(groups, weights=w) for w in rows]) for rows in (right, np.ones((1, len(y)))))
+    right, groups = right[:, judged], np.unique(groups[judged], return_inverse=True)[1]
+    sums, each = (
+        np.array([np.bincount(groups, weights=w) for w in rows]) for rows in (right, np.ones((1, len(judged))))
+    )
     count = sums.shape[1]
     drawn = rng.multinomial(count, np.full(count, 1 / count), RESAMPLES)  # (R, G) how often each group is drawn
     means = (drawn @ sums.T) / (drawn @ each.T)  # (R, parts)
@@ -165,9 +184,10 @@ def still_to_find(sample: int, of_it: int, total: int, found: int) -> dict[str, 
     return {"estimate": max(0, estimate - found), "interval": [max(0, lower - found), max(0, min(upper, most) - found)]}
 
 
-def figures(quality: Quality, y: np.ndarray) -> dict[str, Any]:
-    """Per class and reliability, of labels `y` (n,) as places in the quality's classes."""
+def figures(quality: Quality) -> dict[str, Any]:
+    """Per class and reliability."""
+    judged = quality.judged
     return {
-        "per_class": by_class(quality.confusion, quality.classes),
-        "reliability": reliability(quality.unseen, y),
+        "per_class": by_class(quality),
+        "reliability": reliability(quality.unseen[judged], quality.y[judged], quality.groups[judged]),
     }

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from model.errors import BadInput, TooFewLabels
-from model.interval import interval_of, wilson
+from model.interval import interval_of
 from model.probe import Probe, assess, fit_probe
-from model.quality import reliability
+from model.quality import reliability, share
 from model.strength import Choice, usual
 
 YES, NO, UNKNOWN = 1, 0, -1
@@ -151,11 +151,11 @@ def several_figures(quality: SeveralQuality, lines: np.ndarray) -> dict[str, Any
         judged = ~np.isnan(p)
         said, true = p[judged] >= lines[column], given[judged] == YES
         hit, found, there = int((said & true).sum()), int(said.sum()), int(true.sum())
+        groups = quality.groups[judged]
         per_class.append({
             "class": name, "labels": int((given == YES).sum()), "no": int((given == NO).sum()),
             "line": float(lines[column]),
-            "precision": hit / found if found else None, "precision_interval": wilson(hit, found) if found else None,
-            "recall": hit / there if there else None, "recall_interval": wilson(hit, there) if there else None,
+            **share("precision", true[said], groups[said]), **share("recall", said[true], groups[true]),
             # rows: said no, said yes; columns: what the probe says
             "confusion": [[int((~said & ~true).sum()), found - hit], [there - hit, hit]],
             "note": quality.lacking.get(name),
@@ -164,7 +164,7 @@ def several_figures(quality: SeveralQuality, lines: np.ndarray) -> dict[str, Any
     p, y = quality.unseen[known], (quality.given[known] == YES).astype(int)
     return {
         "accuracy": float(right.mean()), "interval": interval_of(right, quality.groups[rows]), "per_class": per_class,
-        "reliability": reliability(np.stack([1 - p, p], axis=1), y),
+        "reliability": reliability(np.stack([1 - p, p], axis=1), y, quality.groups[rows]),
     }  # fmt: skip
 
 

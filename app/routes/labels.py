@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, File, Form, Query, UploadFile
 
 from app import labelfile, labelling
-from app.accepting import acceptable, accepted, expected_wrong
+from app.accepting import accept, acceptable
 from app.judgement import behind, behind_class, judgement
 from app.routes.common import CollectionDep, EngineDep, Limit, Offset, WorkspaceDep, image_page, images_json, selected
 from app.schemas import LabelRequest, Page
@@ -31,7 +30,8 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
     """Give an answer for some images; durable when this answers. `none` takes the answer away.
 
     Without a class: `none_of_these` or `unsure`. With `preview` nothing is written: it says what would change.
-    With `as_predicted` each gets the class that it is predicted to have, all as one action.
+    With `as_predicted` each gets the class that it is predicted to have, all as one action; no answer that stands is
+    replaced: `left_alone` counts those that say otherwise. With the `seen` of a preview it does just what that said.
     `not_image_ids` are said not to be of the class, in the same action, as ✓ and ✗ of a search are.
     `source` says how it came about and `by` who said so, for the history.
     """
@@ -68,20 +68,16 @@ def _preview(engine: EngineDep, collection: Collection, body: LabelRequest, ids:
 
 def _accept(engine: EngineDep, collection: Collection, body: LabelRequest, ids: list[int]) -> dict[str, Any]:
     """Give each image its predicted class, or say what that would change: the least sure ones are shown."""
-    said = acceptable(engine, collection, ids)
+    found = acceptable(engine, collection, ids)
     about: dict[str, Any] = {
-        "changed": len(said), "action": 0, "classes": Counter(name for p in said.values() for name, _ in accepted(p)),
-        "expected_wrong": expected_wrong(said),
+        "changed": len(found.said), "action": 0, "classes": found.classes, "expected_wrong": found.expected_wrong,
+        "left_alone": found.left_alone,
     }  # fmt: skip
-    catalog = engine.workspace.engine
     if body.preview:
-        shown = get_images(catalog, list(said)[:PREVIEWED])
-        about["preview"] = images_json(engine, collection, shown, said)
-    elif said:
-        of: dict[int, dict[str, journal.Answer]] = {
-            i: {name: "yes" for name, _ in accepted(p)} for i, p in said.items()
-        }
-        about["action"] = journal.answer_each(catalog, collection, of, body.source, body.by).action
+        shown = get_images(engine.workspace.engine, list(found.said)[:PREVIEWED])
+        about |= {"seen": found.seen, "preview": images_json(engine, collection, shown, found.said)}
+    else:
+        about["action"] = accept(engine, collection, found, body.source, body.by, body.seen)
     return {**about, "labelled": engine.probes.labels(collection).labelled}
 
 

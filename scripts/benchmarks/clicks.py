@@ -94,8 +94,8 @@ def clicked_in(folder: Path, ids: np.ndarray, vectors: np.ndarray, truth: np.nda
     )  # fmt: skip
 
 
-def fill(home: Home, vectors: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """A collection `photos` of pictures without files, indexed, the first `LABELS` labelled; the ids in order."""
+def fill(home: Home, vectors: np.ndarray, truth: np.ndarray, labels: int = LABELS) -> np.ndarray:
+    """A collection `photos` of pictures without files, indexed, the first `labels` labelled; the ids in order."""
     engine = open_catalog(home)
     collection = create_collection(engine, "photos")
     size = len(vectors)
@@ -112,7 +112,7 @@ def fill(home: Home, vectors: np.ndarray, truth: np.ndarray) -> np.ndarray:
     ids = np.arange(1, size + 1)
     publish(home.index(collection.id, MODEL), ids, vectors)
     update_collection(engine, collection, {"active_model": MODEL})
-    label_each(engine, collection, {int(i): str(truth[i - 1]) for i in ids[:LABELS]}, "hand")
+    label_each(engine, collection, {int(i): str(truth[i - 1]) for i in ids[:labels]}, "hand")
     engine.dispose()
     return ids
 

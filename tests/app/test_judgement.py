@@ -7,6 +7,7 @@ import numpy as np
 from app.crossvalidation import cross_validate, cross_validate_apart
 from app.judgement import sentences
 from app.together import groups_of
+from model.quality import figures
 from tests.app.conftest import EACH, SUBJECTS
 from tests.app.test_api import label, of_subject
 from tests.app.test_labelling import suggested
@@ -40,10 +41,12 @@ def test_the_probe_over_http_says_all_of_it_with_intervals(indexed):
     said = indexed.get("/v1/collections/photos/probe").json()
 
     assert [x["class"] for x in said["per_class"]] == said["classes"] == sorted(SUBJECTS)
-    for each in said["per_class"]:
+    judged = [each for each in said["per_class"] if each["note"] is None]
+    assert len(judged) >= 2
+    for each in judged:
         low, high = each["recall_interval"]
         assert low <= each["recall"] <= high
-    assert sum(x["labels"] for x in said["reliability"]) == said["labels"]
+    assert sum(x["labels"] for x in said["reliability"]) == said["judged"] == sum(x["labels"] for x in judged)
     assert said["curve"]["interval"][0] <= said["curve"]["interval"][1]
     assert any(line.startswith("10 more labels are worth about") for line in sentences(said))
 
@@ -86,3 +89,34 @@ def test_folders_are_kept_together_unless_they_are_the_classes(monkeypatch):
 
     assert across.tolist() == [0, 0, 1, 1, 0, 0, 1, 1]
     assert len(set(classes.tolist())) == 8
+
+
+def test_the_first_none_of_these_takes_no_figure_of_the_other_classes_away(indexed):
+    for subject in SUBJECTS[:2]:
+        label(indexed, of_subject(indexed, subject, EACH), subject)
+    before = indexed.get("/v1/collections/photos/probe").json()
+    label(indexed, of_subject(indexed, SUBJECTS[2], 1), None, "none_of_these")
+
+    said = indexed.get("/v1/collections/photos/probe").json()
+
+    assert before["judged"] == said["judged"] == 2 * EACH
+    assert said["labels"] == 2 * EACH + 1
+    assert abs(said["accuracy"] - before["accuracy"]) < 0.2
+    assert said["curve"]["points"]
+    assert sum(map(sum, said["confusion"])) == said["judged"]
+    lacking = {x["class"]: x["note"] for x in said["per_class"] if x["note"]}
+    assert lacking == {"none of these": "To measure how good 'none of these' is, label 1 more picture of it."}
+    assert any(line.endswith(lacking["none of these"]) for line in sentences(said))
+    assert indexed.get("/v1/collections/photos/suggestions", params={"kind": "mislabelled"}).status_code == 200
+
+
+def test_figures_of_each_class_count_what_belongs_together_as_one():
+    vectors, labels = clusters({"a": 20, "b": 20}, noise=0.8)
+    copies, groups = np.tile(vectors, (6, 1)), np.tile(np.arange(40), 6)
+
+    once = figures(cross_validate(vectors, labels, np.arange(40)).quality)["per_class"][0]
+    copied = figures(cross_validate(copies, labels * 6, groups).quality)["per_class"][0]
+
+    assert once["recall"] < 1
+    widths = [each["recall_interval"][1] - each["recall_interval"][0] for each in (once, copied)]
+    assert widths[1] > 0.7 * widths[0]  # as if each were another picture, 0.4 of it

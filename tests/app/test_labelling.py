@@ -37,9 +37,21 @@ def test_with_enough_labels_there_is_a_mixture_that_names_no_picture_twice(index
 
     items = suggested(indexed)
 
-    assert {"unsure", "typical"} <= {item["kind"] for item in items}
+    assert "unsure" in {item["kind"] for item in items}
     assert len({item["image"]["id"] for item in items}) == len(items) == 4  # all that are left
     assert all(item["image"]["class"] is None and item["reason"] for item in items)
+
+
+def test_who_asks_again_after_every_label_meets_the_whole_mixture(indexed, monkeypatch):
+    monkeypatch.setattr("app.labelling.MIX", ("unsure", "audit"))
+    label_most(indexed)
+    met = []
+    for _ in range(4):
+        (first,) = suggested(indexed, limit=1)
+        met.append(first["kind"])
+        label(indexed, [first["image"]["id"]], subject_of(first["image"]))
+
+    assert met == ["unsure", "audit", "unsure", "audit"]
 
 
 def test_a_picture_with_the_wrong_label_is_found(indexed):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from model.choosing import covering, typical, unsureness
+from model.choosing import covering, typical, typical_in_turn, unsureness
 from tests.model.test_probe import clusters
 
 COUNTS = {"large": 60, "middle": 30, "small": 10}
@@ -13,6 +13,16 @@ def test_typical_pictures_come_from_different_groups_the_largest_first():
     chosen = typical(vectors, np.zeros((0, vectors.shape[1]), np.float32), 3)
 
     assert [labels[i] for i in chosen] == ["large", "middle", "small"]
+
+
+def test_the_first_typical_ones_are_the_same_however_many_are_asked_for():
+    vectors, labels = clusters({str(number): 9 for number in range(12)})
+
+    chosen = list(typical_in_turn(vectors, np.zeros((0, vectors.shape[1]), np.float32)))
+
+    assert sorted(chosen) == list(range(len(vectors)))
+    assert chosen[:10] == typical(vectors, np.zeros((0, vectors.shape[1]), np.float32), 10).tolist()
+    assert len({labels[i] for i in chosen[:20]}) == 12  # the second round goes where the first was not
 
 
 def test_a_group_with_a_label_waits_until_the_others_have_one():

@@ -155,12 +155,35 @@ def test_a_class_with_one_label_is_named_where_its_quality_is_asked_for():
         assess(vectors, labels)
 
 
-def test_as_many_folds_as_the_smallest_class_has_labels():
+def test_a_class_with_its_first_label_leaves_the_figures_of_the_others_as_they_are():
+    vectors, labels = clusters({"a": 12, "b": 12, "new": 1}, noise=0.6)
+
+    quality = assess(vectors, labels)
+    without = assess(vectors[:24], labels[:24])
+
+    assert quality.lacking == {"new": "To measure how good 'new' is, label 1 more picture of it."}
+    assert quality.labels == 24
+    assert quality.judged.tolist() == [True] * 24 + [False]
+    assert quality.accuracy == pytest.approx(without.accuracy, abs=0.1)
+    assert quality.confusion.sum(axis=1).tolist() == [12, 12, 0]
+
+
+def test_a_class_that_is_one_burst_is_learnt_and_not_judged():
+    vectors, labels = clusters({"a": 8, "b": 8, "burst": 4})
+    groups = np.array([*range(16), 20, 20, 20, 20])
+
+    quality = assess(vectors, labels, groups=groups)
+
+    assert quality.lacking == {"burst": "All pictures labelled 'burst' show the same thing."}
+    assert (quality.labels, quality.accuracy) == (16, 1.0)
+
+
+def test_a_class_with_few_labels_does_not_cost_the_others_folds():
     vectors, labels = clusters({"a": 9, "b": 3})
 
     quality = assess(vectors, labels, folds=5)
 
-    assert quality.folds == 3
+    assert quality.folds == 5
     assert quality.classes == ("a", "b")
     np.testing.assert_array_equal(quality.confusion, [[9, 0], [0, 3]])
     assert quality.accuracy == 1.0

@@ -3,28 +3,55 @@ import pytest
 from scipy.stats import hypergeom
 
 from model.interval import interval_of, wilson
-from model.probe import assess
+from model.probe import Quality, assess
 from model.quality import by_class, learning_curve, near_duplicates, reliability, still_to_find
 from model.strength import Choice
 from tests.model.test_probe import clusters
 
 
-def test_precision_and_recall_are_those_of_the_confusion():
-    ant, bee, cow = by_class(np.array([[8, 2, 0], [1, 9, 0], [1, 0, 0]]), ["ant", "bee", "cow"])
+def quality_of(confusion, groups=None):
+    """Labels that were answered so, of classes ant, bee, cow."""
+    y, said = np.array([(i, j) for i, j in np.ndindex(3, 3) for _ in range(confusion[i][j])]).T
+    groups = np.arange(len(y)) if groups is None else groups
+    return Quality(("ant", "bee", "cow"), y, np.eye(3, dtype=np.float32)[said], groups, 5, {})
 
+
+def test_precision_and_recall_are_those_of_the_confusion():
+    confusion = [[8, 2, 0], [1, 9, 0], [1, 0, 0]]
+
+    ant, bee, cow = by_class(quality_of(confusion))
+
+    assert quality_of(confusion).confusion.tolist() == confusion
     assert (ant["precision"], ant["recall"]) == (0.8, 0.8)
-    assert (bee["precision"], bee["recall"], bee["recall_interval"]) == (9 / 11, 0.9, wilson(9, 10))
+    assert (bee["precision"], bee["recall"], bee["recall_interval"]) == (9 / 11, 0.9, pytest.approx(wilson(9, 10)))
     assert (cow["precision"], cow["precision_interval"], cow["recall"], cow["labels"]) == (None, None, 0, 1)
+
+
+def test_ten_of_a_burst_make_no_figure_of_a_class_surer_than_one():
+    confusion = [[4, 2, 0], [1, 7, 0], [1, 0, 1]]
+    lone = quality_of(confusion)
+    bursts = quality_of([[10 * n for n in row] for row in confusion], np.repeat(np.arange(16), 10))
+
+    assert by_class(bursts)[:2] == [
+        {**each, "labels": 10 * each["labels"]}
+        | {key: pytest.approx(value) for key, value in each.items() if key.endswith("interval")}
+        for each in by_class(lone)[:2]
+    ]
+    torn = quality_of([[10 * n for n in row] for row in confusion])
+    narrow, wide = (np.ptp(by_class(each)[0]["recall_interval"]) for each in (torn, bursts))
+    assert narrow < wide / 2
+    (high,) = reliability(bursts.unseen, bursts.y, bursts.groups)
+    assert high["interval"] == pytest.approx(reliability(lone.unseen, lone.y, lone.groups)[0]["interval"])
 
 
 def test_reliability_counts_what_is_right_where_it_says_how_probable_it_is():
     p = np.array([[0.95, 0.05], [0.92, 0.08], [0.4, 0.6], [0.45, 0.55]])
 
-    low, high = reliability(p, np.array([0, 1, 1, 1]))
+    low, high = reliability(p, np.array([0, 1, 1, 1]), np.arange(4))
 
     assert (low["from"], low["to"], low["labels"], low["right"]) == (0.5, 0.7, 2, 1.0)
     assert low["said"] == pytest.approx(0.575)
-    assert (high["from"], high["right"], high["interval"]) == (0.9, 0.5, wilson(1, 2))
+    assert (high["from"], high["right"], high["interval"]) == (0.9, 0.5, pytest.approx(wilson(1, 2)))
 
 
 def test_the_worth_of_more_labels_is_what_a_power_law_says():
@@ -74,18 +101,26 @@ def test_labels_of_one_burst_are_worth_one_and_lone_ones_are_wilsons():
     assert interval_of(np.ones(40, bool), np.arange(40) // 10) == wilson(4, 4)
 
 
-@pytest.mark.parametrize("size", [1, 5], ids=["alone", "bursts of five"])
-def test_the_interval_of_an_accuracy_holds_the_truth_nearly_as_often_as_it_says(size):
+@pytest.mark.parametrize(("size", "groups"), [(1, 12), (1, 60), (5, 3), (5, 6), (5, 12), (5, 60)])
+def test_the_interval_of_a_share_holds_the_truth_nearly_as_often_as_it_says(size, groups):
     rng, held = np.random.default_rng(0), []
     for _ in range(400):
-        each = np.clip(
-            rng.beta(2.4, 0.6, size=60 // size if size > 1 else 60), 0, 1
-        )  # how easy, a group; 0.8 on average
+        each = rng.beta(2.4, 0.6, size=groups)  # how easy, a group; 0.8 on average
         right = rng.random((len(each), size)) < each[:, np.newaxis]
         low, high = interval_of(right.ravel(), np.repeat(np.arange(len(each)), size))
         held.append(low <= 0.8 <= high)
 
     assert np.mean(held) >= 0.91
+
+
+def test_a_class_with_its_first_label_takes_nothing_from_the_curve_of_the_others():
+    vectors, labels = clusters({"a": 20, "b": 20, "c": 20, "new": 1}, noise=0.35)
+
+    curve = learning_curve(vectors, labels, Choice(3e-3, 0.0))
+    without = learning_curve(vectors[:60], labels[:60], Choice(3e-3, 0.0))
+
+    assert [x["labels"] for x in curve["points"]] == [x["labels"] + 1 for x in without["points"]]
+    assert curve["points"][-1]["accuracy"] == pytest.approx(without["points"][-1]["accuracy"], abs=0.05)
 
 
 def test_there_is_no_curve_from_three_labels_a_class():

@@ -186,6 +186,7 @@ def test_bench_labelling_asks_for_labels_and_says_what_random_ones_bring(labelle
         assert 0 < right["value"] <= 100
         assert points["value"] == pytest.approx(right["value"] - right["baseline"], abs=1e-3)
         assert (points["met"], points["status"]) == (None, "quick")
+        assert rows[f"steel, {budget} labels: right, without the mixture"]["baseline"] == right["baseline"]
 
 
 def test_bench_load_says_who_was_served_and_how_long_health_took():

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -207,6 +208,16 @@ def test_predictions_above_a_line_are_looked_at_and_accepted_as_one_action(
         expect(dialog.get_by_role("button", name=f"Label {open_} pictures")).to_be_enabled()
         expect(dialog.get_by_role("img")).to_have_count(min(open_, 24))
         assert answers(mixed, "mixed") == before  # so far it was only looked at
+
+        (late,) = api(mixed, "mixed/images", labelled=False, limit=1)["items"]
+        answer = {"image_ids": [late["id"]], "answer": "unsure"}
+        httpx.post(f"{mixed.api}/v1/collections/mixed/labels", json=answer, trust_env=False).raise_for_status()
+        dialog.get_by_role("button", name=f"Label {open_} pictures").click()
+        expect(dialog.get_by_role("alert")).to_contain_text("changed since you looked")  # and it is shown again
+        expect(dialog.get_by_role("slider")).to_have_value("0")
+        open_ -= 1
+        before = answers(mixed, "mixed")
+        expect(dialog.get_by_role("button", name=f"Label {open_} pictures")).to_be_enabled()
         dialog.get_by_role("button", name=f"Label {open_} pictures").click()
         page.get_by_role("button", name="Undo").hover()  # what it says stays there under the pointer
         expect(page.get_by_text(f"{open_} pictures labelled as predicted.")).to_be_visible()
@@ -215,6 +226,8 @@ def test_predictions_above_a_line_are_looked_at_and_accepted_as_one_action(
         page.get_by_role("button", name="Undo").click()
         expect(page.get_by_text(f"Undone: {open_} pictures.")).to_be_visible()
     assert answers(mixed, "mixed") == before
+    answer = {"image_ids": [late["id"]], "answer": "none"}
+    httpx.post(f"{mixed.api}/v1/collections/mixed/labels", json=answer, trust_env=False).raise_for_status()
 
 
 def test_a_cell_of_the_confusion_opens_its_pictures_and_a_wrong_label_is_mended_there(

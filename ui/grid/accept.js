@@ -17,9 +17,10 @@ class Accepting {
     return Number(this.slider.value) / 100;
   }
 
-  open() {
+  /** `trouble`: why it is open again. */
+  open(line = USUAL_LINE, trouble = "") {
     const output = el("output", {});
-    this.slider = el("input", { type: "range", min: "0", max: "100", step: "1", value: String(USUAL_LINE), "aria-label": say("accept.line"), oninput: () => ((output.value = say("gallery.at_least", { sure: percent(this.line) })), this.look()) });
+    this.slider = el("input", { type: "range", min: "0", max: "100", step: "1", value: String(line), "aria-label": say("accept.line"), oninput: () => ((output.value = say("gallery.at_least", { sure: percent(this.line) })), this.look()) });
     output.value = say("gallery.at_least", { sure: percent(this.line) });
     this.count = el("p", { role: "status" });
     this.faces = el("div.faces");
@@ -31,6 +32,7 @@ class Accepting {
       { "aria-label": title, onclose: () => this.closed() },
       el("h2", {}, title),
       el("label.row", {}, this.slider, output),
+      trouble && el("p.bad", { role: "alert" }, trouble),
       this.count,
       this.faces,
       el("form.row", { method: "dialog" }, el("button", { value: "no" }, say("common.cancel")), this.yes),
@@ -54,6 +56,7 @@ class Accepting {
     this.yes.disabled = true;
     try {
       const seen = await post(of(this.board.collection, "labels"), { ...this.body(), preview: true }, signal);
+      this.seen = seen.seen;
       this.count.replaceChildren(say("accept.would", { n: seen.changed, wrong: Math.round(seen.expected_wrong) }), seen.preview.length ? el("span.quiet", {}, ` ${say("accept.least_sure")}`) : "");
       this.faces.replaceChildren(...seen.preview.slice(0, FACES).map((image) => this.face(image)));
       this.yes.textContent = say("accept.do", { n: seen.changed });
@@ -77,7 +80,13 @@ class Accepting {
     const { board } = this;
     if (this.dialog.returnValue !== "yes") return board.grid.canvas.focus();
     await board.safely(async () => {
-      const { changed } = await save(of(board.collection, "labels"), this.body());
+      let changed;
+      try {
+        ({ changed } = await save(of(board.collection, "labels"), { ...this.body(), seen: this.seen }));
+      } catch (error) {
+        if (error.kind === "NotAsSeen") return this.open(this.slider.value, error.message);
+        throw error;
+      }
       tellOthers("labels", board.collection);
       board.toast.say(say("accept.done", { n: changed }), { action: () => board.grid.does.undo() });
       board.grid.canvas.focus({ preventScroll: true });

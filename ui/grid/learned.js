@@ -2,6 +2,7 @@
 // the labels, without keeping one of the API's threads waiting.
 
 const FOLLOW = 700; // ms between two looks while cross-validation is under way
+const WORTH_SAYING = 0.005; // accuracy that a random split would have added
 const NONE_OF_THESE = "none of these"; // what the classifier calls it; people are shown their own language's words
 
 const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
@@ -19,13 +20,25 @@ async function learned(collection, signal) {
   }
 }
 
-function inWords({ accuracy, interval, labels, note: words, note_said: said, settled }) {
+function inWords({ accuracy, interval, labels, judged, note: words, note_said: said, settled, ...about }) {
   const note = sentenceFor(words, said);
   if (accuracy === null && !settled) return { head: null, rest: say("label.following", { n: labels }) };
   if (accuracy === null) return { head: say("label.accuracy_unknown"), rest: note ?? say("label.label_more") };
   const [low, high] = interval ?? [0, 1];
-  const measured = say(interval ? "label.measured_between" : "label.measured", { low: percent(low), high: percent(high), n: labels });
-  return { head: say("label.right", { share: percent(accuracy) }), rest: note ? `${measured} ${note}` : measured };
+  const measured = say(interval ? "label.measured_between" : "label.measured", { low: percent(low), high: percent(high), n: judged ?? labels });
+  const rest = [measured, lackingInWords(about), pretendedInWords(accuracy, about), note].filter(Boolean).join(" ");
+  return { head: say("label.right", { share: percent(accuracy) }), rest };
+}
+
+/** Of which classes there are too few labels to judge them. Null where there are none. */
+function lackingInWords({ per_class: perClass }) {
+  const names = (perClass ?? []).filter(({ note }) => note).map((one) => classWords(one.class));
+  return names.length ? say("label.lacking", { names: names.join(", ") }) : null;
+}
+
+/** What a split at random would have said, where pictures that show the same thing were kept together. */
+function pretendedInWords(accuracy, { kept_together: together, pretended }) {
+  return together && pretended - accuracy >= WORTH_SAYING ? say("label.pretended", { share: percent(pretended) }) : null;
 }
 
 /** "Ten more labels are worth about 1.2 points." Null while nobody can say. */
