@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from starlette.testclient import TestClient
 
+from app.api import create_api
 from tests.app.conftest import EACH, SUBJECTS, subject_of
 
 
@@ -63,3 +65,26 @@ def test_a_wish_out_of_range_is_422(indexed, wish):
 
     assert answer.status_code == 422
     assert answer.json()["error"] == "BadInput"
+
+
+def test_a_search_by_an_upload_is_the_same_after_the_api_was_started_again(indexed, settings, folder):
+    picture = (folder / "coffee" / "03.jpg").read_bytes()
+    query = indexed.post("/v1/collections/photos/queries", files={"file": ("x.jpg", picture)}).json()["query_id"]
+    box = {"image_id": 1, "box": [0.1, 0.1, 0.9, 0.9]}
+    boxed = indexed.post("/v1/collections/photos/queries", json=box).json()["query_id"]
+    kept = {"name": "cups", "positive": [query], "negative": [boxed], "filter": {"text": "jpg"}}
+    before = [search(indexed, **asked) for asked in ({"positive": [query]}, {"positive": [query], "negative": [boxed]})]
+    indexed.post("/v1/collections/photos/searches", json=kept).raise_for_status()
+
+    with TestClient(create_api(settings), base_url="http://localhost") as again:
+        (saved,) = again.get("/v1/collections/photos/searches").json()["items"]
+        after = [search(again, positive=[query]), search(again, positive=saved["positive"], negative=saved["negative"])]
+        preview = again.get(f"/v1/queries/{query}/preview")
+
+    def told(found):
+        return [(hit["image"]["id"], hit["score"]) for hit in found["hits"]]
+
+    assert {key: saved[key] for key in kept} == kept
+    assert [told(found) for found in after] == [told(found) for found in before]
+    assert told(before[0]) != told(before[1])
+    assert preview.status_code == 200
