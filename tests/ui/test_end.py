@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.ui.conftest import Site, seen
 
@@ -80,3 +80,20 @@ def test_the_line_lies_where_the_alike_ones_end_and_selects_or_keeps_them(
         page.get_by_role("button", name="New search").click()
         expect(page.get_by_role("status").filter(has_text=re.compile(r"^\d+ pictures$"))).to_be_visible()
         expect(line).to_be_hidden()
+
+
+def test_ctrl_a_says_when_a_list_is_longer_than_it_can_take(
+    demo: Site, asked: tuple[int, int, float], page: Page, tmp_path: Path
+) -> None:
+    def longer(route: Route) -> None:  # the demo's own hits, in a list said to go on: ten thousand are not at hand
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "total": 10_050, "end": None})
+
+    with seen(page, tmp_path):
+        page.route("**/v1/collections/demo/search", longer)
+        page.goto(f"{demo.page}/search?c=demo&like={asked[0]}")
+        expect(page.get_by_role("status").filter(has_text="10,050 pictures")).to_be_visible()
+        page.get_by_role("listbox", name="Pictures").focus()
+        page.keyboard.press("Control+a")
+        expect(page.get_by_text("Selected the first 10,000 of 10,050")).to_be_visible()
+        page.keyboard.press("Escape")

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from tests.pictures import picture
+from tests.pictures import encoded, picture
 from tests.ui.conftest import Site, seen
+from ui.client import Likeness
 
 EACH = 40  # pictures of each of the demo's fifteen subjects
 
@@ -251,3 +253,62 @@ def test_a_picture_is_looked_at_closely_and_a_part_of_it_searched_with(demo: Sit
         expect(page).to_have_url(re.compile("/search.*like=q"))
         expect(page.get_by_role("group", name="Searching with").get_by_role("img")).to_have_count(1)
         shown(page, 15 * EACH - 1)
+
+
+@pytest.fixture(scope="module")
+def close(demo: Site) -> Site:
+    """The collection `close`: a JPEG with a date, a camera and a place, and a TIFF, both larger than a rendition."""
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110] = "Canon", "Canon EOS R5"
+    exif.get_ifd(0x8769)[0x9003] = "2024:05:31 18:30:00"
+    exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 22.0, 30.0), 3: "E", 4: (8.0, 32.0, 6.0)})
+    view = picture("coffee").resize((1800, 1200))
+    files = {"a.jpg": encoded(view, exif=exif), "b.tif": encoded(view.crop((0, 0, 1700, 1100)), "TIFF")}
+    with Likeness(demo.api) as likeness:
+        likeness.create_collection("close")
+        sent = [("files", each) for each in files.items()]
+        job = httpx.post(f"{demo.api}/v1/collections/close/images", files=sent, trust_env=False).json()
+        likeness.wait(job["id"], timeout=120)
+        first = httpx.get(f"{demo.api}/v1/collections/close/images", params={"sort": "name"}, trust_env=False).json()
+        likeness.label("close", [first["items"][0]["id"]], "cup")
+    return demo
+
+
+def test_a_picture_is_seen_at_full_size_with_what_its_camera_wrote_and_what_was_said_of_it(
+    close: Site, page: Page, tmp_path: Path
+) -> None:
+    width = "(image) => image.complete ? image.naturalWidth : 0"
+    with seen(page, tmp_path):
+        page.goto(f"{close.page}/gallery?c=close&sort=name")
+        shown(page, 2)
+        page.get_by_role("listbox", name="Pictures").focus()
+        page.keyboard.press("Enter")
+        viewer = page.get_by_role("dialog", name="Picture")
+        large = viewer.get_by_role("img", name="a.jpg")
+        expect(viewer.get_by_role("heading", name="a.jpg")).to_be_visible()
+        for fact in ("May 31, 2024", "Canon EOS R5", "47.37500, 8.53500", "1,800 × 1,200"):
+            expect(viewer).to_contain_text(fact)
+        expect(viewer.get_by_role("heading", name="History")).to_be_visible()
+        expect(viewer.get_by_text("is cup")).to_be_visible()
+
+        with page.expect_response(lambda answer: answer.url.endswith("/original")):
+            page.keyboard.press("f")
+        page.wait_for_function(f"(image) => ({width})(image) === 1800", arg=large.element_handle())
+        assert large.evaluate("(image) => image.getBoundingClientRect().width") == 1800
+        page.keyboard.press("f")
+        expect(viewer.locator(".stage.full")).to_have_count(0)
+        with page.expect_download() as saved:
+            viewer.get_by_role("link", name="Save the original").click()
+        assert Image.open(saved.value.path()).getexif()[0x0110] == "Canon EOS R5"
+
+        # no browser shows a TIFF: what is shown instead is said to be a copy
+        page.keyboard.press("ArrowRight")
+        expect(viewer.get_by_role("heading", name="b.tif")).to_be_visible()
+        expect(viewer.get_by_text("1,440 pixels")).to_have_count(0)
+        page.keyboard.press("f")
+        expect(viewer.get_by_role("status")).to_contain_text("A browser cannot show TIFF")
+        page.wait_for_function(
+            f"(image) => ({width})(image) === 1440", arg=viewer.get_by_role("img", name="b.tif").element_handle()
+        )
+        page.keyboard.press("Escape")
+        expect(viewer).to_be_hidden()

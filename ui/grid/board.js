@@ -85,6 +85,7 @@ class Board {
       remove: () => this.safely(() => this.chosen.remove()),
       help: () => shortcuts(this.root, this.keys()),
       everything: () => this.everything?.(),
+      cut: (n) => this.toast.say(say("board.only_first", { n, total: this.grid.total })),
       changed: () => this.changed(),
       failed: (error) => this.toast.fail(error),
     };

@@ -5,7 +5,7 @@ const ALL = 10_000; // of a list that no filter describes, Ctrl+A takes at most 
 const SPARE = 2; // rows kept above and below the window
 
 class PictureGrid {
-  /** `does` says what can be done: {open, similar, why, refine, label, unlabel, undo, redo, remove, help, everything, changed}. */
+  /** `does` says what can be done: {open, similar, why, refine, label, unlabel, undo, redo, remove, help, everything, cut, changed}. */
   constructor(host, does) {
     this.does = does;
     this.items = []; // sparse: what has been fetched, by position
@@ -236,6 +236,7 @@ class PictureGrid {
     if (Array.isArray(every)) this.selection.these(every);
     else if (every) this.selection.all(every, this.total);
     else await this.range(0, Math.min(this.total, ALL) - 1);
+    if (!every && this.total > ALL) this.does.cut?.(ALL);
     this.repaint();
   }
 

@@ -45,7 +45,8 @@ async function once(method, path, body, signal) {
 
 /** A request that waits and asks again while the API says that it is busy and for how long. */
 async function call(method, path, body, signal) {
-  const slow = setTimeout(() => tell("slow", { path }), SLOW);
+  let late = false;
+  const slow = setTimeout(() => ((late = true), tell("slow", { path })), SLOW);
   try {
     for (let tries = 1; ; tries += 1) {
       try {
@@ -57,6 +58,7 @@ async function call(method, path, body, signal) {
     }
   } finally {
     clearTimeout(slow);
+    if (late) tell("answered", { path });
   }
 }
 

@@ -4,13 +4,15 @@ class Tray extends Jobs {
   constructor(root, data) {
     super(root, data);
     this.sending = el("p.small", { hidden: true });
+    this.slow = el("p.small", { role: "status", hidden: true }, say("common.slow"));
     this.saved = el("p.saved.small.quiet", { role: "status" });
     const languages = Object.entries(data.languages);
     const choose = el("select.small", { "aria-label": say("tray.language"), onchange: () => this.speak(choose.value) }, el("option", { value: "" }, say("tray.automatic")), languages.map(([code, name]) => el("option", { value: code, lang: code }, name)));
     choose.value = data.chosen ?? "";
     root.prepend(this.sending);
-    root.append(this.saved, choose);
+    root.append(this.slow, this.saved, choose);
     this.open = 0; // writes on their way
+    this.late = 0; // answers of any part of the page that are awaited longer than they should be
     this.kept = { waiting: outbox().waiting.length, trouble: outbox().trouble }; // labels that wait for their answer, and why
     this.deafToSaves = hear((said) => this.told(said));
     this.sayState();
@@ -25,7 +27,11 @@ class Tray extends Jobs {
     if (what === "outbox") this.kept = about;
     else if (what === "saving") this.open += 1;
     else if (what === "saved" || what === "unsaved") this.open = Math.max(0, this.open - 1);
-    else if (what === "sending") return this.showSending(sending);
+    else if (what === "slow" || what === "answered") {
+      this.late = Math.max(0, this.late + (what === "slow" ? 1 : -1));
+      this.slow.hidden = this.late === 0;
+      return;
+    } else if (what === "sending") return this.showSending(sending);
     else return;
     this.lost = what === "unsaved" ? sentence : what === "saved" ? null : this.lost;
     this.sayState();

@@ -62,7 +62,9 @@ class Viewer {
     large.onload = () => this.image === image && !this.original && (this.picture.src = large.src);
     large.src = `/v1/images/${image.id}/rendition`;
     this.picture.alt = image.name;
+    const held = this.facts.contains(this.dialog.getRootNode().activeElement); // what has the focus goes, and the keys with it
     this.facts.replaceChildren(...this.about(image));
+    if (held) this.stage.focus({ preventScroll: true });
     this.more(image);
   }
 
@@ -72,6 +74,7 @@ class Viewer {
     const button = (words, onclick, kind = "") => el(`button${kind}`, { type: "button", onclick }, words);
     const place = image.latitude === null ? null : `${image.latitude.toFixed(5)}, ${image.longitude.toFixed(5)}`;
     const looks = !image.class && image.predicted ? `${image.predicted.class}, ${percent(image.predicted.probability)}${image.predicted.fits === false ? ` (${say("viewer.guess")})` : ""}` : null;
+    this.note = el("p.small", { role: "status" }); // a toast would lie beneath the dialog
     this.details = el("dl");
     this.alike = el("div.alike", { role: "group", "aria-label": say("viewer.alike") });
     this.past = el("ul.past");
@@ -87,6 +90,7 @@ class Viewer {
         does.varied ? button(say("map.varied"), () => (this.dialog.close(), does.varied([image]))) : "",
         does.why ? button(say("grid.why"), () => (this.dialog.close(), does.why(image))) : "",
       ),
+      this.note,
       el(
         "dl",
         {},
@@ -142,14 +146,16 @@ class Viewer {
   /** The original at its own size, in a window that scrolls; again: back to the whole picture. */
   async full() {
     const { image } = this;
-    if (this.stage.classList.toggle("full") && !this.original && SHOWABLE[image.format]) {
+    if (!this.stage.classList.toggle("full")) return;
+    if (!SHOWABLE[image.format]) this.note.textContent = say("viewer.not_full", { format: image.format });
+    else if (!this.original) {
       try {
         const bytes = await (await fetch(`/v1/images/${image.id}/original`)).arrayBuffer();
         if (this.image !== image) return;
         this.original = URL.createObjectURL(new Blob([bytes], { type: SHOWABLE[image.format] }));
         this.picture.src = this.original;
       } catch {
-        this.board.toast.fail(new Sentence(say("viewer.no_original")));
+        this.note.textContent = say("viewer.no_original");
       }
     }
   }
