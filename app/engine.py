@@ -19,14 +19,15 @@ from typing import BinaryIO
 import numpy as np
 from sqlalchemy import select
 
-from app.mapping import map_of
 from app.pressure import Gate
 from app.probes import Probes
+from app.selecting import Selections
 from app.why import Why
 from app.workspace import Workspace, active_model
 from indexer.catalog import Collection
 from indexer.errors import DamagedIndex, NoIndex, NoSuchImage, NoSuchQuery
-from indexer.images import Filter, gone_ids, select_ids
+from indexer.filters import Filter
+from indexer.images import gone_ids
 from indexer.index import VectorIndex, open_index
 from indexer.published import read_published
 from indexer.schema import now, queries
@@ -37,7 +38,7 @@ from model.softmax import one_thread_each
 
 log = logging.getLogger("likeness.engine")
 Example = int | str | bytes  # an image's id, a query's id, or the preview of a picture that is neither
-ENCODERS, QUERIES, SELECTIONS, BESIDE = 2, 256, 8, 2  # how many stay open
+ENCODERS, QUERIES, BESIDE = 2, 256, 2  # how many stay open
 LINGERS = 10.0  # seconds that a replaced index stays for the requests under way
 
 
@@ -48,13 +49,12 @@ class Engine:
         """With `behind`, cross-validation follows a click instead of keeping it waiting."""
         self.workspace = workspace
         self.probes = Probes(workspace, self.index, behind)
+        self.selections = Selections(workspace, self.probes)
         self.why = Why(workspace)
         self.decoding = Gate()  # whoever decodes a picture as large as they come takes a place
         self._indexes: dict[tuple[int, str], VectorIndex] = {}
         self._encoders: OrderedDict[str, Encoder] = OrderedDict()
         self._vectors: OrderedDict[tuple[str, str], np.ndarray] = OrderedDict()  # (query, model) → (D,)
-        self._whole: dict[int, tuple[int, np.ndarray]] = {}  # collection → its revision then, and the ids of its images
-        self._selected: dict[tuple[int, int, Filter, str], np.ndarray] = {}
         self._absent: dict[int, tuple[tuple[int, str], np.ndarray]] = {}
         self._leaving: dict[tuple[int, str], VectorIndex] = {}
         self._others: OrderedDict[tuple[int, str], VectorIndex] = OrderedDict()  # of models that are not active
@@ -91,6 +91,8 @@ class Engine:
             with self._opening:  # one thread opens it, the others wait instead of reading it too
                 held = self._indexes.get(key)
                 if held is None or held.published != published:
+                    if held is None and published.matrix is not None:  # many: whoever filters first would wait for them
+                        self.selections.warm(collection)
                     held = self._take(key, open_index(folder, held))
         return held
 
@@ -177,46 +179,9 @@ class Engine:
         dislikes = self._examples(by, index, negative)
         examples = np.array([x for x in (*positive, *negative) if isinstance(x, int)], np.int64)
         exclude = np.union1d(examples, self.gone(collection, index))
-        among = None if wanted.empty else self._among(collection, index, wanted)
+        among = None if wanted.empty else self.selections.among(collection, index, wanted)
         hits = search(index, likes, dislikes, limit=limit, offset=offset, among=among, exclude=exclude, wish=wish)
         return hits, (time.perf_counter() - started) * 1000
-
-    def _among(self, collection: Collection, index: VectorIndex, wanted: Filter) -> np.ndarray:
-        """(N,) bool: the rows of the index that a filter keeps, remembered for the searches that follow.
-
-        Half a million ids take the catalog half a second, and finding their rows the index a twentieth. Not where
-        labels, predictions or files that went missing decide: they change without the collection's revision.
-        """
-        if wanted.needs_predictions:
-            rest = replace(wanted, predicted=None, min_probability=None)
-            fitted, said = self.probes.saying(collection, wanted)
-            if fitted is not index:
-                said = index.marked(fitted.ids[said])
-            return said if rest.empty else said & self._among(collection, index, rest)
-        changing = (wanted.class_, wanted.labelled, wanted.text, wanted.missing, wanted.cluster)
-        if any(value is not None for value in changing):
-            return index.marked(self.select(collection, wanted, None))
-        key = (collection.id, collection.revision, wanted, index.published.sha256)
-        held = self._selected.get(key)
-        if held is None:
-            held = self._selected[key] = index.marked(self.select(collection, wanted, None))
-            for old in list(self._selected)[:-SELECTIONS]:
-                self._selected.pop(old, None)
-        return held
-
-    def present(self, collection: Collection) -> np.ndarray:
-        """The ids (N,) of all its images, ascending; remembered until some come or go."""
-        held = self._whole.get(collection.id)
-        if held is None or held[0] != collection.revision:
-            held = self._whole[collection.id] = (collection.revision, self.select(collection, Filter()))
-        return held[1]
-
-    def select(self, collection: Collection, wanted: Filter, sort: str | None = "oldest") -> np.ndarray:
-        """The ids of the images a filter keeps, predictions included, in the order of `sort` (None: in any)."""
-        ids = select_ids(self.workspace.engine, collection, wanted, sort)
-        if wanted.cluster is not None:
-            ids = ids[np.isin(ids, map_of(self.workspace, collection).members(wanted.cluster))]
-        return self.probes.keep(collection, wanted, ids) if wanted.needs_predictions else ids
 
     def add_query(self, collection: Collection, file: BinaryIO, name: str) -> str:
         """Keep a picture to search with; returns its id. Raises `CannotDecode`.

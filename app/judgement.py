@@ -12,7 +12,6 @@ from app.engine import Engine
 from app.finetuning import learnt_labels
 from app.fitted import Fitted
 from indexer.catalog import Collection
-from indexer.images import Filter
 from indexer.labels import current_labels
 from model.errors import BadInput, TooFewLabels
 from model.probe import Quality
@@ -131,7 +130,7 @@ def audit(engine: Engine, collection: Collection) -> dict[str, Any]:
     """What the random sample answered so far says of all images: {sample, images, classes:[{class, found, …}]}."""
     if collection.multi_label:
         return _audit_each(engine, collection)
-    ids = engine.select(collection, Filter())
+    ids = engine.selections.present(collection)
     labels = current_labels(engine.workspace.engine, collection)
     sample = set(audited(ids, np.array([x.image_id for x in labels], np.int64)).tolist())
     classes = sorted({x.class_name for x in labels if x.answer == "yes"})
@@ -146,7 +145,7 @@ def audit(engine: Engine, collection: Collection) -> dict[str, Any]:
 
 def _audit_each(engine: Engine, collection: Collection) -> dict[str, Any]:
     """The same of each class by itself: its sample is as large as the shuffled beginning answered about it."""
-    ids = engine.select(collection, Filter())
+    ids = engine.selections.present(collection)
     labels = current_labels(engine.workspace.engine, collection)
     settled = {x.image_id for x in labels if not x.class_name}
     found = []

@@ -14,7 +14,7 @@ from app.engine import Engine
 from app.terminal import Terminal
 from app.workspace import Workspace, all_models
 from indexer.catalog import Collection, collection_named, ensure_collection
-from indexer.images import Filter, contents_of, get_images
+from indexer.images import contents_of, get_images
 from indexer.labels import current_labels, label_each
 from indexer.sources import scan
 from model import shipped
@@ -104,7 +104,7 @@ def _figures(workspace: Workspace, collection: Collection, terminal: Terminal) -
         label_each(workspace.engine, collection, chosen, "demo")
     found: dict[str, Any] = {f"precision_at_{K}": by_likeness, f"histogram_precision_at_{K}": by_colour}
     labelled = {x.image_id for x in current_labels(workspace.engine, collection)}
-    predicted = engine.probes.predictions_of(collection, engine.select(collection, Filter()))
+    predicted = engine.probes.predictions_of(collection, engine.selections.present(collection))
     if not predicted:  # a person took the labels away
         return found
     rest = [(predicted[i.id].class_name, s) for i, s in zip(images, subjects, strict=True) if i.id not in labelled]

@@ -24,7 +24,8 @@ from app.workspace import Workspace
 from indexer.catalog import Collection
 from indexer.classes import NONE_OF_THESE, all_classes
 from indexer.errors import DamagedIndex, NoIndex
-from indexer.images import Filter, gone_ids
+from indexer.filters import Filter
+from indexer.images import gone_ids
 from indexer.index import VectorIndex
 from indexer.labelbook import LabelBook
 from indexer.schema import now, probes
@@ -177,7 +178,8 @@ class Probes:
     def keep(self, collection: Collection, wanted: Filter, ids: np.ndarray) -> np.ndarray:
         """Those of `ids` whose predictions the filter keeps, in the order given."""
         index, kept = self.saying(collection, wanted)
-        return ids[np.isin(ids, index.ids[kept])]
+        rows, there = index.rows_of(ids)
+        return ids[there & kept[rows]]
 
     def saying(self, collection: Collection, wanted: Filter) -> tuple[VectorIndex, np.ndarray]:
         """An index, and which of its rows (N,) have predictions that the filter keeps."""

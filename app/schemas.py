@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from indexer.images import Filter
+from indexer.filters import Filter
 from indexer.search import Wish
 
 MAX_ID = 2**63 - 1

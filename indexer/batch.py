@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, select
 
-from indexer.catalog import Collection, touch
+from indexer.catalog import REVISION, Collection, touch
 from indexer.digest import Digest
 from indexer.home import Home
 from indexer.missing import is_gone, mark_missing
@@ -44,6 +44,7 @@ def commit(
     done = Committed()
     settle(home.root)
     with engine.begin() as connection:
+        touch(connection, collection.id)
         run: list[tuple[Source, Digest]] = []
         for source, digests in pending:
             for part_of, digest in _pieces(source, digests):
@@ -64,7 +65,6 @@ def commit(
             if digests[0].part is not None:
                 run = _finish_parts(connection, collection, source, digests, plan, run, done)
         _bring(connection, collection, run, done)
-        touch(connection, collection.id)
     # Of a removed image, and of one whose file got a tag, the worker has just kept a preview that nobody needs.
     drop_unheld(engine, home, done.known)
     return done
@@ -234,6 +234,7 @@ def _found_again(connection: Connection, row: Any, source: Source) -> bool:
     if not row.stored and len(gone) == len(others):
         values |= {"name": source.name, "folder": source.folder}
     if values:
+        values["changed"] = REVISION
         connection.execute(images.update().where(images.c.id == row.id).values(**values))
     return bool(others) and len(gone) == len(others)
 

@@ -18,7 +18,7 @@ from indexer.home import Home
 from indexer.schema import collections, images, now
 from model.errors import BadInput
 
-SCHEMA_VERSION = "0012"  # the newest migration below indexer/migrations/versions
+SCHEMA_VERSION = "0013"  # the newest migration below indexer/migrations/versions
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
 # Every request asks this first. Made once: putting a statement together takes longer than SQLite takes to answer it.
 _NAMED = select(collections).where(collections.c.name == bindparam("name"))
@@ -202,8 +202,12 @@ def delete_collection(engine: Engine, collection: Collection) -> None:
         connection.execute(collections.delete().where(collections.c.id == collection.id))
 
 
+# Of an image that is written: the revision of its collection now.
+REVISION = select(collections.c.revision).where(collections.c.id == images.c.collection_id).scalar_subquery()
+
+
 def touch(connection: Connection, collection_id: int) -> None:
-    """Say that images came or went."""
+    """Say that images came, went or moved. First in a transaction, so that what it writes can name the new revision."""
     connection.execute(
         collections.update().where(collections.c.id == collection_id).values(revision=collections.c.revision + 1)
     )

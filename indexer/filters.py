@@ -1,11 +1,10 @@
-"""Which images: the one object that lists, searches, labels and removals choose by, and what it means in SQL."""
+"""Which images: the one object that lists, searches, labels and removals choose by. `indexer.columns` applies it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, not_, or_, select
+from sqlalchemy import ColumnElement, and_, exists, not_, select
 
 from indexer.schema import contents, files, images
 from model.errors import BadInput
@@ -49,44 +48,13 @@ IS_MISSING: ColumnElement[bool] = and_(
 )
 
 
-def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    """What images joined with contents must fulfil; words, labels and predictions are the caller's."""
-    found: list[ColumnElement[bool]] = []
-    if wanted.folder is not None:
-        below = images.c.folder.startswith(wanted.folder + "/", autoescape=True)
-        found.append(or_(images.c.folder == wanted.folder, below))
-    for column, value, compare in (
-        (contents.c.taken_at, wanted.taken_from, "__ge__"),
-        (contents.c.camera, wanted.camera, "__eq__"),
-        (images.c.added_at, wanted.imported_since, "__ge__"),
-        (contents.c.width, wanted.min_side, "__ge__"),
-        (contents.c.height, wanted.min_side, "__ge__"),
-    ):
-        if value is not None:
-            found.append(getattr(column, compare)(value))
-    if wanted.taken_to is not None:  # "2024-05" or "2024-05-31" includes all of that month or day
-        found.append(func.substr(contents.c.taken_at, 1, len(wanted.taken_to)) <= wanted.taken_to)
-    if wanted.missing is not None:
-        found.append(IS_MISSING if wanted.missing else not_(IS_MISSING))
-    if wanted.orientation is not None:
-        found.append(_held(wanted.orientation))
-    if wanted.within is not None:
-        found.append(_taken_within(wanted.within))
-    return found
+def check_orientation(said: str) -> None:
+    if said not in ORIENTATIONS:
+        raise BadInput(f"{said!r} is not an orientation: use {', '.join(ORIENTATIONS)}.")
 
 
-def _held(orientation: str) -> ColumnElement[bool]:
-    choices: dict[str, Any] = {
-        "landscape": contents.c.width > contents.c.height,
-        "portrait": contents.c.width < contents.c.height,
-        "square": contents.c.width == contents.c.height,
-    }
-    if orientation not in choices:
-        raise BadInput(f"{orientation!r} is not an orientation: use {', '.join(ORIENTATIONS)}.")
-    return choices[orientation]
-
-
-def _taken_within(box: str) -> ColumnElement[bool]:
+def area(box: str) -> tuple[float, float, float, float]:
+    """South, west, north and east of a filter's `within`, degrees."""
     try:
         south, west, north, east = (float(part) for part in box.split(","))
         sound = -90 <= south <= north <= 90 and abs(west) <= 180 and abs(east) <= 180
@@ -94,8 +62,4 @@ def _taken_within(box: str) -> ColumnElement[bool]:
         sound = False
     if not sound:
         raise BadInput(f"{box!r} is not an area: write south,west,north,east in degrees, as in 47.2,8.4,47.5,8.7.")
-    latitude = contents.c.latitude.between(south, north)
-    longitude = contents.c.longitude
-    if west <= east:
-        return and_(latitude, longitude.between(west, east))
-    return and_(latitude, or_(longitude >= west, longitude <= east))  # across the 180th meridian
+    return south, west, north, east

@@ -8,29 +8,22 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
-from sqlalchemy import ColumnElement, Engine, bindparam, case, func, or_, select, text
-from sqlalchemy.sql import visitors
+from sqlalchemy import Engine, bindparam, case, func, select, text
 
 from indexer.catalog import Collection, visible
 from indexer.errors import NoSuchImage
-from indexer.filters import IS_MISSING, Filter, conditions
+from indexer.filters import IS_MISSING
 from indexer.home import Home
 from indexer.labels import Label, current_labels
 from indexer.parts import file_of
 from indexer.schema import LEFT, contents, files, images
 from indexer.sources import MAX_FILE_BYTES
-from model.errors import BadInput
 from model.images import make_rendition
 from model.parts import cut_from_slide, cut_out, is_slide
 
 T = TypeVar("T")
 
-SORTS: dict[str, list[ColumnElement[Any]]] = {
-    "newest": [images.c.id.desc()],
-    "oldest": [images.c.id.asc()],
-    "name": [images.c.folder, images.c.name, images.c.id],
-    "random": [(images.c.id * 7919) % 100_003, images.c.id],  # the same order every time, so that pages fit together
-}
+SORTS = ("newest", "oldest", "name", "random")
 
 
 @dataclass(frozen=True)
@@ -81,35 +74,21 @@ _ROWS = select(*_COLUMNS).join(contents, contents.c.sha256 == images.c.sha256)
 _ROWS_OF = _ROWS.where(images.c.id.in_(bindparam("ids", expanding=True)))
 
 
-def select_ids(engine: Engine, collection: Collection, wanted: Filter, sort: str | None = "oldest") -> np.ndarray:
-    """The ids (N,) int64 of the images that a filter keeps, but for its predictions, which no catalog holds.
+def all_ids(engine: Engine, collection: Collection) -> np.ndarray:
+    """The ids (N,) int64 of all its images, ascending."""
+    return _ids(engine, select(images.c.id).where(visible(collection.id)).order_by(images.c.id))
 
-    In the order of `sort`, or in any: None.
-    """
-    if sort is not None and sort not in SORTS:
-        raise BadInput(f"{sort!r} is not an order: use {', '.join(SORTS)}.")
-    found = conditions(wanted)
-    query = select(images.c.id).where(visible(collection.id), *found)
-    if any(getattr(part, "table", None) is contents for each in found for part in visitors.iterate(each)):
-        query = query.join(contents, contents.c.sha256 == images.c.sha256)  # it doubles the time
-    ids = _ids(engine, query if sort is None else query.order_by(*SORTS[sort]))
-    if wanted.class_ is None and wanted.labelled is None and not wanted.text:
-        return ids
-    answers = current_labels(engine, collection)
-    labels = [item for item in answers if item.answer == "yes"]
-    if wanted.class_ is not None:
-        ids = ids[np.isin(ids, [item.image_id for item in labels if item.class_name == wanted.class_])]
-    if wanted.labelled is not None:
-        # "None of these" and "unsure" are answers; a no to one class leaves open which it is.
-        settled = [item.image_id for item in answers if item.answer == "yes" or not item.class_name]
-        ids = ids[np.isin(ids, settled, invert=not wanted.labelled)]
-    if wanted.text:
-        for word in wanted.text.split():  # every word, in the file name, the folder or the class
-            matches = or_(*(column.icontains(word, autoescape=True) for column in (images.c.name, images.c.folder)))
-            named = _ids(engine, select(images.c.id).where(visible(collection.id), matches))
-            classed = [item.image_id for item in labels if word.lower() in item.class_name.lower()]
-            ids = ids[np.isin(ids, np.union1d(named, classed))]
-    return ids
+
+def ids_by_name(engine: Engine, collection: Collection) -> np.ndarray:
+    """The same in the order of their folders and names."""
+    order = (images.c.folder, images.c.name, images.c.id)
+    return _ids(engine, select(images.c.id).where(visible(collection.id)).order_by(*order))
+
+
+def missing_ids(engine: Engine, collection: Collection) -> np.ndarray:
+    """The ids (M,) of the images whose files were gone when their folders were last imported."""
+    query = select(images.c.id).join(contents, contents.c.sha256 == images.c.sha256)
+    return _ids(engine, query.where(visible(collection.id), IS_MISSING))
 
 
 def all_folders(engine: Engine, collection: Collection) -> tuple[np.ndarray, list[str]]:

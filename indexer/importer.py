@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import Engine, select
 
 from indexer.batch import commit
-from indexer.catalog import Collection
+from indexer.catalog import Collection, touch
 from indexer.classes import LONGEST_NAME
 from indexer.digest import Digest, digested
 from indexer.embed import Embedder
@@ -81,6 +81,7 @@ def import_sources(
     result.refused += [_refusal(source, reason) for source, reason in plan.refused]
     if plan.missing or plan.back:
         with engine.begin() as connection:
+            touch(connection, collection.id)
             mark_missing(connection, plan.missing, True)
             mark_missing(connection, plan.back, False)
             result.back = show_again(connection, collection.id, plan.back)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 from sqlalchemy import Engine, bindparam, select
 
 from indexer.catalog import Collection, visible
@@ -25,6 +27,7 @@ class LabelBook:
     classes: dict[int, str] = field(default_factory=dict)  # image id → its class, or that it is none of these
     # Where images may have several: image id → class → yes or no; none of these is kept beside them, as a yes.
     answers: dict[int, dict[str, bool]] = field(default_factory=dict)
+    unsure: set[int] = field(default_factory=set)  # images of which it was said that nobody can tell
     last_action: int = 0
     revision: int = -1
     told: LabelBook | None = None  # what the last reader was given; nobody changes it
@@ -33,6 +36,21 @@ class LabelBook:
     def labelled(self) -> int:
         """How many images have a class, or are said to have none."""
         return len(self.classes) + sum(any(given.values()) for given in self.answers.values())
+
+    def ids_of(self, holds: Callable[[str], bool]) -> np.ndarray:
+        """The ids (M,) of the images with a class whose name holds."""
+        if self.answers:
+            mine = (
+                i for i, given in self.answers.items() if any(yes and _is(name, holds) for name, yes in given.items())
+            )
+            return np.fromiter(mine, np.int64)
+        right = {name for name in set(self.classes.values()) if _is(name, holds)}
+        return np.fromiter((i for i, name in self.classes.items() if name in right), np.int64)
+
+    def answered(self) -> np.ndarray:
+        """The ids (M,) of the images with a class, or said to be none of these or unsure; some of them twice."""
+        classed = (i for i, given in self.answers.items() if any(given.values()))
+        return np.fromiter((*self.classes, *classed, *self.unsure), np.int64)
 
     def read(self, engine: Engine, collection: Collection) -> LabelBook:
         """A book as the labels are now; this one is brought up to date and stays with whoever holds it."""
@@ -48,12 +66,13 @@ class LabelBook:
         if fresh:
             self.last_action = fresh[-1][0]
         self.revision = collection.revision
-        self.told = LabelBook(dict(self.classes), dict(self.answers), self.last_action, self.revision)
+        self.told = LabelBook(dict(self.classes), dict(self.answers), set(self.unsure), self.last_action, self.revision)
         return self.told
 
     def _read_all(self, engine: Engine, collection: Collection) -> None:
         labels = current_labels(engine, collection)
         self.classes, self.answers = {}, {}
+        self.unsure = {x.image_id for x in labels if x.answer == "unsure" and not x.class_name}
         if collection.multi_label:
             for x in labels:
                 if x.answer in ("yes", "no", "none_of_these"):
@@ -75,6 +94,8 @@ class LabelBook:
         )
         with engine.connect() as connection:
             for image_id, answer, name in connection.execute(query):
+                if name == UNSURE:
+                    (self.unsure.add if answer == "yes" else self.unsure.discard)(image_id)
                 if collection.multi_label:
                     # Another dictionary, for books that were handed out share the one before.
                     given = {of: said for of, said in self.answers.pop(image_id, {}).items() if of != name}
@@ -86,3 +107,7 @@ class LabelBook:
                     self.classes[image_id] = name
                 elif self.classes.get(image_id) == name:
                     del self.classes[image_id]
+
+
+def _is(name: str, holds: Callable[[str], bool]) -> bool:
+    return name != NONE_OF_THESE and holds(name)  # which is no class

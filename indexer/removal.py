@@ -24,12 +24,12 @@ def remove(engine: Engine, home: Home, collection: Collection, image_ids: Sequen
     """
     removed: list[str] = []
     with engine.begin() as connection:
+        touch(connection, collection.id)
         for part in portions([int(i) for i in image_ids]):
             here = visible(collection.id) & images.c.id.in_(part)
             removed += connection.execute(
                 images.update().where(here).values(removed_at=now()).returning(images.c.sha256)
             ).scalars()
-        touch(connection, collection.id)
     drop_unheld(engine, home, removed)
     return len(removed)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from indexer.catalog import Collection
+from indexer.catalog import REVISION, Collection, touch
 from indexer.digest import Digest
-from indexer.schema import contents, files
+from indexer.images import portions
+from indexer.schema import contents, files, images
 from indexer.sources import Source
 
 _TAGS = ("taken_at", "camera", "latitude", "longitude")
@@ -31,6 +32,7 @@ def write_contents(connection: Connection, run: Sequence[tuple[Source, Digest]])
             "stored": int(source.stored), "parent_sha256": digest.parent, "part": digest.part, **_tags(digest),
         })  # fmt: skip
     write_tags(connection, {digest.sha256: digest for _, digest in run if digest.preview is None})
+    _say_changed(connection, {digest.sha256: _tags(digest) for _, digest in run if digest.preview is not None})
     # Known already, its preview was missing and has just been made again, by another version perhaps.
     _upsert(connection, contents, ("sha256",), rows[False], ("preview_sha256", "preview_suffix", *_TAGS))
     _upsert(connection, contents, ("sha256",), rows[True])
@@ -48,8 +50,26 @@ def write_tags(connection: Connection, seen: Mapping[str, Digest]) -> None:
     """Content → the file of it that was read now: date, camera and place are those of the one seen last."""
     rows = [{"which": sha256, **tags} for sha256, digest in seen.items() if (tags := _tags(digest))]
     if rows:
+        _say_changed(connection, {row["which"]: row for row in rows})
         columns: dict[str, Any] = {name: bindparam(name) for name in _TAGS}
         connection.execute(contents.update().where(contents.c.sha256 == bindparam("which")).values(columns), rows)
+
+
+def _say_changed(connection: Connection, tags: Mapping[str, Mapping[str, Any]]) -> None:
+    """Before tags are written: the images, of any collection, that will have others, for who holds them in memory."""
+    columns = (contents.c[name] for name in _TAGS)
+    known = select(contents.c.sha256, *columns).where(contents.c.sha256.in_(bindparam("shas", expanding=True)))
+    other = [
+        row[0]
+        for shas in portions(list(tags))
+        for row in connection.execute(known, {"shas": shas})
+        if tuple(row[1:]) != tuple(tags[row[0]].get(name) for name in _TAGS)
+    ]
+    for shas in portions(other):
+        theirs = select(images.c.collection_id).distinct().where(images.c.sha256.in_(shas))
+        for collection_id in sorted(connection.execute(theirs).scalars()):
+            touch(connection, collection_id)
+        connection.execute(images.update().where(images.c.sha256.in_(shas)).values(changed=REVISION))
 
 
 def write_files(

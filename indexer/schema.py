@@ -39,7 +39,7 @@ collections = Table(
     Column("name", String, nullable=False, unique=True),
     Column("preset", String, nullable=False),
     Column("active_model", String),  # a fingerprint: what searches and labels use
-    Column("revision", Integer, nullable=False),  # grows whenever images come or go, so that caches notice
+    Column("revision", Integer, nullable=False),  # grows whenever images come, go or move, so that caches notice
     Column("created_at", String, nullable=False),
     Column("multi_label", Boolean, nullable=False, server_default=false()),  # an image may have several classes
     sqlite_autoincrement=True,
@@ -68,6 +68,7 @@ contents = Table(
 )
 
 LEFT = text("removed_at IS NOT NULL OR absent_at IS NOT NULL")  # of images: no longer in their collection
+CHANGED = text("changed IS NOT NULL")
 
 images = Table(
     "images",
@@ -80,9 +81,11 @@ images = Table(
     Column("added_at", String, nullable=False),
     Column("removed_at", String),  # a tombstone: removed by a person, and no later scan brings it back
     Column("absent_at", String),  # its last known path now holds something else; it returns with its bytes
+    Column("changed", Integer),  # the collection's revision when it was moved, or came back
     UniqueConstraint("collection_id", "sha256"),
     Index("images_by_content", "sha256"),
     Index("images_gone", "collection_id", sqlite_where=LEFT, postgresql_where=LEFT),
+    Index("images_changed", "collection_id", "changed", sqlite_where=CHANGED, postgresql_where=CHANGED),
     sqlite_autoincrement=True,  # an id is never used again
 )
 

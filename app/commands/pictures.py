@@ -12,7 +12,8 @@ from app.commands.common import CollectionOption, in_workspace
 from app.terminal import Terminal
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
-from indexer.images import Filter, find_by_path, get_images, path_of
+from indexer.filters import Filter
+from indexer.images import find_by_path, get_images, path_of
 from indexer.sources import readable
 from model.errors import CannotDecode
 from model.images import make_preview

@@ -13,7 +13,8 @@ from app.fitted import Prediction
 from app.schemas import MAX_ID, Page, Selection
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named, collection_with_id
-from indexer.images import Filter, Image, answers_about, get_image, get_images, labels_of
+from indexer.filters import Filter
+from indexer.images import Image, answers_about, get_image, get_images, labels_of
 from model.errors import BadInput
 
 
@@ -115,7 +116,7 @@ def selected(engine: Engine, collection: Collection, selection: Selection) -> li
     wanted = selection.filter.wanted() if selection.filter else Filter()
     if wanted.empty:
         raise BadInput("An empty filter would mean every image: name at least one condition.")
-    return engine.select(collection, wanted).tolist()
+    return engine.selections.select(collection, wanted).tolist()
 
 
 def image_in(engine: Engine, collection: Collection, image_id: int) -> Image:

@@ -20,7 +20,8 @@ from app.routes.common import (
 )
 from app.schemas import LONG, ImageList, Page, Selection
 from app.views import Sight, view_of
-from indexer.images import Filter, get_image, get_images, path_of, read_original, read_preview, read_rendition
+from indexer.filters import Filter
+from indexer.images import get_image, get_images, path_of, read_original, read_preview, read_rendition
 from indexer.labels import history
 from indexer.removal import remove
 from indexer.sources import readable
@@ -74,7 +75,7 @@ def list_images(
         within=within,
         cluster=cluster,
     )
-    return image_page(engine, collection, engine.select(collection, wanted, sort), offset, limit)
+    return image_page(engine, collection, engine.selections.select(collection, wanted, sort), offset, limit)
 
 
 @router.post("/collections/{collection}/images/list")

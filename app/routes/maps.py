@@ -68,7 +68,7 @@ def read_column(
 
 
 def _shown(engine: Engine, collection: Collection) -> Shown:
-    return shown(engine.workspace, collection, engine.present(collection))
+    return shown(engine.workspace, collection, engine.selections.present(collection))
 
 
 def _columns(found: Shown, values: dict[str, Any]) -> JSONResponse:

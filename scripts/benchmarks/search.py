@@ -30,7 +30,7 @@ import numpy as np
 from model.info import read_info
 from scripts.benchmarks.bigger import QUERIES, K, Task, encode_folders, local_dimension, prepare
 from scripts.benchmarks.calls import say
-from scripts.benchmarks.over_http import end_in_order, over_http
+from scripts.benchmarks.over_http import HALVES, end_in_order, over_http
 from scripts.benchmarks.searched import PEERS, WANTED, measure, measure_peer, resident
 from scripts.benchmarks.table import Row, aim, missing, quick, report, row
 
@@ -48,7 +48,8 @@ FIGURES = {
     "add": ("add 10", "ms"),
     "delete": ("delete 10", "ms"),
     "rerunning": ("search, p95 while two pages rerun", "ms"),
-    "half": ("search, p95 with a filter that keeps half", "ms"),
+    "first": ("a search with a filter that keeps half, the first time, slowest kind", "ms"),
+    **{kind: (f"search, p95 with a filter by {kind} that keeps half", "ms") for kind in HALVES},
     "whole": ("memory of the whole process a vector", "KB each"),
 }
 Said = dict[str, float]
@@ -140,7 +141,9 @@ def _aimed(each: Row, figure: str, name: str, size: int) -> Row:
             return aim(each, at_least=WANTED)
         case "p95" | "rerunning" if name == HTTP and size in TARGET_MS:
             return aim(each, at_most=TARGET_MS[size])
-        case "half":
+        case "first":
+            return aim(each, at_most=300)
+        case _ if figure in HALVES:
             return aim(each, at_most=100)
         case "add":
             return aim(each, at_most=1000)

@@ -9,8 +9,9 @@ from playwright.sync_api import Browser, Page
 from sqlalchemy import Engine
 
 from indexer.catalog import collection_named
+from indexer.columns import select_ids
+from indexer.filters import Filter
 from indexer.home import Home
-from indexer.images import Filter, select_ids
 from indexer.map import Map, write_map
 from indexer.publish import publish
 from indexer.schema import collections

@@ -15,9 +15,11 @@ from sqlalchemy import Engine, func, select
 
 from indexer import embed, importer
 from indexer.catalog import Collection, collection_named, ensure_collection, open_catalog
+from indexer.columns import select_ids
 from indexer.errors import NoIndex
+from indexer.filters import Filter
 from indexer.home import Home
-from indexer.images import Filter, contents_of, get_images, read_preview, select_ids
+from indexer.images import contents_of, get_images, read_preview
 from indexer.importer import import_sources
 from indexer.index import open_index
 from indexer.labels import current_labels, label

@@ -115,25 +115,6 @@ def test_negatives_push_their_kind_down(indexed):
     assert coffees_on_top([cat], [coffee]) < coffees_on_top([cat, coffee], [])
 
 
-def test_a_filter_restricts_a_search(indexed):
-    (cat,) = of_subject(indexed, "cat", 1)
-    body = {"positive": [cat], "filter": {"folder": "photos/rocket"}}
-
-    answer = indexed.post("/v1/collections/photos/search", json=body).json()
-
-    assert answer["total"] == EACH
-    assert {subject_of(hit["image"]) for hit in answer["hits"]} == {"rocket"}
-
-
-def test_text_finds_names_folders_and_classes(indexed):
-    label(indexed, of_subject(indexed, "rocket", 2), "spacecraft")
-
-    assert images(indexed, text="coffee")["total"] == EACH
-    assert images(indexed, text="coffee 03")["total"] == 1
-    assert images(indexed, text="spacecr")["total"] == 2
-    assert images(indexed, text="100%")["total"] == 0
-
-
 def test_search_before_there_is_an_index_says_what_to_do(client):
     client.post("/v1/collections", json={"name": "photos"})
 

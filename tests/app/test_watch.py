@@ -10,7 +10,9 @@ import time
 import pytest
 
 from indexer.catalog import all_collections, collection_named, count_images
-from indexer.images import Filter, find_by_path, select_ids
+from indexer.columns import select_ids
+from indexer.filters import Filter
+from indexer.images import find_by_path
 from indexer.index import open_index, read_published
 from tests.pictures import jpeg, write_folders
 

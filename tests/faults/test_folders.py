@@ -5,9 +5,11 @@ import shutil
 
 import pytest
 
+from indexer.columns import select_ids
 from indexer.embed import embed_missing
 from indexer.errors import Busy
-from indexer.images import Filter, get_images, read_original, select_ids
+from indexer.filters import Filter
+from indexer.images import get_images, read_original
 from indexer.labels import current_labels, label
 from indexer.missing import is_gone
 from indexer.removal import remove

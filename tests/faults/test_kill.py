@@ -9,8 +9,10 @@ import pytest
 from indexer import labels
 from indexer.catalog import collection_named, open_catalog
 from indexer.classes import all_classes
+from indexer.columns import select_ids
 from indexer.embed import embed_missing
-from indexer.images import Filter, contents_of, get_images, read_preview, select_ids
+from indexer.filters import Filter
+from indexer.images import contents_of, get_images, read_preview
 from indexer.importer import import_sources
 from indexer.index import open_index
 from indexer.labels import current_labels

@@ -17,7 +17,9 @@ import pytest
 from PIL import Image
 
 from indexer.catalog import collection_named, count_images, open_catalog
-from indexer.images import Filter, get_images, read_preview, select_ids
+from indexer.columns import select_ids
+from indexer.filters import Filter
+from indexer.images import get_images, read_preview
 from indexer.plan import make_plan
 from indexer.sources import readable, scan
 from model.errors import CannotDecode

@@ -10,8 +10,10 @@ from PIL import Image
 from sqlalchemy import select
 
 from indexer.catalog import count_images, create_collection
+from indexer.columns import select_ids
 from indexer.embed import embed_missing
-from indexer.images import Filter, find_by_path, get_images, read_original, read_preview, select_ids
+from indexer.filters import Filter
+from indexer.images import find_by_path, get_images, read_original, read_preview
 from indexer.importer import import_sources
 from indexer.labels import current_labels, label
 from indexer.removal import remove

@@ -5,8 +5,9 @@ import pytest
 from PIL import ImageEnhance, ImageOps
 
 from indexer.catalog import create_collection
+from indexer.columns import select_ids
 from indexer.duplicates import dismiss, find_pairs, group
-from indexer.images import Filter, select_ids
+from indexer.filters import Filter
 from indexer.removal import remove
 from model.alike import same_shot, thumb
 from model.errors import BadInput

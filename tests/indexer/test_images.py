@@ -5,10 +5,11 @@ import pytest
 from PIL import Image as PILImage
 from sqlalchemy import update
 
+from indexer.columns import select_ids
 from indexer.errors import NoSuchImage
+from indexer.filters import Filter
 from indexer.images import (
     SORTS,
-    Filter,
     contents_of,
     find_by_path,
     get_image,
@@ -18,7 +19,6 @@ from indexer.images import (
     read_original,
     read_preview,
     read_rendition,
-    select_ids,
 )
 from indexer.labels import label
 from indexer.removal import remove

@@ -10,7 +10,9 @@ from sqlalchemy import func, select
 
 from indexer import digest
 from indexer.catalog import count_images, create_collection
-from indexer.images import Filter, find_by_path, get_images, path_of, read_original, read_preview, select_ids
+from indexer.columns import select_ids
+from indexer.filters import Filter
+from indexer.images import find_by_path, get_images, path_of, read_original, read_preview
 from indexer.importer import ImportResult, import_sources
 from indexer.labels import current_labels, label
 from indexer.schema import files

@@ -37,6 +37,7 @@ def test_a_book_that_reads_only_what_is_new_says_what_a_full_reading_says(engine
         said = current_labels(engine, photos)
         classes = {x.image_id: x.class_name for x in said if x.answer == "yes"}
         assert found.classes == classes | {x.image_id: "none of these" for x in said if x.answer == "none_of_these"}
+        assert set(found.answered().tolist()) == {x.image_id for x in said if x.answer == "yes" or not x.class_name}
         assert found.last_action == last_action(engine, photos)
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from indexer.columns import select_ids
 from indexer.embed import embed_missing
-from indexer.images import Filter, get_images, read_original, read_preview, select_ids
+from indexer.filters import Filter
+from indexer.images import get_images, read_original, read_preview
 from indexer.importer import import_sources
 from indexer.parts import Cutting
 from indexer.removal import remove

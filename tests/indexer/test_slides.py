@@ -9,7 +9,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from indexer.images import Filter, get_images, read_original, read_preview, select_ids
+from indexer.columns import select_ids
+from indexer.filters import Filter
+from indexer.images import get_images, read_original, read_preview
 from indexer.importer import import_sources
 from indexer.parts import Cutting
 from indexer.sources import scan

@@ -6,8 +6,10 @@ from pathlib import Path
 from PIL import Image
 
 from indexer.catalog import collection_named, open_catalog
+from indexer.columns import select_ids
+from indexer.filters import Filter
 from indexer.home import Home
-from indexer.images import Filter, get_images, read_preview, select_ids
+from indexer.images import get_images, read_preview
 from scripts.benchmarks.ui import FACES, SIDE, fill
 from scripts.screenshot import LARGEST, save
 from tests.pictures import picture
