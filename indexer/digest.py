@@ -1,5 +1,5 @@
-"""One file → its hash and its previews, in a pool of processes: every core decodes, and a decoder that dies takes only
-its own file.
+"""One file → its hash and its previews, in a pool of processes: every core decodes, and a decoder that dies or never
+ends takes only its own file.
 
 Small files travel to the processes in bundles, for the way there costs as much as decoding one of them. Previews are
 written without waiting for the disk: whoever commits a batch to the catalog calls `settle` before, once for all of it.
@@ -8,20 +8,15 @@ written without waiting for the disk: whoever commits a batch to the catalog cal
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
-import signal
-import sys
-import threading
-import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BufferedReader
 
+from indexer.decoders import TooLong, given, pool_of, waited_for, without_main
 from indexer.home import Home
 from indexer.parts import WHOLE, Cutting, part_id
 from indexer.sources import MAX_FILE_BYTES, TOO_LARGE, Source, batches, opened, read
@@ -34,6 +29,7 @@ from model.parts import Part, is_slide, previews_of_parts, previews_of_slide
 
 SUFFIXES = ("jpg", "png")  # of previews
 BUNDLE_FILES, BUNDLE_BYTES = 16, 1 << 20  # in one message to a process, at most
+LONGEST = 120.0  # seconds for a whole file: a picture of the most pixels takes ten; tiles take what they take
 
 
 @dataclass(frozen=True)
@@ -75,27 +71,27 @@ def digested(
     decoded again.
     `preparation` is of the encoder that is to have the pictures' squares; parts of files come without.
     """
-    pool = _pool(workers)
+    pool = pool_of(workers)
     window: deque[tuple[list[Work], Future[list[list[Digest]]]]] = deque()
     nobody: frozenset[tuple[str, str]] = frozenset()
 
     def submit(bundle: list[Work]) -> Future[list[list[Digest]]]:
-        with _without_main():
-            return _given(pool, bundle, home, cutting, preparation)
+        with without_main():
+            return given(pool, digest_bundle, bundle, home, cutting, preparation)
 
     def finish() -> Iterator[tuple[Source, list[Digest]]]:
         nonlocal pool
         bundle, future = window.popleft()
         try:
-            results = future.result()
-        except BrokenProcessPool:
+            results = waited_for(pool, future, _longest(cutting))
+        except (BrokenProcessPool, TooLong):
             # The files that were in flight now go one by one, so only the one that kills is lost.
             pool.shutdown(wait=True, cancel_futures=True)
             for place, (other, other_future) in enumerate(window):
                 if not _succeeded(other_future):
                     window[place] = (other, _done(_one_by_one(other, home, cutting, preparation)))
             results = _one_by_one(bundle, home, cutting, preparation)
-            pool = _pool(workers)
+            pool = pool_of(workers)
         yield from zip((work.source for work in bundle), results, strict=True)
 
     try:
@@ -218,68 +214,21 @@ def _one_by_one(
     """Digest each file by itself; the process that one of them kills is replaced."""
     results: list[list[Digest]] = []
     while len(results) < len(bundle):
-        with _without_main(), _pool(1) as pool:
+        with without_main(), pool_of(1) as pool:
             try:
                 for work in bundle[len(results) :]:
-                    results.append(_given(pool, [work], home, cutting, preparation).result()[0])
+                    future = given(pool, digest_bundle, [work], home, cutting, preparation)
+                    results.append(waited_for(pool, future, _longest(cutting))[0])
+            except TooLong:
+                # A disk that stood still looks the same, so it is tried again next time.
+                results.append([_failed(f"takes more than {LONGEST:g} seconds to decode", again=True)])
             except BrokenProcessPool:
                 results.append([_failed("made the decoder crash")])
     return results
 
 
-def _given(
-    pool: ProcessPoolExecutor, bundle: Sequence[Work], home: Home, cutting: Cutting, preparation: Preparation | None
-) -> Future[list[list[Digest]]]:
-    """Hand files to a pool. If a file before them killed its decoder, whoever waits for the result finds out."""
-    try:
-        return pool.submit(digest_bundle, bundle, home, cutting, preparation)
-    except BrokenProcessPool as error:
-        broken = error
-    except OSError as error:
-        if error.errno is not None:  # of the system, say: it starts no more processes
-            raise
-        # "handle is closed": the pool took itself apart while it was given this (CPython's `_ThreadWakeup`).
-        broken = BrokenProcessPool(str(error))
-    failed: Future[list[list[Digest]]] = Future()
-    failed.set_exception(broken)
-    return failed
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    # A fork of a process with threads (Torch, ONNX Runtime) may hang; a fork server starts clean.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["indexer.digest"])
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Processes started meanwhile do not import the program that started us: it has a second's worth of modules."""
-    main = sys.modules["__main__"]
-    hidden: dict[str, object] = {
-        name: main.__dict__.pop(name) for name in ("__spec__", "__file__") if name in main.__dict__
-    }
-    main.__spec__ = None
-    try:
-        yield
-    finally:
-        main.__dict__.update(hidden)
-
-
-def _begin_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends us in order
-    # What Pillow and the libraries below it remark on a damaged file; the reason we give is its error.
-    warnings.simplefilter("ignore")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threading.Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    """A parent that was killed cannot end its workers; they would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
+def _longest(cutting: Cutting) -> float | None:
+    return None if cutting else LONGEST
 
 
 def _succeeded(future: Future[list[list[Digest]]]) -> bool:

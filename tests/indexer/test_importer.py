@@ -213,6 +213,28 @@ def test_a_decoder_that_dies_takes_only_its_own_file(engine, home, photos, tmp_p
     assert (second.added_total, second.known, refused(second)) == (0, 37, refused(first))
 
 
+@pytest.mark.promise(17)
+@pytest.mark.parametrize("workers", [1, 4])
+def test_promise_17_a_file_that_never_ends_is_refused_and_the_others_come_in(
+    engine, home, photos, tmp_path, monkeypatch, workers
+):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, view in enumerate(views("cat", 40, 32)):
+        called = {5: " hangs", 20: " kills", 39: " hangs"}.get(number, "")
+        (folder / f"{number:02}{called}.jpg").write_bytes(encoded(view))
+    monkeypatch.setattr(digest, "digest_bundle", crashing.digest_bundle)
+    monkeypatch.setattr(digest, "LONGEST", 1.5)
+
+    first = import_sources(engine, home, photos, scan([folder]), workers=workers)
+    second = import_sources(engine, home, photos, scan([folder]), workers=workers)
+
+    slow = "takes more than 1.5 seconds to decode"
+    assert first.added_total == 37
+    assert refused(first) == {"05 hangs.jpg": slow, "20 kills.jpg": "made the decoder crash", "39 hangs.jpg": slow}
+    assert (second.added_total, second.known, refused(second)) == (0, 37, refused(first))
+
+
 def test_a_pool_that_takes_itself_apart_while_it_is_given_work_loses_no_file(bring, folder, monkeypatch):
     submit, given = ProcessPoolExecutor.submit, []
 
