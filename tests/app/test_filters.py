@@ -13,9 +13,9 @@ from app import work
 from app.settings import Settings
 from indexer.catalog import collection_named
 from indexer.classes import update_class
-from indexer.images import remove
 from indexer.index import open_index
 from indexer.labels import label
+from indexer.removal import remove
 from indexer.schema import now
 from tests.app.conftest import EACH, SUBJECTS, do_jobs, subject_of
 from tests.pictures import encoded, views
