@@ -13,6 +13,7 @@ from app.engine import Engine
 from app.fitted import Prediction
 from indexer.catalog import Collection
 from indexer.errors import NotAsSeen
+from indexer.journal import Change
 from indexer.labels import Answer, Standing, answer_each, current_labels
 
 
@@ -70,16 +71,16 @@ def acceptable(engine: Engine, collection: Collection, ids: Sequence[int]) -> Ac
 
 def accept(
     engine: Engine, collection: Collection, found: Acceptable, source: str, by: str | None, seen: str | None
-) -> int:
-    """Give each image its predicted classes, as one action, and return its id: 0 where there was nothing to give.
+) -> Change:
+    """Give each image its predicted classes, as one action: 0 where there was nothing to give.
 
     With `seen` of a preview, only if it would do exactly what that one said; raises `NotAsSeen` otherwise.
     """
     if seen is not None and seen != found.seen:
         raise NotAsSeen("Labels or predictions have changed since you looked: look again, then accept.")
     if not found.said:
-        return 0
-    return answer_each(engine.workspace.engine, collection, found.answers, source, by, open_only=True).action
+        return Change(0, 0)
+    return answer_each(engine.workspace.engine, collection, found.answers, source, by, open_only=True)
 
 
 def _given(said: Prediction) -> tuple[tuple[str, float], ...]:

@@ -91,7 +91,8 @@ class Selections:
         columns = self._columns_of(collection)
         labels = self.probes.labels(collection) if _by_label(wanted) else None
         version = None if labels is None else (labels.last_action, labels.revision)
-        return columns, (collection.id, columns.revision, version, wanted)
+        # The rows too: a reader that came late may have read more than its revision says.
+        return columns, (collection.id, columns.revision, len(columns.ids), version, wanted)
 
     def _columns_of(self, collection: Collection) -> Columns:
         held = self._columns.get(collection.id)

@@ -8,13 +8,14 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
+PATIENCE = 10.0  # seconds for the files that are being decoded when nobody wants any more of them
 
 
 class TooLong(Exception):
@@ -47,9 +48,22 @@ def waited_for(pool: ProcessPoolExecutor, future: Future[T], seconds: float | No
     except TimeoutError:
         if future.done():  # it is what the work itself raised, or came just now
             return future.result()
-        for process in list(pool._processes.values()):  # Python 3.14 calls it kill_workers
-            process.kill()
+        _kill(pool)
         raise TooLong from None
+
+
+def end(pool: ProcessPoolExecutor, begun: Sequence[Future[T]]) -> None:
+    """End a pool's processes: in order if what they have begun ends soon, else at once."""
+    for future in begun:
+        future.cancel()
+    if wait([future for future in begun if future.running()], PATIENCE).not_done:
+        _kill(pool)
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    for process in list((pool._processes or {}).values()):  # Python 3.14 calls it kill_workers
+        process.kill()
 
 
 def pool_of(workers: int) -> ProcessPoolExecutor:

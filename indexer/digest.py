@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from io import BufferedReader
 
-from indexer.decoders import TooLong, given, pool_of, waited_for, without_main
+from indexer.decoders import TooLong, end, given, pool_of, waited_for, without_main
 from indexer.home import Home
 from indexer.parts import WHOLE, Cutting, part_id
 from indexer.sources import MAX_FILE_BYTES, TOO_LARGE, Source, batches, opened, read
@@ -30,6 +30,7 @@ from model.parts import Part, is_slide, previews_of_parts, previews_of_slide
 SUFFIXES = ("jpg", "png")  # of previews
 BUNDLE_FILES, BUNDLE_BYTES = 16, 1 << 20  # in one message to a process, at most
 LONGEST = 120.0  # seconds for a whole file: a picture of the most pixels takes ten; tiles take what they take
+SLOWEST = 1e6  # bytes a second that a disk gives at least: this comes on top
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def digested(
         nonlocal pool
         bundle, future = window.popleft()
         try:
-            results = waited_for(pool, future, _longest(cutting))
+            waiting = [work for some, _ in window for work in some]
+            results = waited_for(pool, future, _longest([*bundle, *waiting], cutting))
         except (BrokenProcessPool, TooLong):
             # The files that were in flight now go one by one, so only the one that kills is lost.
             pool.shutdown(wait=True, cancel_futures=True)
@@ -118,7 +120,7 @@ def digested(
         while window:
             yield from finish()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        end(pool, [future for _, future in window])
 
 
 def digest_bundle(
@@ -218,7 +220,7 @@ def _one_by_one(
             try:
                 for work in bundle[len(results) :]:
                     future = given(pool, digest_bundle, [work], home, cutting, preparation)
-                    results.append(waited_for(pool, future, _longest(cutting))[0])
+                    results.append(waited_for(pool, future, _longest([work], cutting))[0])
             except TooLong:
                 # A disk that stood still looks the same, so it is tried again next time.
                 results.append([_failed(f"takes more than {LONGEST:g} seconds to decode", again=True)])
@@ -227,8 +229,9 @@ def _one_by_one(
     return results
 
 
-def _longest(cutting: Cutting) -> float | None:
-    return None if cutting else LONGEST
+def _longest(works: Sequence[Work], cutting: Cutting) -> float | None:
+    """Seconds for the first of these, while all of them are read from one disk."""
+    return None if cutting else LONGEST + sum(work.source.size for work in works) / SLOWEST
 
 
 def _succeeded(future: Future[list[list[Digest]]]) -> bool:

@@ -91,10 +91,10 @@ def answer_each(
     with engine.begin() as connection:
         lock_writes(connection)
         _check_images(connection, collection, of)
-        names = dict.fromkeys(name for given in of.values() for name in given)
-        ids = {name: ensure_class(connection, collection, name) for name in names}
         if open_only:
             of = _standing(connection, collection, of).open_of(of)
+        names = dict.fromkeys(name for given in of.values() for name in given)
+        ids = {name: ensure_class(connection, collection, name) for name in names}
         alone = None  # the classes that no other goes with: all, or only "none of these" and "unsure"
         if allows_several(connection, collection):
             alone = {ids[name] for name in names if name in OWN_ANSWERS.values()} | _own_answers(connection, collection)
@@ -158,9 +158,10 @@ def label_unlabelled(engine: Engine, collection: Collection, of: Mapping[int, Se
         for image_id, names in of.items()
         if image_id in open_
     }
-    if fresh:
-        answer_each(engine, collection, fresh, source)
-    return len(fresh)
+    if not fresh:
+        return 0
+    # Of those that a person answered meanwhile, the answer stays.
+    return min(len(fresh), answer_each(engine, collection, fresh, source, open_only=True).changed)
 
 
 def clear(

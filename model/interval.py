@@ -39,7 +39,7 @@ def interval_of(right: np.ndarray, groups: np.ndarray | None = None) -> tuple[fl
         off = np.bincount(number, weights=right - p)  # (G,) how far each group as a whole lies from the mean
         variance = float((off**2).sum()) / n**2
         # All right, or all wrong: nothing shows how they vary, so a group counts once.
-        worth = min(n, p * (1 - p) / variance) if variance > 0 else float(len(off))
+        worth = min(n, p * (1 - p) / variance) if variance > 1e-12 and len(off) > 1 else float(len(off))
         if worth > 2 and 1 < len(off) < worth:
             worth *= float(stdtrit(worth - 1, 0.975) / stdtrit(len(off) - 1, 0.975)) ** 2
     return wilson(p * worth, worth)

@@ -222,10 +222,15 @@ def assess(
     for _, hidden in split_evenly(y[places], folds, seed, groups[places]):
         hidden = places[hidden]
         known = np.flatnonzero(~np.isin(groups, groups[hidden]))
-        probe = fit_probe(vectors[known], [labels[i] for i in known.tolist()], strength, seed)
+        try:
+            probe = fit_probe(vectors[known], [labels[i] for i in known.tolist()], strength, seed)
+        except TooFewLabels:  # its groups hold all but one class: they are not judged
+            continue
         there = np.array([classes.index(name) for name in probe.classes])  # all, but where a group held most of a class
         unseen[hidden] = 0
         unseen[np.ix_(hidden, there)] = probe.probabilities(vectors[hidden])
+    if np.isnan(unseen).all():
+        raise TooFewLabels("Too many of the labels show the same thing for the rest to be judged.")
     return Quality(classes, y, unseen, groups, folds, lacking)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from model.errors import TooFewLabels
 from model.interval import interval_of
 from model.probe import Quality, fit_probe
 from model.softmax import split_evenly
@@ -99,7 +100,10 @@ def learning_curve(
         probe = None
         for number, part in enumerate(PARTS):
             some = np.concatenate([place[: max(len(able) * 2, round(part * len(place)))], always])
-            probe = fit_probe(vectors[some], names[some].tolist(), choice=choice, start=probe)
+            try:
+                probe = fit_probe(vectors[some], names[some].tolist(), choice=choice, start=probe)
+            except TooFewLabels:  # the groups of this part hold all but one class
+                return None
             said = np.array(probe.classes)[probe.probabilities(vectors[hidden]).argmax(axis=1)]
             right[number, hidden] = said == names[hidden]
             sizes[number] += len(some) / len(splits)

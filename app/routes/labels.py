@@ -77,7 +77,9 @@ def _accept(engine: EngineDep, collection: Collection, body: LabelRequest, ids: 
         shown = get_images(engine.workspace.engine, list(found.said)[:PREVIEWED])
         about |= {"seen": found.seen, "preview": images_json(engine, collection, shown, found.said)}
     else:
-        about["action"] = accept(engine, collection, found, body.source, body.by, body.seen)
+        done = accept(engine, collection, found, body.source, body.by, body.seen)
+        # Of images that were answered meanwhile nothing is changed.
+        about |= {"action": done.action, "changed": min(len(found.said), done.changed)}
     return {**about, "labelled": engine.probes.labels(collection).labelled}
 
 

@@ -235,6 +235,19 @@ def test_promise_17_a_file_that_never_ends_is_refused_and_the_others_come_in(
     assert (second.added_total, second.known, refused(second)) == (0, 37, refused(first))
 
 
+def test_an_import_is_stopped_though_a_file_that_is_begun_never_ends(engine, home, photos, tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, view in enumerate(views("cat", 40, 32)):
+        (folder / f"{number:02}{' hangs' * (number == 39)}.jpg").write_bytes(encoded(view))
+    monkeypatch.setattr(digest, "digest_bundle", crashing.digest_bundle)
+    monkeypatch.setattr("indexer.decoders.PATIENCE", 1)
+    monkeypatch.setattr("indexer.importer.BATCH", 2)
+
+    with pytest.raises(Cancelled):
+        import_sources(engine, home, photos, scan([folder]), workers=4, stop=lambda: True)
+
+
 def test_a_pool_that_takes_itself_apart_while_it_is_given_work_loses_no_file(bring, folder, monkeypatch):
     submit, given = ProcessPoolExecutor.submit, []
 

@@ -7,6 +7,7 @@ from indexer.catalog import create_collection, open_catalog
 from indexer.classes import all_classes, create_class, merge_class, remove_class, update_class
 from indexer.errors import NoSuchImage, NothingToUndo
 from indexer.labels import (
+    answer_each,
     clear,
     current_labels,
     history,
@@ -31,6 +32,15 @@ def test_an_answer_stands_with_its_time_and_its_source(engine, photos, ids):
         (i, "cat", "yes", "csv") for i in ids[:2]
     ]
     assert found[0].at <= now()
+
+
+def test_what_no_open_image_is_given_makes_no_class(engine, photos, ids):
+    label(engine, photos, ids[:1], "cat", "yes", "hand")
+
+    change = answer_each(engine, photos, {ids[0]: {"dog": "yes"}}, "suggestion", open_only=True)
+
+    assert (change.action, change.changed) == (0, 0)
+    assert [each.name for each in all_classes(engine, photos)] == ["cat"]
 
 
 @pytest.mark.parametrize("answer", ["yes", "no", "unsure"])

@@ -113,6 +113,26 @@ def test_the_interval_of_a_share_holds_the_truth_nearly_as_often_as_it_says(size
     assert np.mean(held) >= 0.91
 
 
+@pytest.mark.parametrize("right", range(1, 10))
+def test_answers_about_one_burst_are_worth_one_whatever_they_are(right):
+    answers = np.arange(10) < right
+
+    assert interval_of(answers, np.zeros(10, int)) == wilson(right / 10, 1)
+
+
+def test_a_fold_whose_groups_hold_all_of_a_class_is_not_judged_and_the_others_are():
+    rng = np.random.default_rng(0)
+    groups = np.array([*np.repeat(range(4), 6), *[80] * 12, *[81] * 4])
+    labels = ["b"] * 24 + ["a"] * 13 + ["b"] * 3
+    vectors = rng.normal(size=(len(labels), 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    quality = assess(vectors, labels, groups=groups)
+
+    assert 0 < quality.labels <= len(labels)
+    learning_curve(vectors, labels, Choice(1.0, 1.0), groups)  # says nothing, or something
+
+
 def test_a_class_with_its_first_label_takes_nothing_from_the_curve_of_the_others():
     vectors, labels = clusters({"a": 20, "b": 20, "c": 20, "new": 1}, noise=0.35)
 

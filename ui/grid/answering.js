@@ -158,11 +158,13 @@ class Answering {
       this.backward(step);
     };
     this.begun = true;
+    step.nothing = false;
     const body = { ...step.body, source: step.images.length > 1 ? "bulk" : (step.body.source ?? "hand") };
-    step.operation = outbox().add(this.collection, "labels", body, { done: () => this.done(step), refused });
+    step.operation = outbox().add(this.collection, "labels", body, { done: (said) => this.done(step, said), refused });
   }
 
-  done(step) {
+  done(step, said) {
+    if (said?.action === 0) step.nothing = true; // it was said before, so no undo takes it back
     if (this.gone) return;
     if (!outbox().waiting.length) this.recount();
     this.answered?.(step);
@@ -191,7 +193,8 @@ class Answering {
     if (!step) return this.further("undo");
     this.future.push(step);
     if (step.change) return this.classSteps.revert(step, "undo");
-    if (step.body && !outbox().withdraw(step.operation)) this.revert(step, "undo", step.before[0]);
+    if (step.body && step.nothing) step.never = true;
+    else if (step.body && !outbox().withdraw(step.operation)) this.revert(step, "undo", step.before[0]);
     else if (step.body) step.never = true; // it was not sent, so there is nothing to take back
     this.backward(step);
   }

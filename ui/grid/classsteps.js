@@ -35,14 +35,17 @@ class ClassSteps {
     const path = `classes/${encodeURIComponent(change.from)}`;
     const [to, body, method] = change.into ? [`${path}/merge`, { into: change.to }, "POST"] : [path, change.values, "PATCH"];
     part.begun = true;
+    // A step from now on, whether the dialog waits for it or not: what follows is sent behind it.
+    const step = { change };
+    part.past.push(step);
+    part.future = [];
     return new Promise((saved, failed) => {
-      const done = async () => {
-        part.past.push({ change });
-        part.future = [];
-        await this.changed();
-        saved();
+      const done = () => this.changed().then(saved);
+      const refused = (sentence) => {
+        part.past = part.past.filter((one) => one !== step);
+        failed(new Sentence(sentence));
       };
-      outbox().add(part.collection, to, body, { method, check: this.standing(change), done, refused: (sentence) => failed(new Sentence(sentence)) });
+      outbox().add(part.collection, to, body, { method, check: this.standing(change), done, refused });
     });
   }
 
