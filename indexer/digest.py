@@ -88,7 +88,7 @@ def digested(
             results = waited_for(pool, future, _longest([*bundle, *waiting], cutting))
         except (BrokenProcessPool, TooLong):
             # The files that were in flight now go one by one, so only the one that kills is lost.
-            pool.shutdown(wait=True, cancel_futures=True)
+            end(pool, broken=True)
             for place, (other, other_future) in enumerate(window):
                 if not _succeeded(other_future):
                     window[place] = (other, _done(_one_by_one(other, home, cutting, preparation)))
@@ -216,7 +216,8 @@ def _one_by_one(
     """Digest each file by itself; the process that one of them kills is replaced."""
     results: list[list[Digest]] = []
     while len(results) < len(bundle):
-        with without_main(), pool_of(1) as pool:
+        with without_main():
+            pool = pool_of(1)
             try:
                 for work in bundle[len(results) :]:
                     future = given(pool, digest_bundle, [work], home, cutting, preparation)
@@ -226,6 +227,8 @@ def _one_by_one(
                 results.append([_failed(f"takes more than {LONGEST:g} seconds to decode", again=True)])
             except BrokenProcessPool:
                 results.append([_failed("made the decoder crash")])
+            finally:
+                end(pool, broken=True)
     return results
 
 

@@ -36,6 +36,7 @@ def answers(home: Home) -> dict:
     """What a program gets from it: search results, labels, predictions, a preview and an original."""
     with TestClient(create_api(Settings(home=home.root, threads=1)), base_url="http://localhost") as client:
         photos = "/v1/collections/photos"
+        client.get(f"{photos}/probe")  # waits for cross-validation, which predictions follow
         return {
             "hits": client.post(f"{photos}/search", json={"positive": [1]}).json()["hits"],
             "labels": client.get(f"{photos}/labels").json(),
