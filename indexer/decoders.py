@@ -52,14 +52,14 @@ def waited_for(pool: ProcessPoolExecutor, future: Future[T], seconds: float | No
         raise TooLong from None
 
 
-def end(pool: ProcessPoolExecutor, begun: Sequence[Future[T]] = (), broken: bool = False) -> None:
+def end(pool: ProcessPoolExecutor, begun: Sequence[Future[T]] = ()) -> None:
     """End a pool's processes: in order if what they have begun ends soon, else at once.
 
     One that was started while its pool broke is overlooked by CPython, which would then wait for it for ever.
     """
     for future in begun:
         future.cancel()
-    if broken or wait([future for future in begun if future.running()], PATIENCE).not_done:
+    if pool._broken or wait([future for future in begun if future.running()], PATIENCE).not_done:
         _kill(pool)
     pool.shutdown(wait=True, cancel_futures=True)
 

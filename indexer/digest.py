@@ -88,7 +88,7 @@ def digested(
             results = waited_for(pool, future, _longest([*bundle, *waiting], cutting))
         except (BrokenProcessPool, TooLong):
             # The files that were in flight now go one by one, so only the one that kills is lost.
-            end(pool, broken=True)
+            end(pool)
             for place, (other, other_future) in enumerate(window):
                 if not _succeeded(other_future):
                     window[place] = (other, _done(_one_by_one(other, home, cutting, preparation)))
@@ -228,7 +228,7 @@ def _one_by_one(
             except BrokenProcessPool:
                 results.append([_failed("made the decoder crash")])
             finally:
-                end(pool, broken=True)
+                end(pool)
     return results
 
 
