@@ -18,6 +18,9 @@ from app.problem import as_json
 
 HEAD_WITHIN = 15.0  # seconds from the connection, or the last answer, to a whole head
 LONGEST_HEAD = 64 << 10  # bytes
+# Seconds that a connection may be idle after an answer. Longer than those who call us keep one (httpx, which the page
+# is: 5): where both give it up at the same moment, a request is sent on a connection that is being closed, and is lost.
+IDLE_WITHIN = 20
 FINISH_WITHIN = 5  # seconds that running requests have after SIGTERM
 
 
@@ -87,5 +90,6 @@ def listen(app: Any, host: str, port: int) -> None:
         log_level="warning",
         log_config=None,  # `logs.set_up` has done it
         server_header=False,
+        timeout_keep_alive=IDLE_WITHIN,
         timeout_graceful_shutdown=FINISH_WITHIN,
     )

@@ -64,6 +64,15 @@ def test_promise_27_clients_that_do_not_read_their_answer_keep_nobody_waiting(se
     assert answers == [200] * 5
 
 
+def test_a_connection_outlives_the_time_that_the_page_keeps_one_between_two_requests(server):
+    keeps = httpx.Limits().keepalive_expiry  # seconds; what `ui` and the proxy rely on
+    with server.connect() as connection:
+        for wait in (keeps + 1, 0):
+            connection.sendall(head("GET", "/v1/health"))
+            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            time.sleep(wait)
+
+
 @pytest.fixture
 def hasty(monkeypatch):
     """A small server in this process that loses its patience soon; returns its port and what its app has seen."""
