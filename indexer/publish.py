@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -165,23 +166,27 @@ def _graph(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> tupl
     nearest = _nearest(vectors, held, np.broadcast_to(held, (len(held), len(held))), threads)
     sketch = Sketch(index)
     sketch.slack = sketch.measured(vectors, held, threads)
+    walking = partial(replace, Published("", count, dim, GRAPH, now(), matrix="", slack=sketch.slack))
+    reached: dict[int, dict[int, np.ndarray]] = {}  # effort → recalls (H,) at each k of `WANTED`
+
+    def suffices(effort: int) -> bool:
+        looking = VectorIndex(index, ids, vectors, walking(effort=effort), sketch)
+        recalls = reached[effort] = {}
+        for k, wanted in WANTED.items():
+            found = list(pool.map(partial(_found, looking, k, ids[held]), vectors[held]))
+            recalls |= _recalls(found, nearest, [k])
+            # Less twice its standard error: it should hold for other pictures than these, too.
+            if effort and recalls[k].mean() - 2 * recalls[k].std() / np.sqrt(len(held)) < wanted:
+                return False
+        return True
+
     with ThreadPoolExecutor(threads) as pool:
-        for effort in (*EFFORTS, 0):
-            published = Published("", count, dim, GRAPH, now(), matrix="", effort=effort, slack=sketch.slack)
-            looking = VectorIndex(index, ids, vectors, published, sketch)
-            measured: dict[int, np.ndarray] = {}
-            for k, wanted in WANTED.items():
-                found = list(pool.map(partial(_found, looking, k, ids[held]), vectors[held]))
-                measured |= _recalls(found, nearest, [k])
-                # Less twice its standard error: it should hold for other pictures than these, too.
-                enough = measured[k].mean() - 2 * measured[k].std() / np.sqrt(len(held)) >= wanted
-                if effort and not enough:
-                    break
-            else:
-                break
+        effort = (*EFFORTS, 0)[bisect_left(EFFORTS, True, key=suffices)]  # more effort finds no less
+        if not effort:
+            suffices(effort)
     faiss.omp_set_num_threads(1)
     index.add_with_ids(np.ascontiguousarray(vectors[held]), held)
-    return index, _with_recall(published, measured)
+    return index, _with_recall(walking(effort=effort), reached[effort])
 
 
 def _found(looking: VectorIndex, k: int, hidden: np.ndarray, query: np.ndarray) -> np.ndarray:

@@ -47,12 +47,13 @@ from model.images import PREVIEW_SIDE, make_preview
 from model.info import Preparation
 from model.int8 import save_int8
 from scripts.benchmarks.held import peak_of
-from scripts.benchmarks.pictures import make_photographs, write_many
+from scripts.benchmarks.pictures import make_photographs
 from scripts.benchmarks.table import Row, aim, quick, report, row
 
 BATCH = 32
 LOOPED = 2000  # pictures that the loop sees, at most: it has nothing to start, so its pace does not change
 CALIBRATED_ON = 256  # pictures, for the int8 copy
+DIFFERENT, LARGE_EVERY = 512, 500  # where memory is measured: photographs, and files for one of 12 MP among them
 AGAIN, MEMORY = "again", "memory"
 
 
@@ -242,8 +243,10 @@ def measure_known(folder: Path, count: int) -> Row:
 
 
 def measure_memory(folder: Path, count: int) -> Row:
-    """The most that all processes of an import of `count` new files hold together."""
-    write_many(folder / "pictures", count)
+    """The most that all processes of an import of `count` new files hold together: web-size, some of 12 MP."""
+    large = max(1, count // LARGE_EVERY)
+    make_photographs(folder / "pictures" / "web-size", min(DIFFERENT, count - large), 375, count - large)
+    make_photographs(folder / "pictures" / "12 MP", min(8, large), 3000, large, seed=1)
     command = [
         sys.executable,
         "-m",

@@ -69,16 +69,6 @@ def commented(jpeg: bytes, text: str) -> bytes:
     return jpeg[:2] + b"\xff\xfe" + (2 + len(text)).to_bytes(2, "big") + text.encode() + jpeg[2:]
 
 
-def write_many(folder: Path, count: int) -> None:
-    """`count` small JPEGs, no two alike: their pixels matter to nobody here."""
-    ground = texture(np.random.default_rng(0))
-    for number in range(count):
-        inside = folder / f"{number // 1000:04}"
-        inside.mkdir(parents=True, exist_ok=True)
-        left, top = number % 900, number // 900 % 900
-        ground.crop((left, top, left + 64, top + 48)).save(inside / f"{number:07}.jpg", quality=80)
-
-
 def texture(rng: np.random.Generator) -> Image.Image:
     """A GROUND-sized square of colour noise whose amplitude falls with the frequency; lightness varies most."""
     frequency = np.hypot(np.fft.fftfreq(GROUND)[:, None], np.fft.rfftfreq(GROUND)[None, :])
