@@ -14,22 +14,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from io import BufferedReader
+from io import BytesIO
+from typing import BinaryIO
 
 from indexer.decoders import TooLong, end, given, pool_of, waited_for, without_main
 from indexer.home import Home
 from indexer.parts import WHOLE, Cutting, part_id
-from indexer.sources import MAX_FILE_BYTES, TOO_LARGE, Source, batches, opened, read
+from indexer.sources import MAX_FILE_BYTES, TOO_LARGE, Source, batches, opened, read, unreadable
 from model.errors import CannotDecode
 from model.exif import Tags
-from model.files import write_whole
-from model.images import PREVIEW_SIDE, TILE_IT, Preview, make_preview, read_tags
+from model.files import HASHED_AT_ONCE, write_named_by_hash, write_whole
+from model.images import PREVIEW_SIDE, Preview, make_preview, read_tags, tiled
 from model.info import Preparation
 from model.parts import Part, is_slide, previews_of_parts, previews_of_slide
+from model.progress import Line
 
 SUFFIXES = ("jpg", "png")  # of previews
 BUNDLE_FILES, BUNDLE_BYTES = 16, 1 << 20  # in one message to a process, at most
 LONGEST = 120.0  # seconds for a whole file: a picture of the most pixels takes ten; tiles take what they take
+MOST_HELD = 256 << 20  # bytes out of zips in memory at once, where they are more than one file
 SLOWEST = 1e6  # bytes a second that a disk gives at least: this comes on top
 
 
@@ -41,7 +44,7 @@ class Digest:
     preview_sha256: str
     preview: Preview | None  # without its data; with the square of an encoder if one was asked for
     bytes: int
-    refused: str | None = None
+    refused: str | None = None  # why; a `Line` where the reason is ours
     again: bool = False  # it could not be read this time, which says nothing about next time
     known: bool = False  # the catalog has this content, and its preview is there: it was not decoded
     tags: Tags | None = None  # of what is known: others may have been written into another file of this picture
@@ -75,13 +78,14 @@ def digested(
     pool = pool_of(workers)
     window: deque[tuple[list[Work], Future[list[list[Digest]]]]] = deque()
     nobody: frozenset[tuple[str, str]] = frozenset()
+    held = 0  # bytes out of zips that wait for a process, or are with one
 
     def submit(bundle: list[Work]) -> Future[list[list[Digest]]]:
         with without_main():
             return given(pool, digest_bundle, bundle, home, cutting, preparation)
 
     def finish() -> Iterator[tuple[Source, list[Digest]]]:
-        nonlocal pool
+        nonlocal pool, held
         bundle, future = window.popleft()
         try:
             waiting = [work for some, _ in window for work in some]
@@ -94,6 +98,7 @@ def digested(
                     window[place] = (other, _done(_one_by_one(other, home, cutting, preparation)))
             results = _one_by_one(bundle, home, cutting, preparation)
             pool = pool_of(workers)
+        held -= _held(bundle)
         yield from zip((work.source for work in bundle), results, strict=True)
 
     try:
@@ -101,22 +106,25 @@ def digested(
         size = 0
         for archive, group in batches(sources):
             for source in group:
+                coming = source.size if archive is not None else 0
+                while window and (len(window) >= 4 * workers or held + coming > MOST_HELD):
+                    yield from finish()
                 data: bytes | None = None
                 if archive is not None:
                     try:
                         data = read(source, archive)
                     except OSError as error:
-                        window.append(([Work(source, None, nobody)], _done([[_failed(str(error))]])))
+                        window.append(([Work(source, None, nobody)], _done([[_failed(unreadable(error))]])))
                         continue
                 if bundle and (len(bundle) == BUNDLE_FILES or size + source.size > BUNDLE_BYTES):
                     window.append((bundle, submit(bundle)))
+                    held += _held(bundle)
                     bundle, size = [], 0
-                    while len(window) >= 4 * workers:
-                        yield from finish()
                 bundle.append(Work(source, data, (by_size or {}).get(source.size, nobody)))
                 size += source.size
         if bundle:
             window.append((bundle, submit(bundle)))
+            held += _held(bundle)
         while window:
             yield from finish()
     finally:
@@ -134,15 +142,15 @@ def digest_file(work: Work, home: Home, cutting: Cutting, preparation: Preparati
     """Read, hash, decode and write the previews of one file."""
     source = work.source
     try:
-        if work.data is None and (cutting.tile or source.size > MAX_FILE_BYTES):
-            with opened(source) as file:
+        if cutting.tile or source.size > MAX_FILE_BYTES:
+            with opened(source) if work.data is None else BytesIO(work.data) as file:
                 if (found := _slide(file, source, home, cutting)) is not None:
                     return found
         data = read(source) if work.data is None else work.data
     except CannotDecode as error:
         return [_failed(error.reason)]
     except OSError as error:
-        return [_failed(f"cannot be read ({error.strerror or error})", again=True)]
+        return [_failed(unreadable(error), again=True)]
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         if cutting:
@@ -166,17 +174,23 @@ def _tags(data: bytes, source: Source) -> Tags | None:
         return None
 
 
-def _slide(file: BufferedReader, source: Source, home: Home, cutting: Cutting) -> list[Digest] | None:
+def _slide(file: BinaryIO, source: Source, home: Home, cutting: Cutting) -> list[Digest] | None:
     """The tiles of a TIFF that cannot be held in memory; None for a file that can."""
     slide = is_slide(file, source.name, MAX_FILE_BYTES)
     if not (cutting.tile and slide):
         if source.size > MAX_FILE_BYTES:
-            raise CannotDecode(source.name, TOO_LARGE + (f": {TILE_IT}" if slide else ""))
+            raise CannotDecode(source.name, tiled(TOO_LARGE) if slide else TOO_LARGE)
         return None
     file.seek(0)
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     parts = previews_of_slide(file, source.name, PREVIEW_SIDE, cutting.tile, cutting.pages)
-    return [_written_part(home, sha256, part, preview, source.size) for part, preview in parts]
+    found = [_written_part(home, sha256, part, preview, source.size) for part, preview in parts]
+    if source.stored:
+        folder = home.original(sha256).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        file.seek(0)
+        write_named_by_hash(folder, "", iter(lambda: file.read(HASHED_AT_ONCE), b""))
+    return found
 
 
 def _parts(data: bytes, sha256: str, source: Source, home: Home, cutting: Cutting) -> list[Digest]:
@@ -210,6 +224,10 @@ def _keep(path: os.PathLike[str], content: bytes) -> None:
         write_whole(path, content)
 
 
+def _held(bundle: Sequence[Work]) -> int:
+    return sum(len(work.data) for work in bundle if work.data is not None)
+
+
 def _one_by_one(
     bundle: Sequence[Work], home: Home, cutting: Cutting, preparation: Preparation | None
 ) -> list[list[Digest]]:
@@ -224,9 +242,10 @@ def _one_by_one(
                     results.append(waited_for(pool, future, _longest([work], cutting))[0])
             except TooLong:
                 # A disk that stood still looks the same, so it is tried again next time.
-                results.append([_failed(f"takes more than {LONGEST:g} seconds to decode", again=True)])
+                too_long = Line("too_long", "takes more than {n:g} seconds to decode", n=LONGEST)
+                results.append([_failed(too_long, again=True)])
             except BrokenProcessPool:
-                results.append([_failed("made the decoder crash")])
+                results.append([_failed(Line("crashed", "made the decoder crash"))])
             finally:
                 end(pool)
     return results

@@ -27,7 +27,7 @@ from indexer.plan import make_plan
 from indexer.schema import contents
 from indexer.sources import Scan, Source, readable
 from model.errors import Cancelled
-from model.progress import Line, Progress, rate_line
+from model.progress import Line, Progress, rate_line, said
 
 BATCH = 256  # images a transaction, or what a second brings: what a kill may repeat
 FEW = 500  # files whose sizes are looked up one by one
@@ -45,7 +45,7 @@ class ImportResult:
     back: int = 0  # of the known: they had left the lists, or lost their preview; the index may lack them
     missing: int = 0  # files that were imported from here and are gone; their images stay
     removed: int = 0  # left out because a person removed them from the collection
-    refused: list[dict[str, str]] = field(default_factory=list)  # {path, name, reason}
+    refused: list[dict[str, Any]] = field(default_factory=list)  # {path, name, reason, said}
     encoded: int = 0  # of the added, meanwhile; the index encodes the others
     labelled: int = 0  # images that took their folder's name as class
     seconds: float = 0.0
@@ -75,7 +75,7 @@ def import_sources(
     started = time.monotonic()
     result = ImportResult()
     for path, reason in found.refused:
-        result.refused.append({"path": path, "name": path, "reason": reason})
+        result.refused.append({"path": path, "name": path, "reason": str(reason), "said": said(reason)})
     plan = make_plan(engine, home, collection, found, allow_empty, cutting)
     result.known, result.removed, result.missing = plan.known, plan.removed, len(plan.missing)
     result.refused += [_refusal(source, reason) for source, reason in plan.refused]
@@ -154,10 +154,10 @@ def _add_class(in_folders: dict[int, list[str]], image_id: int, source: Source) 
         in_folders.setdefault(image_id, []).append(name)
 
 
-def _refusal(source: Source, reason: str) -> dict[str, str]:
+def _refusal(source: Source, reason: str) -> dict[str, Any]:
     # An upload is named as the person knew it, never by where its bytes wait on the server.
     path = readable(source.path) if source.lasting else f"{source.folder}/{source.name}".lstrip("/")
-    return {"path": path, "name": source.name, "reason": reason}
+    return {"path": path, "name": source.name, "reason": str(reason), "said": said(reason)}
 
 
 def _known_sizes(engine: Engine, fresh: Sequence[Source]) -> dict[int, frozenset[tuple[str, str]]]:

@@ -15,6 +15,7 @@ from indexer.parts import WHOLE, Cutting, file_of, is_cut_so
 from indexer.schema import contents, files, images
 from indexer.sources import Scan, Source
 from model.images import TILE_IT
+from model.progress import recalled
 
 MANY = 1000  # known files from which on listing the previews is quicker than asking for each
 
@@ -60,7 +61,7 @@ def make_plan(
         if row.missing_at is not None:
             plan.back.append(row)
         if row.reason and not (cutting.tile and row.reason.endswith(TILE_IT)):
-            plan.refused.append((source, row.reason))
+            plan.refused.append((source, recalled(row.reason, row.said)))
         elif row.removed_at:
             plan.removed += 1
         elif row.reason or (
@@ -93,7 +94,7 @@ class _Previews:
 
 def _known_files(engine: Engine, collection: Collection) -> dict[bytes, Any]:
     columns = (
-        *(files.c.id, files.c.path, files.c.size, files.c.mtime_ns, files.c.reason, files.c.image_id),
+        *(files.c.id, files.c.path, files.c.size, files.c.mtime_ns, files.c.reason, files.c.said, files.c.image_id),
         *(files.c.missing_at, images.c.removed_at, contents.c.sha256, contents.c.preview_suffix),
         *(contents.c.stored, contents.c.part, contents.c.parent_sha256),
     )

@@ -13,6 +13,7 @@ from indexer.digest import Digest
 from indexer.images import portions
 from indexer.schema import contents, files, images
 from indexer.sources import Source
+from model.progress import said
 
 _TAGS = ("taken_at", "camera", "latitude", "longitude")
 
@@ -78,7 +79,7 @@ def write_files(
     """Where each was seen, which image it shows, and why it was refused."""
     rows = [
         {"collection_id": collection.id, "path": source.path, "image_id": image_id, "size": source.size,
-         "mtime_ns": source.mtime_ns, "reason": reason, "missing_at": None}
+         "mtime_ns": source.mtime_ns, "reason": reason and str(reason), "said": said(reason), "missing_at": None}
         for source, image_id, reason in shown if source.lasting
     ]  # fmt: skip
     _upsert(connection, files, ("collection_id", "path"), rows)

@@ -98,7 +98,8 @@ files = Table(
     Column("image_id", ForeignKey("images.id", ondelete="CASCADE")),  # empty when the file was refused
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    Column("reason", String),  # why it was refused
+    Column("reason", String),  # why it was refused, in English
+    Column("said", JSON(none_as_null=True)),  # the same by its name and values, for other languages
     Column("missing_at", String),  # a scan of its folder did not find it; it may come back
     UniqueConstraint("collection_id", "path"),
     Index("files_by_image", "image_id"),

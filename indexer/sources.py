@@ -5,6 +5,7 @@ Nothing is opened here but folders and zips; whatever is not a plain file is rep
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import json
 import os
@@ -16,11 +17,19 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from model.errors import BadInput
+from model.progress import Line
 
 MAX_FILE_BYTES = 1 << 30  # one picture file, but for TIFFs that are read in tiles; a 120 MP one with 16 bits is 720 MB
-TOO_LARGE = f"is larger than {MAX_FILE_BYTES >> 30} GB"
+TOO_LARGE = Line("file_too_large", "is larger than {n} GB", n=MAX_FILE_BYTES >> 30)
 MAX_ZIP_BYTES = 64 << 30  # all members of one zip together, unpacked
 MAX_RATIO = 200  # unpacked over packed: photographs stay near 1, bombs reach 1,000
+MAX_CONTENTS = 64 << 20  # bytes of a zip's list of members, which is read whole: half a million with names of 80 bytes
+_SYSTEM = {  # what the operating system says most often
+    errno.EACCES: Line("no_permission", "Permission denied"),
+    errno.ENOENT: Line("file_gone", "No such file or directory"),
+    errno.EIO: Line("disk_fault", "Input/output error"),
+}
+_FOLDER_LINK = Line("folder_link", "is a link to a folder: import its target instead")
 _IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
 NAMES = "names.json"  # beside uploaded files: what the person called them
 
@@ -45,7 +54,7 @@ class Scan:
     """What a scan found: files to look at, and what was skipped with the reason."""
 
     sources: list[Source] = field(default_factory=list)
-    refused: list[tuple[str, str]] = field(default_factory=list)  # (path for people, reason)
+    refused: list[tuple[str, Line]] = field(default_factory=list)  # (path for people, reason)
     roots: list[bytes] = field(default_factory=list)  # the paths that were asked for: what else lay below them is gone
 
 
@@ -61,10 +70,11 @@ def scan(paths: Sequence[Path], exclude: Sequence[str] = (), allow_empty: bool =
         if not os.path.lexists(path):
             if allow_empty:
                 continue
-            raise BadInput(
-                f"{readable(os.fsencode(path))} does not exist: check the path, and that its disk is there "
-                "(--allow-empty marks what was imported from it as missing)."
+            words = (
+                "{path} does not exist: check the path, and that its disk is there (--allow-empty marks what was "
+                "imported from it as missing)."
             )
+            raise BadInput(Line("path_gone", words, path=readable(os.fsencode(path))))
         if root.is_dir():
             _scan_folder(root, found, exclude)
         elif root.suffix.lower() == ".zip":
@@ -100,31 +110,36 @@ def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, la
     """List a zip's members. Names become labels for people only; nothing is ever unpacked to them."""
     called = called or readable(os.fsencode(path))
     try:
+        if _size_of_contents(path) > MAX_CONTENTS:
+            reason = Line("long_zip", "lists more files than we read: split it into several zips")
+            found.refused.append((called, reason))
+            return
         with zipfile.ZipFile(path) as archive:
             # By name, for that is how they are read: of two members with one name, zipfile reads the last.
             members = [info for info in archive.NameToInfo.values() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        found.refused.append((called, f"not a zip we can read ({error})"))
+        found.refused.append((called, Line("no_zip", "not a zip we can read ({why})", why=str(error))))
         return
     if sum(info.file_size for info in members) > MAX_ZIP_BYTES:
-        found.refused.append((called, f"holds more than {MAX_ZIP_BYTES >> 30} GB unpacked"))
+        reason = Line("large_zip", "holds more than {n} GB unpacked", n=MAX_ZIP_BYTES >> 30)
+        found.refused.append((called, reason))
         return
     mtime_ns = path.stat().st_mtime_ns
     for info in members:
         inside = PurePosixPath(info.filename.replace("\\", "/"))
         if _ignored(inside.parts):
             continue
-        reason = None
+        refusal = None
         if info.flag_bits & 0x1:
-            reason = "is encrypted: unpack it first"
+            refusal = Line("encrypted", "is encrypted: unpack it first")
         elif inside.suffix.lower() == ".zip":
-            reason = "is a zip inside a zip: import it by itself"
+            refusal = Line("zip_in_zip", "is a zip inside a zip: import it by itself")
         elif info.file_size > MAX_FILE_BYTES:
-            reason = TOO_LARGE
+            refusal = TOO_LARGE
         elif info.file_size > 1 << 20 and info.file_size > MAX_RATIO * max(info.compress_size, 1):
-            reason = "unpacks to far more than a picture would: it looks like a zip bomb"
-        if reason:
-            found.refused.append((f"{called}!{_shown(info.filename)}", reason))
+            refusal = Line("zip_bomb", "unpacks to far more than a picture would: it looks like a zip bomb")
+        if refusal:
+            found.refused.append((f"{called}!{_shown(info.filename)}", refusal))
             continue
         parts = [_shown(part) for part in inside.parent.parts if part not in ("/", "..", ".")]
         found.sources.append(
@@ -132,6 +147,14 @@ def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, la
                    "/".join([folder, *parts]).strip("/"), info.file_size, mtime_ns,
                    depth=len(parts), member=info.filename, stored=True, lasting=lasting)
         )  # fmt: skip
+
+
+def _size_of_contents(path: Path) -> int:
+    """Bytes of the list of members at a zip's end, before any of it is read: each entry becomes an object of 700."""
+    with open(path, "rb") as file:
+        # zipfile's own look at the end, for another reader could be made to see another end.
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    return int(end[5]) if end else 0
 
 
 def read(source: Source, archive: zipfile.ZipFile | None = None) -> bytes:
@@ -144,14 +167,14 @@ def read(source: Source, archive: zipfile.ZipFile | None = None) -> bytes:
             raise OSError(TOO_LARGE)
         return data
     if archive is None:
-        raise OSError("its zip is gone, or is none any more")
+        raise OSError(Line("zip_gone", "its zip is gone, or is none any more"))
     try:
         with archive.open(source.member) as file:
             data = file.read(source.size + 1)
     except Exception as error:  # zipfile raises BadZipFile, zlib.error, RuntimeError, EOFError, ...
-        raise OSError(f"cannot be unpacked ({error})") from error
+        raise OSError(Line("not_unpacked", "cannot be unpacked ({why})", why=str(error))) from error
     if len(data) > source.size:
-        raise OSError("is larger than the zip says")
+        raise OSError(Line("larger_than_said", "is larger than the zip says"))
     return data
 
 
@@ -183,7 +206,7 @@ def _scan_folder(root: Path, found: Scan, exclude: Sequence[str]) -> None:
         subfolders[:] = sorted(name for name in subfolders if not _ignored((os.fsdecode(name),)))
         for link in (os.path.join(folder, name) for name in subfolders):
             if os.path.islink(link):  # never followed: it may lead out of the folder, or round in a circle
-                found.refused.append((readable(link), "is a link to a folder: import its target instead"))
+                found.refused.append((readable(link), _FOLDER_LINK))
         relative = os.path.relpath(os.fsdecode(folder), root.parent)
         depth = len(Path(relative).parts) - 1
         label = readable(os.fsencode(relative))
@@ -208,19 +231,28 @@ def _add_file(path: bytes, folder: str, depth: int, root: Path, found: Scan) -> 
             info = os.stat(path)
             linked_out = not os.path.realpath(path).startswith(os.fsencode(root) + b"/")
     except OSError as error:
-        found.refused.append((readable(path), f"cannot be read ({error.strerror})"))
+        found.refused.append((readable(path), unreadable(error)))
         return
     if not stat.S_ISREG(info.st_mode):
-        found.refused.append((readable(path), "is not a plain file"))
+        found.refused.append((readable(path), Line("not_plain", "is not a plain file")))
     elif linked_out:
-        found.refused.append((readable(path), "is a link to outside the folder: import its target instead"))
+        reason = Line("link_outside", "is a link to outside the folder: import its target instead")
+        found.refused.append((readable(path), reason))
     else:
         name = readable(os.path.basename(path))
         found.sources.append(Source(path, name, folder, info.st_size, info.st_mtime_ns, depth))
 
 
 def _unreadable(error: OSError, found: Scan) -> None:
-    found.refused.append((readable(os.fsencode(error.filename)), f"cannot be read ({error.strerror})"))
+    found.refused.append((readable(os.fsencode(error.filename)), unreadable(error)))
+
+
+def unreadable(error: OSError) -> Line:
+    """What an error of the operating system, or of `read`, says of a file."""
+    if error.args and isinstance(error.args[0], Line):
+        return error.args[0]
+    why = _SYSTEM.get(error.errno or 0) or error.strerror or str(error)
+    return Line("unreadable", "cannot be read ({why})", why=why)
 
 
 def _ignored(parts: Sequence[str]) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from model import exif
 from model.errors import CannotDecode
+from model.progress import Line
 
 ROWS = 1 << 22  # values that are stretched at a time: as float32 they take four bytes each
 PERCENTILES = (0.5, 99.5)
@@ -91,7 +92,8 @@ def reader(name: str, source: str) -> ModuleType:
     try:
         return __import__(name)
     except ImportError as error:
-        raise CannotDecode(source, f"such a picture can only be read with {name}: install it") from error
+        reason = Line("needs_reader", "such a picture can only be read with {name}: install it", name=name)
+        raise CannotDecode(source, reason) from error
 
 
 def seen(colours: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:

@@ -11,12 +11,23 @@ LikenessError            anything a person can act on; the message is written fo
 ├── TrainingFailed       the loss left the numbers, or the embeddings collapsed; the last good checkpoint stays
 └── Cancelled            the person asked to stop; what was done until then is kept
 
+`said` is the message by a name and values, where it has them, for whoever says it in another language.
 `indexer.errors` adds what can go wrong on disk. `app.api` says in one place which HTTP status each becomes.
 """
+
+from __future__ import annotations
+
+from typing import Any
+
+from model.progress import Line, said
 
 
 class LikenessError(Exception):
     """Base of every error a person can act on; the message is written for that person."""
+
+    @property
+    def said(self) -> dict[str, Any] | None:
+        return said(self.args[0]) if self.args else None
 
 
 class BadInput(LikenessError):
@@ -27,7 +38,7 @@ class CannotDecode(BadInput):
     """The bytes are not a picture we accept. The file itself is left untouched."""
 
     def __init__(self, source: str, reason: str) -> None:
-        super().__init__(f"{source}: {reason}")
+        super().__init__(Line("about_file", "{file}: {why}", file=source, why=reason))
         self.source, self.reason = source, reason
 
 

@@ -20,6 +20,7 @@ from model import exif
 from model.deep import Deep, DeepPng, is_deep_png, levels, stretched
 from model.errors import CannotDecode
 from model.jpeg import pixels_alone
+from model.progress import Line
 from model.tiff import is_deep_tiff, is_tiff, opened_tiff
 from model.torn import mended
 
@@ -33,13 +34,16 @@ else:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *_HEIF)
 MAX_PIXELS = 120_000_000  # decoded, that is 360 MB of RGB: the most memory one picture may take
-TILE_IT = "import it with --tile"  # the end of a reason that cutting a TIFF into tiles would do away with
+TILE_IT = "import it with --tile"  # the end of what `tiled` says
 LONGEST_JPEG = 65_500  # px, of either side: what the format can hold
 PREVIEW_SIDE = 320
 OWN_TIMES, OWN_BYTES = 2, 100_000  # a JPEG up to twice as large as a preview, and of so many bytes, is its own
 ENOUGH = 1.9  # pixels that decoding keeps for one of the square: with many fewer the difference shows
 # Part of every fingerprint: change it when a change below moves a vector by more than 1e-3, which is the tolerance.
 PREVIEW_RECIPE = "rgb-lanczos-jpeg92-444"
+
+EMPTY = Line("empty_file", "empty file")
+NO_PICTURE = Line("no_picture", "not a picture in a format we read ({formats})", formats=", ".join(FORMATS))
 
 _RESAMPLING = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
@@ -112,7 +116,7 @@ def make_preview(data: bytes, source: str, side: int = PREVIEW_SIDE, squared: Sq
         facts = str(image.format), *exif.tags(said)
         scale = side / min(image.size)
         if max(image.size) * min(scale, 1) > LONGEST_JPEG:  # before decoding: 9x4,000,000 px fit in 500 bytes
-            raise CannotDecode(source, f"{width}x{height} is too long and narrow for a preview")
+            raise CannotDecode(source, _too_narrow(width, height))
         own = None
         if isinstance(image, Image.Image) and image.format == "JPEG":
             if turned == 1 and image.mode in ("RGB", "L") and min(image.size) <= OWN_TIMES * side:
@@ -158,7 +162,7 @@ def preview_of(
         return Preview(png_of(upright), "png", width, height, *facts)
     smaller = (max(side, round(width * scale)), max(side, round(height * scale)))
     if max(smaller) > LONGEST_JPEG:
-        raise CannotDecode(source, f"{width}x{height} is too long and narrow for a preview")
+        raise CannotDecode(source, _too_narrow(width, height))
     upright = upright.resize(smaller, Image.Resampling.LANCZOS, reducing_gap=3.0)
     return Preview(_jpeg(upright, 92), "jpg", width, height, *facts)
 
@@ -225,10 +229,10 @@ def opened(data: bytes, source: str) -> Iterator[Image.Image | Deep]:
         raise
     except Image.UnidentifiedImageError as error:
         if not is_tiff(data):
-            reason = "empty file" if not data else f"not a picture in a format we read ({', '.join(FORMATS)})"
-            raise CannotDecode(source, reason) from error
+            raise CannotDecode(source, NO_PICTURE if data else EMPTY) from error
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, RuntimeError, TypeError, ...
-        raise CannotDecode(source, f"damaged picture ({error or type(error).__name__})") from error
+        why = str(error) or type(error).__name__
+        raise CannotDecode(source, Line("damaged", "damaged picture ({why})", why=why)) from error
     with opened_tiff(io.BytesIO(data), source, said) as tiff:
         check_size(tiff, source)
         yield tiff
@@ -237,8 +241,18 @@ def opened(data: bytes, source: str) -> Iterator[Image.Image | Deep]:
 def check_size(image: Image.Image | Deep, source: str) -> None:
     """Raise `CannotDecode` for more pixels than memory is meant for; the header says how many, before there are any."""
     if image.width * image.height > MAX_PIXELS:
-        advice = f": {TILE_IT}" if image.format == "TIFF" else ""
-        raise CannotDecode(source, f"{image.width}x{image.height} is more than {MAX_PIXELS:,} pixels{advice}")
+        width, height = image.size
+        many = Line("many_pixels", "{w}x{h} is more than {most:,} pixels", w=width, h=height, most=MAX_PIXELS)
+        raise CannotDecode(source, tiled(many) if image.format == "TIFF" else many)
+
+
+def tiled(reason: Line) -> Line:
+    """A reason that cutting a TIFF into tiles would do away with."""
+    return Line("tile_it", f"{{why}}: {TILE_IT}", why=reason)
+
+
+def _too_narrow(width: int, height: int) -> Line:
+    return Line("too_narrow", "{w}x{h} is too long and narrow for a preview", w=width, h=height)
 
 
 def upright_of(image: Image.Image | Deep) -> Image.Image:

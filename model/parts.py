@@ -12,6 +12,7 @@ from model import exif
 from model.deep import Deep
 from model.errors import CannotDecode
 from model.images import MAX_PIXELS, Preview, make_preview, opened, png_of, preview_of, upright_of
+from model.progress import Line
 from model.tiff import is_tiff, opened_tiff
 
 MAX_PARTS = 100_000  # of one file: a damaged TIFF may claim any number of pages
@@ -87,7 +88,8 @@ def _page(image: Image.Image | Deep, number: int, source: str) -> Image.Image:
     if number:
         image.seek(number)
         if image.width * image.height > MAX_PIXELS:
-            raise CannotDecode(source, f"page {number} is more than {MAX_PIXELS:,} pixels")
+            reason = Line("large_page", "page {n} is more than {most:,} pixels", n=number, most=MAX_PIXELS)
+            raise CannotDecode(source, reason)
     return upright_of(image)
 
 
@@ -100,12 +102,13 @@ def _pages(image: Image.Image | Deep, every: bool, source: str) -> list[tuple[Pa
     """The pages to look at: what they are called, and their number."""
     count = getattr(image, "n_frames", 1) if every and image.format == "TIFF" else 1
     if count > MAX_PARTS:
-        raise CannotDecode(source, f"has {count:,} pages, more than {MAX_PARTS:,}")
+        raise CannotDecode(source, Line("many_pages", "has {n:,} pages, more than {most:,}", n=count, most=MAX_PARTS))
     return [({"page": number} if count > 1 else {}, number) for number in range(count)]
 
 
 def _boxes(size: tuple[int, int], tile: int, source: str) -> list[tuple[int, int, int, int]]:
     across, down = (-(-length // tile) for length in size)
     if across * down > MAX_PARTS:  # before they are listed: a header may claim any size
-        raise CannotDecode(source, f"would make {across * down:,} tiles, more than {MAX_PARTS:,}")
+        reason = Line("many_tiles", "would make {n:,} tiles, more than {most:,}", n=across * down, most=MAX_PARTS)
+        raise CannotDecode(source, reason)
     return tiles(*size, tile)

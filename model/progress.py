@@ -15,23 +15,31 @@ class Line(str):
     """
 
     name: str
-    english: str
     values: dict[str, Any]
 
     def __new__(cls, name: str, english: str, **values: Any) -> Line:
         shown = {key: duration(value) if key == "left" else value for key, value in values.items()}
         line = super().__new__(cls, english.format(**shown))
-        line.name, line.english, line.values = name, english, values
+        line.name, line.values = name, values
         return line
 
-    def __getnewargs_ex__(self) -> tuple[tuple[str, str], dict[str, Any]]:
-        return (self.name, self.english), self.values  # to be copied and pickled with them
+    def __reduce__(self) -> tuple[Any, ...]:
+        return recalled, (str(self), self.said)  # to be copied and pickled
 
     @property
     def said(self) -> dict[str, Any]:
         """The name and the values, JSON-able."""
         values = {key: value.said if isinstance(value, Line) else value for key, value in self.values.items()}
         return {"name": self.name, "values": values}
+
+
+def recalled(text: str, said: dict[str, Any] | None) -> str:
+    """A sentence that was written down with its name and values."""
+    if said is None:
+        return text
+    line = str.__new__(Line, text)
+    line.name, line.values = said["name"], said["values"]
+    return line
 
 
 def said(message: object) -> dict[str, Any] | None:

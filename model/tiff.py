@@ -17,6 +17,7 @@ from PIL import Image
 
 from model.deep import Deep, Levels, levels, on_white, reader, seen, stretched
 from model.errors import CannotDecode
+from model.progress import Line
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MOST_IN_A_PIECE = 360_000_000  # bytes, unpacked, of a slide: as much as the largest picture we decode whole
@@ -25,6 +26,13 @@ SAMPLED = 64 << 20  # bytes of pieces from which black and white are chosen
 _STRIP = 4 << 20  # bytes of rows read at a time from a picture that is not packed at all
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _ORIENTATION, _PROFILE = 274, 34675
+_NO_PICTURE = Line("no_picture_tiff", "holds what is no picture: volumes, complex or no numbers")
+_DEEP_INK = Line("deep_ink", "has more than 8 bits in CMYK or a palette: save it as RGB")
+_TURNED = Line("turned_slide", "is stored turned or mirrored: save it upright to cut tiles from it")
+
+
+def _damaged(why: str) -> Line:
+    return Line("damaged_tiff", "damaged TIFF ({why})", why=why)
 
 
 def is_tiff(head: bytes) -> bool:
@@ -51,7 +59,7 @@ def opened_tiff(file: BinaryIO, source: str, said: Image.Exif | None = None) -> 
     except CannotDecode:
         raise
     except Exception as error:  # tifffile raises TiffFileError, struct.error, KeyError, ...; codecs their own
-        raise CannotDecode(source, f"damaged TIFF ({error or type(error).__name__})") from error
+        raise CannotDecode(source, _damaged(str(error) or type(error).__name__)) from error
 
 
 class Tiff(Deep):
@@ -71,7 +79,7 @@ class Tiff(Deep):
     def seek(self, number: int) -> None:
         self.page = page = self.opened.pages[number]
         if page.imagedepth != 1 or not page.dtype or page.dtype.kind not in "buif":
-            raise CannotDecode(self.source, "holds what is no picture: volumes, complex or no numbers")
+            raise CannotDecode(self.source, _NO_PICTURE)
         self._samples = int(page.samplesperpixel)
         alphas = [n for n, kind in enumerate(page.extrasamples) if kind in (1, 2)]
         first_extra = self._samples - len(page.extrasamples)
@@ -81,12 +89,13 @@ class Tiff(Deep):
         if page.photometric == _CMYK:
             self._colours, self._alpha = 4, None
         elif page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _YCBCR):
-            raise CannotDecode(self.source, f"has colours we do not read ({page.photometric!s})")
+            colours = Line("other_colours", "has colours we do not read ({which})", which=str(page.photometric))
+            raise CannotDecode(self.source, colours)
         bits = page.bitspersample
         self._whole = 1.0 if page.dtype.kind == "f" else float(2**bits - 1)  # full scale
         self.is_deep = bits > 8 or page.dtype.kind in "if"
         if self.is_deep and page.photometric in (_PALETTE, _CMYK):
-            raise CannotDecode(self.source, "has more than 8 bits in CMYK or a palette: save it as RGB")
+            raise CannotDecode(self.source, _DEEP_INK)
         self._orientation = int(tag.value) if (tag := page.tags.get(_ORIENTATION)) is not None else 1
         self.profile = bytes(tag.value) if (tag := page.tags.get(_PROFILE)) is not None else None
         wide, high = page.imagewidth, page.imagelength
@@ -120,10 +129,11 @@ class Tiff(Deep):
     def region(self, box: tuple[int, int, int, int]) -> Image.Image:
         """The part inside `box` (x0, y0, x1, y1), px, of a page that was not turned."""
         if self._orientation != 1:
-            raise CannotDecode(self.source, "is stored turned or mirrored: save it upright to cut tiles from it")
+            raise CannotDecode(self.source, _TURNED)
         if self.bytes_in_a_piece > MOST_IN_A_PIECE:
             size = self.bytes_in_a_piece >> 20
-            raise CannotDecode(self.source, f"is packed in pieces of {size:,} MB: save it in tiles or narrow strips")
+            packed = "is packed in pieces of {n:,} MB: save it in tiles or narrow strips"
+            raise CannotDecode(self.source, Line("large_pieces", packed, n=size))
         return self.turned(self._pixels(box), 1)
 
     def _pixels(self, box: tuple[int, int, int, int]) -> np.ndarray:
@@ -187,7 +197,7 @@ class Tiff(Deep):
         planes = [read(plane, down, across, high) for plane in range(self._planes)]
         values = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=-1)
         if values.shape[0] < high or values.shape[1] < wide or values.shape[2] != self._samples:
-            raise CannotDecode(self.source, "damaged TIFF (a piece of it is too short)")
+            raise CannotDecode(self.source, _damaged("a piece of it is too short"))
         return values[:high, :wide]
 
     def _read_plain(self, plane: int, down: int, across: int, high: int) -> np.ndarray:
@@ -206,7 +216,7 @@ class Tiff(Deep):
         number = (plane * self._grid[0] + down) * self._grid[1] + across
         offset, size = page.dataoffsets[number], page.databytecounts[number]
         if size > 2 * self.bytes_in_a_piece + (1 << 20):
-            raise CannotDecode(self.source, f"damaged TIFF (a piece claims {size:,} bytes)")
+            raise CannotDecode(self.source, _damaged(f"a piece claims {size:,} bytes"))
         data = self._bytes(offset, size) if size else None
         segment, _, _ = page.decode(data, number, jpegtables=page.jpegtables, _fullsize=True)
         if segment is None:  # a sparse file: nothing was written here
@@ -219,5 +229,5 @@ class Tiff(Deep):
         file.seek(start)
         data = file.read(size)
         if len(data) < size:
-            raise CannotDecode(self.source, "damaged TIFF (it ends too early)")
+            raise CannotDecode(self.source, _damaged("it ends too early"))
         return bytes(data)
