@@ -52,6 +52,7 @@ from app.uploads import UploadConflict, Uploads
 from app.workspace import Workspace
 from indexer import errors as on_disk
 from model import errors
+from model.progress import Line
 from model.ram import give_back_pictures
 
 log = logging.getLogger("likeness.api")
@@ -162,13 +163,13 @@ class BodyLimits:
         await (self.uploads if many else self.others)(scope, receive, send)
 
 
-def problem(request: Request, status: int, error: str, detail: str) -> JSONResponse:
-    return JSONResponse(as_dict(error, detail, request_id(request.scope)), status_code=status)
+def problem(request: Request, status: int, error: str, detail: str, said: dict[str, Any] | None = None) -> JSONResponse:
+    return JSONResponse(as_dict(error, detail, request_id(request.scope), said), status_code=status)
 
 
 async def _on_likeness_error(request: Request, error: Any) -> JSONResponse:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    answer = problem(request, status, type(error).__name__, str(error))
+    answer = problem(request, status, type(error).__name__, str(error), error.said)
     if isinstance(error, Overloaded):
         answer.headers["Retry-After"] = str(COME_BACK)
     return answer
@@ -177,7 +178,8 @@ async def _on_likeness_error(request: Request, error: Any) -> JSONResponse:
 async def _on_invalid(request: Request, error: Any) -> JSONResponse:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
-    return problem(request, 422, "BadInput", f"{where or 'The request'}: {first['msg']}.")
+    line = Line("invalid", "{where}: {why}.", where=where or "The request", why=first["msg"])
+    return problem(request, 422, "BadInput", line, line.said)
 
 
 async def _on_http(request: Request, error: Any) -> JSONResponse:
@@ -198,7 +200,8 @@ async def _on_os_error(request: Request, error: Any) -> JSONResponse:
 
 
 async def _on_text(request: Request, error: Any) -> JSONResponse:
-    return problem(request, 422, "BadInput", "A text holds a character that the catalog cannot keep: leave it out.")
+    line = Line("no_such_letter", "A text holds a character that the catalog cannot keep: leave it out.")
+    return problem(request, 422, "BadInput", line, line.said)
 
 
 async def _on_catalog_error(request: Request, error: Any) -> JSONResponse:

@@ -172,7 +172,8 @@ def ask(engine: Engine, job_id: int, what: str) -> Job:
         moves |= {("keep", "running"): keeping, ("keep", "paused"): {**keeping, "state": "queued"}}
     move = moves.get((what, job.state))
     if move is None:
-        raise BadInput(f"Job {job_id} ({job.kind}) is {job.state}: it cannot be asked to {what}.")
+        words = "Job {n} ({kind}) is {state}: it cannot be asked to {what}."
+        raise BadInput(Line("not_now", words, n=job_id, kind=job.kind, state=job.state, what=what))
     with engine.begin() as connection:
         moved = connection.execute(
             jobs.update().where(jobs.c.id == job_id, jobs.c.state == job.state).values(**move, changed_at=now())
@@ -185,9 +186,26 @@ def _saying(message: str) -> dict[str, Any]:
     return {"message": str(message), "said": said(message)}
 
 
-def waiting_uploads(engine: Engine, collection: Collection) -> list[str]:
-    """The uploads whose files still wait for their import, so that they can go with the collection."""
-    query = select(jobs.c.params).where(jobs.c.collection_id == collection.id, jobs.c.state.not_in(["succeeded"]))
+def of_upload(engine: Engine, upload: str) -> Job | None:
+    """The newest import of an upload."""
+    query = _ROWS.where(jobs.c.kind == "import", jobs.c.params["upload"].as_string() == upload)
+    with engine.connect() as connection:
+        row = connection.execute(query.order_by(jobs.c.id.desc()).limit(1)).first()
+    return Job(**row._mapping) if row is not None else None
+
+
+def waiting_uploads(engine: Engine) -> list[str]:
+    """The uploads whose import is still to come, or to go on."""
+    return _uploads(engine, jobs.c.state.not_in(FINISHED))
+
+
+def uploads_left(engine: Engine, collection: Collection) -> list[str]:
+    """The uploads that were not imported to the end, so that they can go with the collection."""
+    return _uploads(engine, (jobs.c.collection_id == collection.id) & (jobs.c.state != "succeeded"))
+
+
+def _uploads(engine: Engine, condition: Any) -> list[str]:
+    query = select(jobs.c.params).where(jobs.c.kind == "import", condition)
     with engine.connect() as connection:
         return [params["upload"] for params in connection.execute(query).scalars() if "upload" in params]
 

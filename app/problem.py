@@ -12,9 +12,13 @@ def request_id(scope: MutableMapping[str, Any]) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
 
 
-def as_dict(error: str, detail: str, number: str) -> dict[str, str]:
-    """`error` is a name for programs, `detail` one sentence for a person, `number` the request's."""
-    return {"error": error, "detail": detail, "request_id": number}
+def as_dict(error: str, detail: str, number: str, said: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`error` is a name for programs, `detail` one sentence for a person, `number` the request's.
+
+    `said` has the sentence's own name and its values, for other languages.
+    """
+    answer: dict[str, Any] = {"error": error, "detail": detail, "request_id": number}
+    return answer if said is None else {**answer, "said": said}
 
 
 def as_json(error: str, detail: str, number: str) -> tuple[bytes, list[tuple[bytes, bytes]]]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from indexer.filters import Filter
+from indexer.parts import LARGEST_TILE, Cutting
 from indexer.search import Wish
 
 MAX_ID = 2**63 - 1
@@ -79,13 +80,23 @@ class CollectionChanges(Strict):
     multi_label: bool | None = None
 
 
-class ImportRequest(Strict):
+class Options(Strict):
+    """How files become pictures: whole, in squares of `tile` px, or, of TIFFs, page by page."""
+
+    tile: int = Field(0, ge=0, le=LARGEST_TILE)
+    pages: Literal["first", "all"] = "first"
+
+    def chosen(self) -> dict[str, Any]:
+        """What is not as usual, for a job; raises `BadInput` for tiles that show nothing."""
+        Cutting(self.tile, self.pages == "all")
+        return self.model_dump(include={"tile", "pages"}, exclude_defaults=True)
+
+
+class ImportRequest(Options):
     path: str = Field(min_length=1, max_length=4096)
     labels_from_folders: bool = False
     exclude: list[Annotated[str, Field(min_length=1, max_length=LONG)]] = Field([], max_length=100)
     allow_empty: bool = False
-    tile: int = Field(0, ge=0, le=8192)
-    pages: Literal["first", "all"] = "first"
 
 
 class Selection(Strict):

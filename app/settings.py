@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     open: bool = Field(False, description="serve other machines although no key is set")
     allowed_hosts: str = Field("", description="further host names that may be in a request, by comma")
     import_roots: str = Field("", description="folders the API may import from, by the system's path separator")
-    max_upload_mb: int = Field(4096, ge=1, description="the largest request that brings pictures, in MB")
+    max_upload_mb: int = Field(16_384, ge=1, description="the largest request that brings pictures, in MB")
     max_batch_mb: int = Field(
         262_144, ge=1, description="the most that the files of one upload may hold together, in MB"
     )

@@ -14,12 +14,12 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 
@@ -29,6 +29,7 @@ from indexer.home import Home
 from indexer.sources import NAMES
 from model.errors import BadInput, LikenessError
 from model.files import write_atomically
+from model.progress import Line
 
 KEPT_FREE = 256 << 20  # bytes of the disk that an upload leaves to everybody else
 FORGOTTEN = 7 * 86_400  # seconds after which a batch that nobody finished is dropped
@@ -56,30 +57,72 @@ class Arrived:
         return self.received == self.size
 
 
+@dataclass
+class _Announced:
+    """What the files of a batch will hold, as their senders said."""
+
+    sizes: dict[str, int]  # by key
+    total: int
+
+    def put(self, key: str, size: int) -> None:
+        self.total += size - self.sizes.get(key, 0)
+        self.sizes[key] = size
+
+    def leave_out(self, key: str) -> None:
+        self.total -= self.sizes.pop(key, 0)
+
+
 class Uploads:
     """The batches of one data folder. One per process, which is the API's."""
 
     def __init__(self, home: Home, most_per_file: int, most_per_batch: int) -> None:
         self.home, self.most_per_file, self.most_per_batch = home, most_per_file, most_per_batch
+        self.finishing = threading.Lock()  # held from closing a batch until its job is in line
         self._lock = threading.Lock()
         self._busy: set[Path] = set()  # files that a request is writing now
-        self._sizes: dict[str, dict[str, int]] = {}  # batch → key → declared size
+        self._closing: set[Path] = set()  # folders that take no files any more, or not for the moment
+        self._announced: dict[str, _Announced] = {}  # by batch
 
-    def begin(self, collection: Collection) -> str:
-        """Make an empty batch for a collection; returns its id."""
-        self._forget_old()
+    def begin(self, collection: Collection, waiting: Container[str] = ()) -> str:
+        """Make an empty batch; returns its id. Others that nobody finished for a week go, but not `waiting` ones."""
+        self._forget_old(waiting)
         batch = secrets.token_hex(16)
         folder = self.home.upload(batch)
         folder.mkdir(parents=True)
         write_atomically(folder / _BATCH, json.dumps({"collection_id": collection.id}).encode())
         return batch
 
+    def take(self, collection: Collection, files: Iterable[tuple[str, BinaryIO]], waiting: Container[str]) -> str:
+        """The files of one request, which have arrived, as a batch that is finished. Half of it is none."""
+        batch = self.begin(collection, waiting)
+        folder, names = self.home.upload(batch), {}
+        try:
+            for number, (name, file) in enumerate(files):
+                stored_as = f"{number:06d}"
+                _require_space(folder, file.seek(0, os.SEEK_END))
+                file.seek(0)
+                with open(folder / stored_as, "wb") as target:
+                    shutil.copyfileobj(file, target, 1 << 20)
+                    target.flush()
+                    os.fsync(target.fileno())
+                names[stored_as] = name or stored_as
+            write_atomically(folder / NAMES, json.dumps(names).encode())
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return batch
+
     def collection_id(self, batch: str) -> int:
-        return int(json.loads((self._folder(batch) / _BATCH).read_bytes())["collection_id"])
+        """Of a batch, also when it is finished and its files are still here."""
+        return int(json.loads((self._here(batch) / _BATCH).read_bytes())["collection_id"])
+
+    def is_here(self, batch: str) -> bool:
+        """Whether the files of a batch are still here."""
+        return batch.isalnum() and (self.home.upload(batch) / _BATCH).exists()
 
     def arrived(self, batch: str) -> list[Arrived]:
         """The files of a batch, by name, whole or not."""
-        folder = self._folder(batch)
+        folder = self._open(batch)
         found = []
         for path in folder.glob("*.json"):
             if path.name not in (_BATCH, NAMES):
@@ -92,103 +135,157 @@ class Uploads:
 
         Raises `UploadConflict` when the file is elsewhere, `BadInput` when it is too large.
         """
-        folder = self._folder(batch)
+        folder = await run_in_threadpool(self._admit, batch, name, size)
         path = folder / _key(name)
-        self._admit(batch, folder, name, size)
         with self._alone(path, name):
-            here = _received(path)
-            if here == size and path.exists():
-                return Arrived(name, size, size)  # it is whole already: sent again after an answer that was lost
-            if offset != here:
-                raise UploadConflict(f"{here:,} bytes of {name!r} are here: go on from byte {here} (offset={here}).")
-            about = folder / f"{path.name}.json"
-            if not about.exists():
-                await run_in_threadpool(write_atomically, about, json.dumps({"name": name, "size": size}).encode())
-            with open(f"{path}.part", "ab") as file:
-                async for chunk in stream:
-                    here += len(chunk)
-                    if here > size:
-                        raise BadInput(f"{name!r} is longer than the {size:,} bytes that were announced.")
-                    await run_in_threadpool(file.write, chunk)
-                file.flush()
-                await run_in_threadpool(os.fsync, file.fileno())
-            if here == size:
-                os.replace(f"{path}.part", path)
-            return Arrived(name, size, here)
+            try:
+                return await _append(path, Arrived(name, size, _received(path)), offset, stream)
+            except FileNotFoundError:  # the batch was dropped while this was on its way
+                raise _no_such(batch) from None
+
+    def leave_out(self, batch: str, name: str) -> None:
+        """Forget one file of a batch: its sender cannot read the rest of it."""
+        path = self._open(batch) / _key(name)
+        with self._alone(path, name):
+            for suffix in (".json", ".part", ""):
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
+        with self._lock:
+            if batch in self._announced:
+                self._announced[batch].leave_out(path.name)
 
     def finish(self, batch: str) -> int:
         """Close a batch for its import; returns how many files it has. Every file must be whole."""
-        folder, files = self._folder(batch), self.arrived(batch)
-        broken = [file for file in files if not file.complete]
-        if broken:
-            raise UploadConflict(
-                f"{len(broken):,} of {len(files):,} files have not arrived whole, {broken[0].name!r} for one: send the "
-                "rest of them first."
-            )
-        if not files:
-            raise BadInput("No file has arrived: send some first.")
-        write_atomically(folder / NAMES, json.dumps({_key(file.name): file.name for file in files}).encode())
-        self._sizes.pop(batch, None)
+        folder = self._here(batch)
+        if (folder / NAMES).exists():
+            return len(json.loads((folder / NAMES).read_bytes()))
+        with self._closed_for(folder):
+            files = self.arrived(batch)
+            broken = [file for file in files if not file.complete]
+            if broken:
+                raise UploadConflict(
+                    f"{len(broken):,} of {len(files):,} files have not arrived whole, {broken[0].name!r} for one: "
+                    "send the rest of them first."
+                )
+            if not files:
+                raise BadInput(Line("nothing_arrived", "No file has arrived: send some first."))
+            for key in (_key(file.name) for file in files):
+                if not (folder / key).exists():  # the power went between its last byte and its name
+                    (folder / f"{key}.part").touch()
+                    os.replace(folder / f"{key}.part", folder / key)
+            write_atomically(folder / NAMES, json.dumps({_key(file.name): file.name for file in files}).encode())
+        self._announced.pop(batch, None)
         return len(files)
 
     def drop(self, batch: str) -> None:
         """Forget a batch and what has arrived of it."""
-        folder = self._folder(batch)
-        self._sizes.pop(batch, None)
+        folder = self._open(batch)
+        self._announced.pop(batch, None)
         shutil.rmtree(folder, ignore_errors=True)
 
-    def _folder(self, batch: str) -> Path:
-        folder = self.home.upload(batch)
-        open_ = batch.isalnum() and (folder / _BATCH).exists() and not (folder / NAMES).exists()
-        if not open_:
-            raise NoSuchUpload(f"There is no upload {batch!r} that takes files: begin a new one.")
+    def _here(self, batch: str) -> Path:
+        if not self.is_here(batch):
+            raise _no_such(batch)
+        return self.home.upload(batch)
+
+    def _open(self, batch: str) -> Path:
+        folder = self._here(batch)
+        if (folder / NAMES).exists():
+            raise _no_such(batch)
         return folder
 
-    def _admit(self, batch: str, folder: Path, name: str, size: int) -> None:
+    def _admit(self, batch: str, name: str, size: int) -> Path:
         """Refuse what is too large by itself, with the rest of its batch, or for the disk, before any of it is read."""
+        folder, key = self._open(batch), _key(name)
         if size > self.most_per_file:
-            raise BadInput(f"{name!r} is larger than {self.most_per_file >> 20:,} MB (LIKENESS_MAX_UPLOAD_MB).")
+            words = "{file} is larger than {n:,} MB (LIKENESS_MAX_UPLOAD_MB)."
+            raise BadInput(Line("large_upload", words, file=repr(name), n=self.most_per_file >> 20))
         with self._lock:
-            if batch not in self._sizes:
-                self._sizes[batch] = {_key(file.name): file.size for file in self.arrived(batch)}
-            sizes = self._sizes[batch]
-            if sizes.get(_key(name), size) != size:
-                raise UploadConflict(f"{name!r} was announced with {sizes[_key(name)]:,} bytes before.")
-            if sum(sizes.values()) - sizes.get(_key(name), 0) + size > self.most_per_batch:
-                raise BadInput(
-                    f"The upload would hold more than {self.most_per_batch >> 20:,} MB (LIKENESS_MAX_BATCH_MB): "
-                    "finish it and begin another."
-                )
-            if shutil.disk_usage(folder).free < size - _received(folder / _key(name)) + KEPT_FREE:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-            sizes[_key(name)] = size
+            if batch not in self._announced:
+                sizes = {_key(file.name): file.size for file in self.arrived(batch)}
+                self._announced[batch] = _Announced(sizes, sum(sizes.values()))
+            announced = self._announced[batch]
+            before = announced.sizes.get(key)
+            if before not in (None, size):
+                raise UploadConflict(f"{name!r} was announced with {before:,} bytes before.")
+            if announced.total - (before or 0) + size > self.most_per_batch:
+                words = "The upload would hold more than {n:,} MB (LIKENESS_MAX_BATCH_MB): finish it and begin another."
+                raise BadInput(Line("large_batch", words, n=self.most_per_batch >> 20))
+            _require_space(folder, size - _received(folder / key))
+            announced.put(key, size)
+        return folder
 
     @contextmanager
     def _alone(self, path: Path, name: str) -> Iterator[None]:
+        """One request a file, and none while its batch is being closed."""
         with self._lock:
             if path in self._busy:
                 raise UploadConflict(f"Another request is sending {name!r} right now: wait for it to end.")
+            if path.parent in self._closing:
+                raise UploadConflict("The upload is being finished right now.")
+            if (path.parent / NAMES).exists():
+                raise _no_such(path.parent.name)
             self._busy.add(path)
         try:
             yield
         finally:
             self._busy.discard(path)
 
-    def _forget_old(self) -> None:
-        for about in self.home.upload("x").parent.glob(f"*/{_BATCH}"):
-            folder = about.parent
-            newest = max((entry.stat().st_mtime for entry in os.scandir(folder)), default=0.0)
-            if not (folder / NAMES).exists() and time.time() - newest > FORGOTTEN:
+    @contextmanager
+    def _closed_for(self, folder: Path) -> Iterator[None]:
+        with self._lock:
+            if any(path.parent == folder for path in self._busy):
+                raise UploadConflict("Another request is sending a file right now: wait for it to end.")
+            self._closing.add(folder)
+        try:
+            yield
+        finally:
+            self._closing.discard(folder)
+
+    def _forget_old(self, waiting: Container[str]) -> None:
+        """Drop what was begun, or failed, more than a week ago."""
+        uploads = self.home.upload("x").parent
+        for folder in uploads.iterdir() if uploads.exists() else ():
+            if not folder.is_dir() or folder.name in waiting:
+                continue
+            newest = max((entry.stat().st_mtime for entry in os.scandir(folder)), default=folder.stat().st_mtime)
+            if time.time() - newest > FORGOTTEN:
+                self._announced.pop(folder.name, None)
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def public(batch: str, files: list[Arrived]) -> dict[str, Any]:
-    """A batch as JSON."""
-    return {
-        "upload": batch,
-        "files": [{"name": f.name, "size": f.size, "received": f.received, "complete": f.complete} for f in files],
-        "bytes": sum(file.received for file in files),
-    }
+async def _append(path: Path, file: Arrived, offset: int, stream: AsyncIterator[bytes]) -> Arrived:
+    """Write what comes to the file's end; it gets its own name when it is whole."""
+    here = file.received
+    if file.complete and path.exists():
+        return file  # it is whole already: sent again after an answer that was lost
+    if offset != here:
+        raise UploadConflict(f"{here:,} bytes of {file.name!r} are here: go on from byte {here} (offset={here}).")
+    about = path.with_name(f"{path.name}.json")
+    if not about.exists():
+        said = json.dumps({"name": file.name, "size": file.size}).encode()
+        await run_in_threadpool(write_atomically, about, said)
+    with open(f"{path}.part", "ab") as target:
+        async for chunk in stream:
+            here += len(chunk)
+            if here > file.size:
+                words = "{file} is longer than the {n:,} bytes that were announced."
+                raise BadInput(Line("longer_than_said", words, file=repr(file.name), n=file.size))
+            await run_in_threadpool(target.write, chunk)
+        target.flush()
+        await run_in_threadpool(os.fsync, target.fileno())
+    if here == file.size:
+        os.replace(f"{path}.part", path)
+    return Arrived(file.name, file.size, here)
+
+
+def _no_such(batch: str) -> NoSuchUpload:
+    return NoSuchUpload(f"There is no upload {batch!r} that takes files: begin a new one.")
+
+
+def _require_space(folder: Path, size: int) -> None:
+    """Leave some of the disk to everybody else."""
+    if shutil.disk_usage(folder).free < size + KEPT_FREE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 
 def _key(name: str) -> str:

@@ -25,7 +25,7 @@ from indexer.importer import import_sources
 from indexer.parts import WHOLE, Cutting
 from indexer.published import read_published
 from indexer.refresh import refresh_index
-from indexer.sources import Scan, scan_upload
+from indexer.sources import Scan
 from model import shipped
 from model.encoder import Encoder, has_cuda, open_encoder
 from model.errors import Cancelled, LikenessError, TooFewImages
@@ -45,13 +45,6 @@ def silent(share: float, message: str) -> None:
 def never() -> bool:
     """Nobody asks to stop."""
     return False
-
-
-def import_upload(
-    workspace: Workspace, collection: Collection, batch: str, progress: Progress = silent, stop: Stop = never
-) -> dict[str, Any]:
-    """Bring the files that arrived over HTTP into a collection. Their waiting copies are the caller's to drop."""
-    return import_found(workspace, collection, scan_upload(workspace.home.upload(batch)), False, progress, stop)
 
 
 def import_found(

@@ -25,8 +25,9 @@ from app.training import train
 from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
 from indexer.errors import Busy, NoSuchJob
+from indexer.importer import LISTED
 from indexer.parts import Cutting
-from indexer.sources import scan
+from indexer.sources import scan, scan_upload
 from model.errors import Cancelled, LikenessError
 from model.progress import Line
 
@@ -84,7 +85,8 @@ def _do_job(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
         jobs.finish(workspace.engine, job.id, "queued", Line("busy", "{why}", why=str(error)))
         stopping.wait(2)
     except LikenessError as error:
-        jobs.finish(workspace.engine, job.id, "failed", _failed(type(error).__name__), error=str(error))
+        failed = _failed(type(error).__name__, error.args[0] if error.said else None)
+        jobs.finish(workspace.engine, job.id, "failed", failed, error=str(error))
     except OSError as error:
         log.exception("job %s failed", job.id)
         reason = f"{error.strerror or error}: {error.filename or ''}"
@@ -95,19 +97,19 @@ def _do_job(workspace: Workspace, job: Job, stopping: threading.Event) -> None:
         jobs.finish(workspace.engine, job.id, "failed", _failed("InternalError"), error=reason)
     else:
         jobs.finish(workspace.engine, job.id, "succeeded", Line("done", "done"), result=result)
-    if job.params.get("upload") and _is_over(workspace, job.id):
+    if job.params.get("upload") and _is_done_with(workspace, job.id):
         shutil.rmtree(workspace.home.upload(job.params["upload"]), ignore_errors=True)
 
 
-def _failed(error: str) -> Line:
-    """By the name of the error the page says in the person's language what it means."""
-    return Line("failed", "failed", error=error)
+def _failed(error: str, why: Line | None = None) -> Line:
+    """By `why`, or by the name of the error, the page says in the person's language what went wrong."""
+    return Line("failed", "failed", error=error, **({"why": why} if why is not None else {}))
 
 
-def _is_over(workspace: Workspace, job_id: int) -> bool:
-    """Whether a job will not run again."""
+def _is_done_with(workspace: Workspace, job_id: int) -> bool:
+    """Whether nobody needs a job's upload any more: one that failed, for want of space perhaps, can be tried again."""
     try:
-        return jobs.get(workspace.engine, job_id).finished
+        return jobs.get(workspace.engine, job_id).state in ("succeeded", "cancelled")
     except NoSuchJob:
         return True
 
@@ -141,18 +143,20 @@ class _Watch:
 
 
 def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watch) -> dict[str, Any]:
-    if batch := job.params.get("upload"):
-        result = work.import_upload(workspace, collection, batch, watch.progress, watch.stop)
+    params = job.params
+    from_folders, allow_empty = bool(params.get("labels_from_folders")), bool(params.get("allow_empty"))
+    cutting = Cutting(params.get("tile", 0), params.get("pages") == "all")
+    if batch := params.get("upload"):
+        found = scan_upload(workspace.home.upload(batch))
     else:
-        from_folders = bool(job.params.get("labels_from_folders"))
-        allow_empty = bool(job.params.get("allow_empty"))
-        cutting = Cutting(job.params.get("tile", 0), job.params.get("pages") == "all")
-        found = scan([Path(job.params["path"])], job.params.get("exclude", ()), allow_empty)
-        arriving = Arriving(workspace, collection, watch.progress, watch.stop)
-        result = work.import_found(
-            workspace, collection, found, from_folders, arriving.progress, watch.stop, allow_empty, cutting,
-            arriving.committed,
-        )  # fmt: skip
+        found = scan([Path(params["path"])], params.get("exclude", ()), allow_empty)
+    arriving = Arriving(workspace, collection, watch.progress, watch.stop)
+    result = work.import_found(
+        workspace, collection, found, from_folders, arriving.progress, watch.stop, allow_empty, cutting,
+        arriving.committed,
+    )  # fmt: skip
+    result["refused_total"] = len(result["refused"])
+    result["refused"] = result["refused"][:LISTED]  # a job's row must stay small
     came_in = result["added_total"] or result["known"]  # known: of a run that was killed just before it got here
     if came_in and not jobs.is_queued(workspace.engine, collection, "index"):
         result["index_job"] = jobs.create(workspace.engine, collection, "index", {}).id  # searchable without asking

@@ -18,7 +18,7 @@ from indexer.home import Home
 from indexer.schema import collections, images, now
 from model.errors import BadInput
 
-SCHEMA_VERSION = "0013"  # the newest migration below indexer/migrations/versions
+SCHEMA_VERSION = "0014"  # the newest migration below indexer/migrations/versions
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
 # Every request asks this first. Made once: putting a statement together takes longer than SQLite takes to answer it.
 _NAMED = select(collections).where(collections.c.name == bindparam("name"))

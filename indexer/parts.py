@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from model.errors import BadInput
 from model.parts import Part
+from model.progress import Line
 
-SMALLEST_TILE = 16  # px
+SMALLEST_TILE, LARGEST_TILE = 16, 8192  # px
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Cutting:
 
     def __post_init__(self) -> None:
         if 0 < self.tile < SMALLEST_TILE:
-            raise BadInput(f"Tiles of {self.tile} px show nothing: use {SMALLEST_TILE} px or more.")
+            words = "Tiles of {n} px show nothing: use {least} px or more."
+            raise BadInput(Line("small_tiles", words, n=self.tile, least=SMALLEST_TILE))
 
     def __bool__(self) -> bool:
         return self.tile > 0 or self.pages

@@ -94,6 +94,12 @@ def jpeg(name: str = "cat", side: int = 160) -> bytes:
     return encoded(picture(name, side), "JPEG", quality=90)
 
 
+def stack(names: tuple[str, ...] = ("cat", "coffee", "rocket"), side: int = 80) -> bytes:
+    """A TIFF with a page for each."""
+    first, *rest = (picture(name, side) for name in names)
+    return encoded(first, "TIFF", save_all=True, append_images=rest)
+
+
 def write_folders(folder: Path, names: tuple[str, ...], count: int, size: int = 96, seed: int = 0) -> list[Path]:
     """`count` JPEG cuts of each of `names` as `folder/name/00.jpg`: a labelled collection on disk."""
     paths = []

@@ -15,10 +15,11 @@ from app.watching import RESCAN, RETRY, Changes
 from app.workspace import Workspace
 from indexer.catalog import collection_named, ensure_collection
 from indexer.errors import Busy, NoSuchCollection
-from indexer.parts import Cutting
+from indexer.parts import LARGEST_TILE, Cutting
 from indexer.plan import make_plan
 from indexer.sources import readable, scan
 from model.errors import BadInput
+from model.progress import said
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def import_(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and bring in what changes, until Ctrl-C.")] = False,
     tile: Annotated[
-        int, typer.Option(min=0, max=8192, help="Cut pictures into squares of so many px, each an image of its own.")
+        int,
+        typer.Option(
+            min=0, max=LARGEST_TILE, help="Cut pictures into squares of so many px, each an image of its own."
+        ),
     ] = 0,
     pages: Annotated[
         Literal["first", "all"], typer.Option(help="Of a TIFF with several pages: the first, or each as an image.")
@@ -118,7 +122,7 @@ def _dry_run(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
         "known": plan.known,
         "removed": plan.removed,
         "missing": len(plan.missing),
-        "refused": [{"path": path, "reason": reason} for path, reason in refused],
+        "refused": [{"path": path, "reason": str(reason), "said": said(reason)} for path, reason in refused],
         "dry_run": True,
     }
     text = (

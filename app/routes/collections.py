@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
-from uuid import uuid4
 
-from fastapi import APIRouter, File, Response, UploadFile
+from fastapi import APIRouter, Response
 
 from app import jobs
 from app.finetuning import lesson_of
@@ -20,7 +16,6 @@ from app.routes.common import CollectionDep, EngineDep, StoredCollectionDep, Wor
 from app.schemas import (
     CollectionChanges,
     FinetuningRequest,
-    ImportRequest,
     IndexRequest,
     NewCollection,
     Page,
@@ -45,9 +40,7 @@ from indexer.labels import current_labels
 from indexer.published import Published, read_published, sentence
 from indexer.removal import remove_collection
 from indexer.several import allow_several
-from indexer.sources import NAMES
 from model.errors import BadInput
-from model.files import write_atomically
 from model.presets import preset_named
 from model.progress import Line
 
@@ -94,53 +87,11 @@ def change_collection(
 @router.delete("/{collection}", status_code=204)
 def delete_collection(collection: CollectionDep, workspace: WorkspaceDep) -> Response:
     """Forget a collection with its labels. Files in your own folders stay as they are."""
-    uploads = jobs.waiting_uploads(workspace.engine, collection)
+    uploads = jobs.uploads_left(workspace.engine, collection)
     remove_collection(workspace.engine, workspace.home, collection)
     for folder in (*map(workspace.home.upload, uploads), *workspace.home.run("").glob(training_runs(collection) + "*")):
         shutil.rmtree(folder, ignore_errors=True)
     return Response(status_code=204)
-
-
-@router.post("/{collection}/images", status_code=202)
-def upload_images(
-    collection: CollectionDep, workspace: WorkspaceDep, files: Annotated[list[UploadFile], File()]
-) -> dict[str, Any]:
-    """Import pictures or zips. A file's name may hold its folder (`holiday/beach.jpg`)."""
-    batch = uuid4().hex
-    folder = workspace.home.upload(batch)
-    folder.mkdir(parents=True)
-    try:
-        names: dict[str, str] = {}
-        for number, file in enumerate(files):
-            stored_as = f"{number:06d}"
-            with open(folder / stored_as, "wb") as target:
-                shutil.copyfileobj(file.file, target, 1 << 20)
-                target.flush()
-                os.fsync(target.fileno())
-            names[stored_as] = file.filename or stored_as
-        write_atomically(folder / NAMES, json.dumps(names).encode())
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)  # half an upload is none: the disk may be full
-        raise
-    return jobs.create(workspace.engine, collection, "import", {"upload": batch, "files": len(names)}).public()
-
-
-@router.post("/{collection}/imports", status_code=202)
-def import_path(collection: CollectionDep, body: ImportRequest, workspace: WorkspaceDep) -> dict[str, Any]:
-    """Import a folder or file of the server's machine, below one of the allowed roots."""
-    try:
-        path = Path(body.path).expanduser().resolve()
-        there = path.exists()
-    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL byte, no such user, a folder closed to us
-        raise BadInput(f"{body.path!r} cannot be used as a path ({error}).") from error
-    if not any(path.is_relative_to(root) for root in workspace.settings.roots):
-        raise BadInput(
-            f"{body.path} is not below a folder this server may import from: name its folder in LIKENESS_IMPORT_ROOTS."
-        )
-    if not there and not body.allow_empty:
-        raise BadInput(f"{body.path} does not exist on the server's machine: check the path.")
-    params = body.model_dump(exclude_defaults=True) | {"path": str(path)}
-    return jobs.create(workspace.engine, collection, "import", params).public()
 
 
 @router.post("/{collection}/trainings", status_code=202)

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import shutil
 import threading
@@ -15,7 +16,9 @@ from starlette.testclient import TestClient
 from app import jobs, uploads, worker
 from app.api import create_api
 from app.settings import Settings
-from tests.pictures import jpeg
+from indexer.importer import LISTED
+from model.parts import tiles
+from tests.pictures import jpeg, picture, stack
 
 
 def do_import(workspace) -> None:
@@ -177,3 +180,173 @@ def test_a_batch_that_nobody_finished_is_forgotten_after_a_week(client, workspac
     client.post("/v1/collections/photos/uploads")
 
     assert not folder.exists()
+
+
+def options_of(client, begun, put, route: str, options: dict) -> dict:
+    """The job of a TIFF of three pages that comes in by one of the routes."""
+    pages = stack()
+    if route == "uploads":
+        put("stack.tif", pages)
+        return client.post(f"/v1/uploads/{begun}/finish", json=options)
+    return client.post("/v1/collections/photos/images", files={"files": ("stack.tif", pages)}, data=options)
+
+
+@pytest.mark.parametrize("route", ["images", "uploads"])
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({}, [None]),
+        ({"pages": "all"}, [{"page": 0}, {"page": 1}, {"page": 2}]),
+        ({"tile": 64}, [{"box": list(box)} for box in tiles(*picture("cat", 80).size, 64)]),
+    ],
+    ids=["as usual", "pages", "tiles"],
+)
+def test_an_upload_can_be_cut_into_tiles_and_pages_and_its_parts_opened_at_full_size(
+    client, workspace, begun, put, route, options, parts
+):
+    job = options_of(client, begun, put, route, options).json()
+    do_import(workspace)
+
+    assert {key: job["params"][key] for key in job["params"] if key in ("tile", "pages")} == options
+    items = client.get("/v1/collections/photos/images", params={"sort": "oldest"}).json()["items"]
+    assert [item["part"] for item in items] == parts
+    original = client.get(f"/v1/images/{items[-1]['id']}/original")
+    assert original.status_code == 200
+    assert not client.get("/v1/jobs").json()["items"][-1]["result"]["refused"]
+
+
+@pytest.mark.parametrize("route", ["images", "uploads", "imports"])
+@pytest.mark.parametrize("options", [{"tile": 5}, {"tile": -1}, {"tile": 8193}, {"pages": "some"}])
+def test_options_have_the_same_bounds_everywhere(client, begun, put, folder, monkeypatch, route, options):
+    monkeypatch.setenv("HOME", str(folder))
+    if route == "imports":
+        answer = client.post("/v1/collections/photos/imports", json={"path": str(folder), **options})
+    else:
+        answer = options_of(client, begun, put, route, options)
+
+    assert (answer.status_code, answer.json()["error"]) == (422, "BadInput")
+    assert client.get("/v1/jobs").json()["total"] == 0
+
+
+def test_finishing_twice_makes_one_job_and_gives_it_again_also_when_it_is_done(client, workspace, begun, put):
+    put("cat.jpg", jpeg("cat"))
+
+    with ThreadPoolExecutor(8) as many:
+        answers = list(many.map(lambda _: client.post(f"/v1/uploads/{begun}/finish"), range(8)))
+    do_import(workspace)
+    again = client.post(f"/v1/uploads/{begun}/finish")
+
+    assert {answer.status_code for answer in (*answers, again)} == {202}
+    assert len({answer.json()["id"] for answer in (*answers, again)}) == 1
+    assert again.json()["state"] == "succeeded"
+
+
+def test_an_upload_that_was_closed_just_before_the_power_went_is_imported_when_asked_again(client, begun, put):
+    put("cat.jpg", jpeg("cat"))
+    client.app.state.uploads.finish(begun)
+
+    job = client.post(f"/v1/uploads/{begun}/finish")
+
+    assert (job.status_code, job.json()["params"]) == (202, {"upload": begun, "files": 1})
+
+
+@pytest.mark.parametrize("route", ["images", "uploads"])
+def test_an_import_that_failed_keeps_its_upload_and_can_be_tried_again(
+    client, workspace, begun, put, monkeypatch, route
+):
+    put("cat.jpg", jpeg("cat"))
+    if route == "images":
+        sent = client.post("/v1/collections/photos/images", files={"files": ("cat.jpg", jpeg("cat"))}).json()
+        begun = sent["params"]["upload"]
+    else:
+        client.post(f"/v1/uploads/{begun}/finish")
+    monkeypatch.setattr(worker, "scan_upload", lambda folder: (_ for _ in ()).throw(OSError(28, "No space", "x")))
+    do_import(workspace)
+    monkeypatch.undo()
+
+    again = client.post(f"/v1/uploads/{begun}/finish").json()
+    do_import(workspace)
+
+    states = [job["state"] for job in client.get("/v1/jobs").json()["items"] if job["kind"] == "import"]
+    assert states == ["succeeded", "failed"]
+    assert client.get(f"/v1/jobs/{again['id']}").json()["result"]["added_total"] == 1
+    assert not workspace.home.upload(begun).exists()
+
+
+def test_a_file_can_be_left_out_of_a_batch(client, workspace, begun, put):
+    put("cat.jpg", jpeg("cat"))
+    put("gone.jpg", jpeg("coffee")[:100], size=5000)
+
+    left = client.delete(f"/v1/uploads/{begun}/file", params={"name": "gone.jpg"})
+    client.post(f"/v1/uploads/{begun}/finish")
+    do_import(workspace)
+
+    assert left.status_code == 204
+    assert client.get("/v1/collections/photos/images").json()["total"] == 1
+
+
+@pytest.mark.promise(27)
+@pytest.mark.parametrize("what", ["finish", "drop"])
+def test_a_batch_that_is_finished_or_dropped_while_a_file_arrives_loses_none_in_silence(client, begun, put, what):
+    """Finishing waits its turn; of what was dropped the sender hears."""
+    uploads_ = client.app.state.uploads
+    put("cat.jpg", jpeg("cat"))
+    answers = []
+
+    async def slow():
+        yield b"x" * 5000
+        call = client.post if what == "finish" else client.delete
+        path = f"/v1/uploads/{begun}" + ("/finish" if what == "finish" else "")
+        with ThreadPoolExecutor(1) as other:
+            answers.append(other.submit(call, path).result())
+        yield b"y" * 4000
+
+    with ThreadPoolExecutor(1) as own:
+        sent = own.submit(asyncio.run, uploads_.receive(begun, "a.zip", 9000, 0, slow()))
+        problem = sent.exception()
+
+    if what == "finish":
+        assert (answers[0].status_code, problem) == (409, None)
+        assert client.post(f"/v1/uploads/{begun}/finish").json()["params"]["files"] == 2
+    else:
+        assert answers[0].status_code == 204
+        assert isinstance(problem, uploads.NoSuchUpload)
+
+
+def test_what_a_kill_left_of_an_upload_goes_after_a_week_but_not_what_waits_for_its_import(client, workspace, begun):
+    waiting = client.post("/v1/collections/photos/images", files={"files": ("cat.jpg", jpeg())}).json()
+    half = workspace.home.upload("0" * 32)
+    half.mkdir()
+    (half / "000000").write_bytes(b"half of a request")
+    kept = workspace.home.upload(waiting["params"]["upload"])
+    for path in (*half.iterdir(), *kept.iterdir(), half, kept):
+        os.utime(path, (1, 1))
+
+    client.post("/v1/collections/photos/uploads")
+
+    assert not half.exists()
+    assert kept.exists()
+
+
+def test_a_job_lists_a_thousand_refused_files_with_reasons_that_have_names_and_says_how_many_there_were(
+    client, workspace, begun, put
+):
+    put("many.zip", zipped(**{f"{n:05}.jpg": b"no picture" for n in range(LISTED + 5)}))
+    job = client.post(f"/v1/uploads/{begun}/finish").json()
+
+    do_import(workspace)
+
+    result = client.get(f"/v1/jobs/{job['id']}").json()["result"]
+    assert (result["refused_total"], len(result["refused"])) == (LISTED + 5, LISTED)
+    assert result["refused"][0]["reason"].startswith("not a picture in a format we read")
+    assert result["refused"][0]["said"]["name"] == "no_picture"
+
+
+def test_a_refusal_has_a_name_and_values_beside_its_sentence(client, begun, put):
+    client.app.state.uploads.most_per_file = 1 << 20
+
+    answer = put("large.zip", b"", size=2 << 20).json()
+
+    assert answer["detail"] == "'large.zip' is larger than 1 MB (LIKENESS_MAX_UPLOAD_MB)."
+    assert answer["said"] == {"name": "large_upload", "values": {"file": "'large.zip'", "n": 1}}
+    assert json.dumps(answer)

@@ -18,7 +18,7 @@ from model.errors import BadInput, CannotDecode
 from model.images import decode, make_preview, make_rendition
 from model.parts import previews_of_parts, tiles
 from tests.indexer.test_sources import write_zip
-from tests.pictures import encoded, picture
+from tests.pictures import encoded, picture, stack
 
 
 @pytest.fixture
@@ -35,9 +35,8 @@ def shown(engine, photos):
 
 
 def write_stack(path, names=("cat", "coffee", "rocket"), side=80):
-    first, *rest = (picture(name, side) for name in names)
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(encoded(first, "TIFF", save_all=True, append_images=rest))
+    path.write_bytes(stack(names, side))
     return path
 
 

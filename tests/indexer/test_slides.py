@@ -1,8 +1,11 @@
 """Pictures beyond the pixel limit: TIFFs come in as tiles, of which each is read by itself."""
 
 import io
+import json
+import os
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from indexer.filters import Filter
 from indexer.images import get_images, read_original, read_preview
 from indexer.importer import import_sources
 from indexer.parts import Cutting
-from indexer.sources import scan
+from indexer.sources import NAMES, scan, scan_upload
 from model.errors import CannotDecode
 from model.images import decode
 from model.parts import cut_from_slide, is_slide, previews_of_slide
@@ -75,6 +78,27 @@ def test_a_slide_is_refused_with_the_advice_to_tile_it_and_then_comes_in_by_tile
     preview = np.asarray(decode(read_preview(home, image), "x"), np.float32)
     small = np.asarray(Image.fromarray(original).resize((320, 320), Image.Resampling.LANCZOS), np.float32)
     assert np.abs(preview - small).mean() < 3
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["by itself", "in a zip"])
+def test_an_uploaded_slide_comes_in_by_tiles_and_is_kept_so_that_these_can_be_opened(
+    engine, home, photos, slide, tmp_path, packed
+):
+    sent = tmp_path / "000000"
+    if packed:
+        with zipfile.ZipFile(sent, "w") as archive:
+            archive.write(slide, "slide.tif")
+    else:
+        os.link(slide, sent)
+    (tmp_path / NAMES).write_text(json.dumps({sent.name: "sent.zip" if packed else "slide.tif"}))
+
+    result = import_sources(engine, home, photos, scan_upload(tmp_path), cutting=Cutting(tile=4096), workers=1)
+    sent.unlink()
+
+    assert (result.added_total, result.refused) == (9, [])
+    image = get_images(engine, select_ids(engine, photos, Filter()).tolist())[4]
+    assert decode(read_original(engine, home, image), "x").size == (4096, 4096)
+    assert sorted(home.original(image.parent_sha256).parent.iterdir()) == [home.original(image.parent_sha256)]
 
 
 def test_a_slide_of_deep_samples_is_stretched_alike_in_every_tile(tmp_path):
