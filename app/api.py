@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,6 +52,7 @@ from app.settings import Settings, load_settings
 from app.uploads import UploadConflict, Uploads
 from app.workspace import Workspace
 from indexer import errors as on_disk
+from indexer.home import Home
 from model import errors
 from model.progress import Line
 from model.ram import give_back_pictures
@@ -224,6 +226,8 @@ def main() -> None:
     settings = load_settings()
     logs.set_up(settings.log)
     give_back_pictures()
+    # What a request brings waits on the disk that it goes to: the system's folder for such files may be memory.
+    tempfile.tempdir = str(Home(settings.home).upload(""))
     listen(create_api(settings), settings.api_host, settings.api_port)
 
 

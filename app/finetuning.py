@@ -155,10 +155,11 @@ def lesson_of(workspace: Workspace, collection: Collection) -> Lesson:
     Raises BadInput where images may have several classes, TooFewLabels.
     """
     if collection.multi_label:
-        raise BadInput(
-            f"Pictures of {collection.name!r} may have several classes, and fine-tuning learns one of each: "
-            "it is for collections whose pictures have one."
+        words = (
+            "Pictures of {of} may have several classes, and fine-tuning learns one of each: it is for collections "
+            "whose pictures have one."
         )
+        raise BadInput(Line("several_not_tuned", words, of=repr(collection.name)))
     by_image: dict[int, set[str]] = {}
     for label in current_labels(workspace.engine, collection):
         if label.answer == "yes":

@@ -100,7 +100,8 @@ def require_use(workspace: Workspace, collection: Collection) -> ModelInfo:
         raise TooFewImages(f"An int8 model is judged on {LEAST} pictures or more: import some first.")
     device = workspace.settings.device
     if device == "cuda" or (device == "auto" and has_cuda()):
-        raise BadInput("Here a GPU encodes, faster than an int8 model on the CPU would: keep the model as it is.")
+        words = "Here a GPU encodes, faster than an int8 model on the CPU would: keep the model as it is."
+        raise BadInput(Line("int8_no_use", words))
     return before
 
 

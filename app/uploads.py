@@ -77,6 +77,7 @@ class Uploads:
 
     def __init__(self, home: Home, most_per_file: int, most_per_batch: int) -> None:
         self.home, self.most_per_file, self.most_per_batch = home, most_per_file, most_per_batch
+        home.upload("").mkdir(parents=True, exist_ok=True)
         self.finishing = threading.Lock()  # held from closing a batch until its job is in line
         self._lock = threading.Lock()
         self._busy: set[Path] = set()  # files that a request is writing now
@@ -243,8 +244,7 @@ class Uploads:
 
     def _forget_old(self, waiting: Container[str]) -> None:
         """Drop what was begun, or failed, more than a week ago."""
-        uploads = self.home.upload("x").parent
-        for folder in uploads.iterdir() if uploads.exists() else ():
+        for folder in self.home.upload("").iterdir():
             if not folder.is_dir() or folder.name in waiting:
                 continue
             newest = max((entry.stat().st_mtime for entry in os.scandir(folder)), default=folder.stat().st_mtime)

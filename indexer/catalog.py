@@ -17,6 +17,7 @@ from indexer.errors import Busy, CollectionExists, DamagedCatalog, NewerCatalog,
 from indexer.home import Home
 from indexer.schema import collections, images, now
 from model.errors import BadInput
+from model.progress import Line
 
 SCHEMA_VERSION = "0014"  # the newest migration below indexer/migrations/versions
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
@@ -147,7 +148,8 @@ def create_collection(engine: Engine, name: str, preset: str = "photo", multi_la
 def check_name(name: str) -> None:
     """Raise BadInput for what cannot name a collection."""
     if not NAME.fullmatch(name) or name.strip() != name or name in (".", ".."):
-        raise BadInput(f"{name!r} cannot name a collection: use 1 to 80 characters without slashes or line breaks.")
+        words = "{what} cannot name a collection: use 1 to 80 characters without slashes or line breaks."
+        raise BadInput(Line("bad_name", words, what=repr(name)))
 
 
 def collection_named(engine: Engine, name: str) -> Collection:

@@ -13,6 +13,7 @@ from indexer.catalog import Collection, lock_writes
 from indexer.errors import BadClassName, ClassExists, NoSuchClass
 from indexer.schema import actions, classes, now
 from model.errors import BadInput
+from model.progress import Line
 
 # Okabe and Ito's eight colours (2008), told apart by colour-blind eyes too; black left out.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442", "#8C6BB1", "#7F7F7F")
@@ -72,7 +73,8 @@ def update_class(
     The class that had the key takes the place of this one.
     """
     if line is not None and not collection.multi_label:
-        raise BadInput(f"Pictures of {collection.name!r} have one class, the most probable: there is no line to set.")
+        words = "Pictures of {of} have one class, the most probable: there is no line to set."
+        raise BadInput(Line("no_line", words, of=repr(collection.name)))
     if new_name is not None:
         _not_reserved(new_name)
         new_name = _checked(new_name)
@@ -90,7 +92,8 @@ def update_class(
         wanted = {found.id: {field: value for field, value in said.items() if value is not None}}
         if key is not None:
             if not 1 <= key <= min(len(shown), KEYS):
-                raise BadInput(f"There is no key {key} to give: choose one of 1 to {min(len(shown), KEYS)}.")
+                words = "There is no key {n} to give: choose one of 1 to {most}."
+                raise BadInput(Line("no_key", words, n=key, most=min(len(shown), KEYS)))
             had = shown[key - 1]
             if had.id != found.id:
                 wanted[found.id]["place"], wanted[had.id] = had.place, {"place": found.place}
@@ -146,7 +149,8 @@ def merge_class(engine: Engine, collection: Collection, name: str, into: str, pr
         shown = _shown(connection, collection)
         old, new = _named(shown, collection, name), _named(shown, collection, into)
         if old.id == new.id:
-            raise BadInput(f"{name!r} cannot be merged into itself: name another class.")
+            words = "{what} cannot be merged into itself: name another class."
+            raise BadInput(Line("into_itself", words, what=repr(name)))
         moved = move_answers(connection, collection, old.id, new.id, preview)
         if preview:
             return moved

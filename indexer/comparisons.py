@@ -18,6 +18,7 @@ from indexer.errors import NoSuchComparison
 from indexer.schema import comparisons, now
 from model.errors import BadInput
 from model.interval import exact
+from model.progress import Line
 
 FORGOTTEN = timedelta(days=1)  # until a comparison that nobody answered goes
 
@@ -103,7 +104,7 @@ def asked(found: Sequence[Comparison], models: tuple[str, str]) -> dict[int, Com
 def tally(found: Sequence[Comparison], models: tuple[str, str]) -> Tally:
     """Count the pictures for either model; an exact interval for the share of those that differ."""
     if models[0] == models[1]:
-        raise BadInput("Choose two different models: one compared with itself says nothing.")
+        raise BadInput(Line("same_model", "Choose two different models: one compared with itself says nothing."))
     mine = asked(found, models)
     preferred = [one.left if one.answer == "left" else one.right for one in mine.values() if one.answer != "same"]
     wins = (preferred.count(models[0]), preferred.count(models[1]))

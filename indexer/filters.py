@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, and_, exists, not_, select
 
 from indexer.schema import contents, files, images
 from model.errors import BadInput
+from model.progress import Line
 
 ORIENTATIONS = ("landscape", "portrait", "square")
 
@@ -61,5 +62,6 @@ def area(box: str) -> tuple[float, float, float, float]:
     except ValueError:
         sound = False
     if not sound:
-        raise BadInput(f"{box!r} is not an area: write south,west,north,east in degrees, as in 47.2,8.4,47.5,8.7.")
+        words = "{box} is not an area: write south,west,north,east in degrees, as in 47.2,8.4,47.5,8.7."
+        raise BadInput(Line("no_area", words, box=repr(box)))
     return south, west, north, east

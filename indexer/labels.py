@@ -22,6 +22,7 @@ from indexer.errors import NoSuchImage, SeveralClasses
 from indexer.journal import FEW, Change, allows_several, answers_of, listed, record, shown_answers
 from indexer.schema import actions, classes, images, label_events
 from model.errors import BadInput
+from model.progress import Line
 
 Answer = Literal["yes", "no", "unsure", "none", "none_of_these"]
 ANSWERS = ("yes", "no", "unsure", "none")
@@ -87,7 +88,8 @@ def answer_each(
     """
     for name, answer in ((name, answer) for given in of.values() for name, answer in given.items()):
         if name in OWN_ANSWERS.values() and answer not in ("yes", "none"):
-            raise BadInput(f"{name!r} is an answer of its own: it is given (yes) or taken away (none).")
+            words = "{what} is an answer of its own: it is given (yes) or taken away (none)."
+            raise BadInput(Line("own_answer", words, what=repr(name)))
     with engine.begin() as connection:
         lock_writes(connection)
         _check_images(connection, collection, of)

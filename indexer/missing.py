@@ -17,6 +17,7 @@ from indexer.parts import file_of
 from indexer.schema import files, images, now
 from indexer.sources import Scan, readable
 from model.errors import BadInput
+from model.progress import Line
 
 PART = 500  # rows in one statement
 
@@ -48,11 +49,11 @@ def vanished(known: Mapping[bytes, Any], found: Scan, allow_empty: bool) -> list
         news = any(row.missing_at is None for row in lost)
         empty = len(lost) == len(below) and not any(path.startswith(inside) for path in seen)
         if news and empty and not allow_empty:
-            raise BadInput(
-                f"{readable(root)} holds none of the {len(below):,} pictures that were imported from it. If its disk "
-                "is not mounted, mount it; if they are gone on purpose, --allow-empty marks them as missing. "
-                "Nothing was changed."
+            words = (
+                "{path} holds none of the {n:,} pictures that were imported from it. If its disk is not mounted, mount "
+                "it; if they are gone on purpose, --allow-empty marks them as missing. Nothing was changed."
             )
+            raise BadInput(Line("lost_mount", words, path=readable(root), n=len(below)))
         gone |= {row.path: row for row in lost}
     return list(gone.values())
 

@@ -92,7 +92,7 @@ def reader(name: str, source: str) -> ModuleType:
     try:
         return __import__(name)
     except ImportError as error:
-        reason = Line("needs_reader", "such a picture can only be read with {name}: install it", name=name)
+        reason = Line("needs_reader", "such a picture can only be read with {library}: install it", library=name)
         raise CannotDecode(source, reason) from error
 
 

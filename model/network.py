@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from model import shipped
 from model.errors import BadInput, WeightsUnavailable
+from model.progress import Line
 
 if TYPE_CHECKING:
     from model.info import Preparation
@@ -75,7 +76,7 @@ def build_backbone(
     if not timm.is_model(architecture):
         near = difflib.get_close_matches(architecture, timm.list_models(), n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; see timm.list_models() for the names"
-        raise BadInput(f"timm knows no backbone called {name!r}{hint}")
+        raise BadInput(Line("no_backbone", "timm knows no backbone called {what}{hint}", what=repr(name), hint=hint))
     with torch.random.fork_rng(devices=[]):
         if seed is not None:
             torch.manual_seed(seed)
@@ -200,7 +201,8 @@ def _earlier_model(init: str, models: Path) -> tuple[Backbone, str, Preparation]
 
     folder = shipped.FOLDER if init == "default" else models / init
     if Path(init).name != init or not folder.is_dir():
-        raise BadInput(f"there is no model {init!r}; start from default, random, timm:NAME or a model's fingerprint")
+        words = "there is no model {what}; start from default, random, timm:NAME or a model's fingerprint"
+        raise BadInput(Line("no_start", words, what=repr(init)))
     network, info = load_model(folder)
     return network, info.fingerprint, info.preparation
 
@@ -217,10 +219,11 @@ def _preparation(
 def require_size(backbone: Backbone, image_size: int) -> None:
     """Fail now, in words, when the network cannot take this size: some (MLP-Mixer, ...) are built for exactly one."""
     if why := _refusal(backbone, image_size):
-        raise BadInput(
-            f"{backbone.name} does not take pictures of {image_size}x{image_size} pixels ({why}); "
-            "choose another image size or another backbone"
+        words = (
+            "{backbone} does not take pictures of {size}x{size} pixels ({why}); choose another image size or another "
+            "backbone"
         )
+        raise BadInput(Line("no_such_size", words, backbone=backbone.name, size=image_size, why=str(why)))
 
 
 def takes_size(backbone: Backbone, image_size: int) -> bool:

@@ -81,10 +81,11 @@ class TrainSettings:
             )
         trained = images - held_out(images)
         if self.batch_size > trained:
-            raise BadInput(
-                f"a batch of {self.batch_size} is more than the {trained} pictures there are to train on; "
-                f"choose a batch size of at most {trained}"
+            words = (
+                "a batch of {batch} is more than the {n} pictures there are to train on; choose a batch size of at "
+                "most {n}"
             )
+            raise BadInput(Line("large_batch_size", words, batch=self.batch_size, n=trained))
 
 
 _RANGES = (

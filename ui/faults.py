@@ -23,7 +23,7 @@ def in_one_sentence() -> Iterator[None]:
     try:
         yield
     except ApiError as error:
-        st.error(problem(error.error, error.detail))
+        st.error(problem(error.error, error.detail, error.said))
     except Exception:
         log.exception("The page failed")
         st.error(say("common.page_failed"))

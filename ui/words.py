@@ -52,9 +52,10 @@ def say(key: str, **values: object) -> str:
     return in_language(language(), key, **values)
 
 
-def problem(error: str, detail: str) -> str:
-    """What the session's language says of an error of the API, by its name; else the API's own English sentence."""
-    return tables()[language()].get(f"problem.{error}", detail)
+def problem(error: str, detail: str, said: dict[str, Any] | None = None) -> str:
+    """What the session's language says of an error of the API: of this very one, or by its name; else the English."""
+    own = _line(language(), said) if said else None
+    return own or tables()[language()].get(f"problem.{error}", detail)
 
 
 def said_so(english: str, said: dict[str, Any]) -> str:

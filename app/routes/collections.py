@@ -127,9 +127,8 @@ def _training_job(engine: EngineDep, collection: Collection, kind: str, body: Tr
     body = body or TrainingRequest()
     _check_preset(body.preset)
     if "=" in (body.init or ""):  # whoever may ask for a training may not read every file of this machine
-        raise BadInput(
-            "A file of weights can be named on the command line only: likeness pretrain --init timm:NAME=FILE."
-        )
+        words = "A file of weights can be named on the command line only: likeness pretrain --init timm:NAME=FILE."
+        raise BadInput(Line("weights_by_command", words))
     for pin in body.pins or ():
         image_in(engine, collection, pin)
     return jobs.create(engine.workspace.engine, collection, kind, body.model_dump(exclude_none=True)).public()

@@ -16,6 +16,7 @@ from indexer.catalog import Collection, collection_named, collection_with_id
 from indexer.filters import Filter
 from indexer.images import Image, answers_about, get_image, get_images, labels_of
 from model.errors import BadInput
+from model.progress import Line
 
 
 # Coroutines, for FastAPI sends plain functions to a thread, which takes longer than they do.
@@ -115,7 +116,8 @@ def selected(engine: Engine, collection: Collection, selection: Selection) -> li
         return selection.image_ids
     wanted = selection.filter.wanted() if selection.filter else Filter()
     if wanted.empty:
-        raise BadInput("An empty filter would mean every image: name at least one condition.")
+        words = "An empty filter would mean every image: name at least one condition."
+        raise BadInput(Line("empty_filter", words))
     return engine.selections.select(collection, wanted).tolist()
 
 
@@ -123,7 +125,7 @@ def image_in(engine: Engine, collection: Collection, image_id: int) -> Image:
     """One image of this collection. Raises `NoSuchImage`, and `BadInput` where it is another collection's."""
     image = get_image(engine.workspace.engine, image_id)
     if image.collection_id != collection.id:
-        raise BadInput(f"Image {image_id} is not in {collection.name!r}.")
+        raise BadInput(Line("not_in_it", "Image {n} is not in {of}.", n=image_id, of=repr(collection.name)))
     return image
 
 

@@ -20,6 +20,7 @@ from indexer.images import get_images
 from indexer.journal import Change
 from indexer.labels import current_labels
 from model.errors import BadInput
+from model.progress import Line
 
 PREVIEWED = 60  # pictures shown of a bulk action before it is done
 router = APIRouter(prefix="/collections/{collection}", tags=["labels"])
@@ -185,7 +186,8 @@ def predictions(
     if class_ is not None:
         if class_ not in fitted.probe.classes:
             known = ", ".join(fitted.probe.classes)
-            raise BadInput(f"There are no predictions of {class_!r}: the labelled classes are {known}.")
+            words = "There are no predictions of {what}: the labelled classes are {known}."
+            raise BadInput(Line("not_predicted", words, what=repr(class_), known=known))
         keep &= fitted.said[:, fitted.probe.classes.index(class_)]
     if fits is not None:
         keep &= fitted.fits == fits

@@ -25,6 +25,7 @@ from indexer.images import get_images, read_original
 from indexer.schema import now, searches
 from model.errors import BadInput
 from model.images import crop
+from model.progress import Line
 
 router = APIRouter(tags=["search"])
 
@@ -126,7 +127,8 @@ def save_search(collection: CollectionDep, body: SavedSearchRequest, workspace: 
             connection.execute(searches.delete().where(same))
             row = connection.execute(searches.insert().values(**values).returning(searches)).one()
     except IntegrityError as error:
-        raise BadInput("This name was saved by somebody else a moment ago: choose another.") from error
+        words = "This name was saved by somebody else a moment ago: choose another."
+        raise BadInput(Line("name_just_taken", words)) from error
     return _saved(row._mapping)
 
 
@@ -149,7 +151,8 @@ def _saved(row: Any) -> dict[str, Any]:
 def _boxed(engine: EngineDep, collection: Collection, body: BoxQuery) -> tuple[bytes, str]:
     x0, y0, x1, y1 = body.box
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-        raise BadInput("A box is [x0, y0, x1, y1] in fractions of the picture, with x0 < x1 and y0 < y1.")
+        words = "A box is [x0, y0, x1, y1] in fractions of the picture, with x0 < x1 and y0 < y1."
+        raise BadInput(Line("no_box", words))
     image = image_in(engine, collection, body.image_id)
     with engine.decoding.place():
         data = read_original(engine.workspace.engine, engine.workspace.home, image)

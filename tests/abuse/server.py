@@ -84,7 +84,7 @@ class Server:
                 target = os.readlink(descriptor)
             except FileNotFoundError:
                 continue
-            count += target.startswith(("socket:", str(self.temporary)))
+            count += target.startswith(("socket:", str(self.temporary), str(self.home / "uploads")))
         return count
 
     def peak_memory(self) -> int:

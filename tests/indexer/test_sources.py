@@ -14,6 +14,7 @@ from indexer import sources
 from indexer.sources import Scan, batches, read, readable, scan, scan_upload
 from model.errors import BadInput
 from tests.pictures import jpeg
+from tests.zips import write_zip64
 
 
 def reasons(found: Scan) -> dict[str, str]:
@@ -245,6 +246,30 @@ def test_a_zip_that_declares_too_much_is_refused_whole(tmp_path, monkeypatch):
 
     assert found.sources == []
     assert "unpacked" in found.refused[0][1]
+
+
+def test_a_zip_that_lists_more_than_memory_is_meant_for_is_refused_before_its_list_is_read(tmp_path, monkeypatch):
+    write_zip(tmp_path / "long.zip", {f"{number}.jpg": b"" for number in range(100)})
+    monkeypatch.setattr("indexer.sources.MAX_CONTENTS", 1000)
+    monkeypatch.setattr("zipfile.ZipFile", lambda path: pytest.fail("it was read"))
+
+    found = scan([tmp_path / "long.zip"])
+
+    assert found.sources == []
+    assert [(reason, reason.said["name"]) for _, reason in found.refused] == [
+        ("lists more files than we read: split it into several zips", "long_zip")
+    ]
+
+
+def test_a_zip_that_says_its_size_in_64_bits_is_read_by_its_members(tmp_path):
+    """As one is beyond 4 GiB; a real one: tests/app/test_zip.py."""
+    write_zip64(tmp_path / "in.zip", [("a.jpg", b"picture"), ("b.jpg", b"other")])
+
+    found = scan([tmp_path / "in.zip"])
+
+    with zipfile.ZipFile(tmp_path / "in.zip") as archive:
+        assert [read(source, archive) for source in found.sources] == [b"picture", b"other"]
+    assert found.refused == []
 
 
 def test_a_member_never_gives_more_bytes_than_it_declares(tmp_path):

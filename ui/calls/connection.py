@@ -16,11 +16,21 @@ Filter = Mapping[str, Any]  # class, predicted, min_probability, folder, taken_f
 
 
 class ApiError(Exception):
-    """The API said no. `detail` is the sentence to show, `error` the name to test for ("NoSuchCollection")."""
+    """The API said no. `detail` is the sentence to show, `error` the name to test for ("NoSuchCollection").
 
-    def __init__(self, status: int, error: str, detail: str, request_id: str | None = None) -> None:
+    `said` has the sentence's own name and values, for other languages.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        error: str,
+        detail: str,
+        request_id: str | None = None,
+        said: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__(detail)
-        self.status, self.error, self.detail, self.request_id = status, error, detail, request_id
+        self.status, self.error, self.detail, self.request_id, self.said = status, error, detail, request_id, said
 
 
 class Unreachable(ApiError):
@@ -76,7 +86,9 @@ class Connection:
             return response
         try:
             said = response.json()
-            raise ApiError(response.status_code, said["error"], said["detail"], said.get("request_id"))
+            raise ApiError(
+                response.status_code, said["error"], said["detail"], said.get("request_id"), said.get("said")
+            )
         except (ValueError, KeyError, TypeError, AttributeError):  # an answer that is not ours, from a proxy in between
             detail = f"{self.base_url} answered {response.status_code} {response.reason_phrase} to {method} {path}."
             raise ApiError(response.status_code, "UnexpectedAnswer", detail) from None

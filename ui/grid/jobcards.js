@@ -131,7 +131,7 @@ class Jobs {
       over ? "" : el("progress", { max: 1, value: job.progress, "aria-label": say("common.progress") }),
       el(job.state === "failed" ? "p.bad" : "p", {}, over ? outcome(job) : lineOf(job) || say(`jobs.${job.state}`)),
       refused.length && mode !== "tray"
-        ? el("details", {}, el("summary", {}, say("arrive.refused", { n: refused.length })), el("ul", {}, refused.slice(0, 500).map(({ name, path, reason }) => el("li", {}, el("strong", {}, name ?? path), ` ${reason}`))))
+        ? el("details", {}, el("summary", {}, say("arrive.refused", { n: refused.length })), el("ul", {}, refused.slice(0, 500).map((one) => el("li", {}, el("strong", {}, one.name ?? one.path), ` ${reasonOf(one)}`))))
         : "",
     );
   }

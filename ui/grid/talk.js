@@ -14,9 +14,9 @@ class Sentence extends Error {
   }
 }
 
-/** The API's own sentence, which is English, or what the person's language says of such an error; ours where something in between answered. */
+/** What the person's language says of this very problem or of such an error, else the API's own sentence, which is English; ours where something in between answered. */
 function sentenceOf(status, said, wait = null) {
-  if (said && typeof said.detail === "string" && said.error) return new Sentence(WORDS[language][`problem.${said.error}`] ?? said.detail, status, said.error, wait);
+  if (said && typeof said.detail === "string" && said.error) return new Sentence(inWordsOf(said.said) ?? WORDS[language][`problem.${said.error}`] ?? said.detail, status, said.error, wait);
   if (status === 413) return new Sentence(say("common.too_large"), status, "TooLarge");
   if (status === 429 || status === 503) return new Sentence(say("common.busy"), status, "Busy", wait);
   if (status === 401) return new Sentence(say("common.signed_out"), status, "SignedOut");

@@ -164,7 +164,7 @@ class Upload {
             "details",
             {},
             el("summary", {}, say("arrive.refused", { n: refused.length })),
-            el("ul", {}, refused.slice(0, LISTED).map(({ name, path, reason }) => el("li", {}, el("strong", {}, name ?? path), ` ${reason}`)), refused.length > LISTED ? el("li.quiet", {}, say("arrive.more_refused")) : ""),
+            el("ul", {}, refused.slice(0, LISTED).map((one) => el("li", {}, el("strong", {}, one.name ?? one.path), ` ${reasonOf(one)}`)), refused.length > LISTED ? el("li.quiet", {}, say("arrive.more_refused")) : ""),
           )
         : "",
     );

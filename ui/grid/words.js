@@ -30,10 +30,13 @@ function inWordsOf(said) {
 /** What the API says in a sentence that has its name and values beside it, or the name of an error. */
 const sentenceFor = (message, said) => message && (WORDS[language][`problem.${said?.values.error}`] ?? lineOf({ message, said }));
 
-/** Why a job failed: what the language says of such an error, else the API's own sentence. */
+/** Why a job failed: its own reason or what the language says of such an error, else the API's own sentence. */
 function failureOf({ error, said }) {
-  return WORDS[language][`problem.${said?.values.error}`] ?? error ?? say("jobs.failed_so");
+  return inWordsOf(said?.values.why) ?? WORDS[language][`problem.${said?.values.error}`] ?? error ?? say("jobs.failed_so");
 }
+
+/** Why a file was refused. */
+const reasonOf = ({ reason, said }) => inWordsOf(said) ?? reason;
 
 const number = (value) => (typeof value === "number" ? value.toLocaleString(language) : String(value));
 const percent = (p) => `${Math.round(p * 100)} %`;
