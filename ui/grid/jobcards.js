@@ -18,7 +18,7 @@ function outcome(job) {
   if (job.state === "failed") return failureOf(job);
   if (!result) return lineOf(job);
   if (result.sentence) return lineOf({ message: result.sentence, said: job.said });
-  if (job.kind === "import") return say("jobs.imported", { n: result.added_total ?? result.added?.length ?? 0, known: result.known ?? 0, refused: result.refused?.length ?? 0 });
+  if (job.kind === "import") return say("jobs.imported", { n: result.added_total ?? result.added?.length ?? 0, known: result.known ?? 0, refused: result.refused_total ?? result.refused?.length ?? 0 });
   if (job.kind === "index") {
     const rate = result.images_per_second ? say("jobs.rate", { n: Math.round(result.images_per_second) }) : "";
     return say("jobs.indexed", { n: result.indexed ?? 0, fresh: result.encoded ?? 0, rate });
@@ -116,7 +116,7 @@ class Jobs {
     const { mode } = this.data;
     const over = FINISHED.includes(job.state);
     const act = (text, what) => el("button", { type: "button", onclick: () => this.act(job, what) }, text);
-    const refused = job.result?.refused ?? [];
+    const refused = job.result?.refused ?? []; // the first thousand
     const head = [el("strong", {}, kindOf(job)), el("span.quiet", {}, job.collection), el(`span.state.${job.state}`, {}, say(`jobs.${job.state}`)), el("span.grow")];
     if (mode !== "tray") head.push(el("span.quiet.small", {}, ago(job.created_at)));
     if (!over && mode !== "tray") {
@@ -124,6 +124,7 @@ class Jobs {
       if (job.state === "paused") head.push(act(say("jobs.resume"), "resume"));
       head.push(act(say(job.kind === "training" ? "jobs.stop" : "common.cancel"), "cancel"));
     }
+    if (job.state === "failed" && job.params.upload && mode !== "tray") head.push(el("button", { type: "button", onclick: () => this.again(job) }, say("jobs.again")));
     return el(
       "article.job",
       { "aria-label": say("jobs.of", { kind: kindOf(job), collection: job.collection }) },
@@ -131,9 +132,19 @@ class Jobs {
       over ? "" : el("progress", { max: 1, value: job.progress, "aria-label": say("common.progress") }),
       el(job.state === "failed" ? "p.bad" : "p", {}, over ? outcome(job) : lineOf(job) || say(`jobs.${job.state}`)),
       refused.length && mode !== "tray"
-        ? el("details", {}, el("summary", {}, say("arrive.refused", { n: refused.length })), el("ul", {}, refused.slice(0, 500).map((one) => el("li", {}, el("strong", {}, one.name ?? one.path), ` ${reasonOf(one)}`))))
+        ? el("details", {}, el("summary", {}, say("arrive.refused", { n: job.result.refused_total ?? refused.length })), el("ul", {}, refused.map((one) => el("li", {}, el("strong", {}, one.name ?? one.path), ` ${reasonOf(one)}`))))
         : "",
     );
+  }
+
+  /** Import once more what has arrived: a disk may have been full. */
+  async again({ params: { upload, tile, pages } }) {
+    try {
+      await post(`/v1/uploads/${upload}/finish`, { tile, pages });
+      this.look();
+    } catch (error) {
+      this.toast.fail(error);
+    }
   }
 
   async act(job, what) {

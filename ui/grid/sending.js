@@ -42,14 +42,19 @@ function put(upload, { file, path }, offset, progress, hold) {
 }
 
 class Sending {
-  constructor(collection, files, refused = []) {
-    Object.assign(this, { collection, files, refused, jobs: [], sentFiles: 0, phase: "sending", trouble: "", known: 0, added: 0, searchable: 0 });
+  /** `options`: {tile, pages} of the import, where they are not as usual. */
+  constructor(collection, files, refused = [], options = {}) {
+    Object.assign(this, { collection, files, refused, options, jobs: [], before: 0, unlisted: 0, sentFiles: 0, phase: "sending", trouble: "", known: 0, added: 0, searchable: 0 });
     this.total = files.reduce((sum, { file }) => sum + file.size, 0);
     this.here = new Map(); // path → bytes that have arrived
     this.requests = new Set();
     this.started = performance.now();
     this.leaving = (event) => this.phase === "sending" && event.preventDefault();
     window.addEventListener("beforeunload", this.leaving);
+  }
+
+  get refusedTotal() {
+    return this.refused.length + this.unlisted;
   }
 
   get bytes() {
@@ -92,46 +97,53 @@ class Sending {
 
   // --- sending
 
-  /** Go on with what an earlier visit began, where the same files are there again; else begin anew. */
+  /** Go on with the batch that an earlier visit began with these files, known by the first of them; else begin a new one. */
   async begin(batch) {
-    const place = `likeness.upload.${this.collection}`;
+    const [{ file: first, path }] = batch;
+    const place = `likeness.upload.${this.collection}/${path}/${first.size}/${first.lastModified}`;
     const open = localStorage.getItem(place);
-    const before = open && this.jobs.length === 0 ? await get(`/v1/uploads/${open}`).catch(() => null) : null;
-    const names = new Map(batch.map(({ file, path }) => [path, file.size]));
-    if (before && before.files.every(({ name, size }) => names.get(name) === size)) return { upload: before.upload, files: before.files };
+    const before = open && (await get(`/v1/uploads/${open}`).catch(() => null));
+    const sizes = new Map(batch.map(({ file, path }) => [path, file.size]));
+    if (before && before.files.every(({ name, size }) => sizes.get(name) === size)) {
+      this.before += before.bytes;
+      return { ...before, place };
+    }
     const begun = await this.patiently(() => post(of(this.collection, "uploads")));
     localStorage.setItem(place, begun.upload);
-    return begun;
+    return { ...begun, place };
   }
 
   async send(batch) {
-    const { upload, files } = await this.begin(batch);
-    const received = new Map(files.map((file) => [file.name, file.received]));
+    const { upload, files, place } = await this.begin(batch);
+    const here = new Map(files.map((file) => [file.name, file]));
     const waiting = [...batch];
     let good = 0;
     const lane = async () => {
-      for (let one = waiting.shift(); one && !this.halted; one = waiting.shift()) if (await this.sendFile(upload, one, received.get(one.path) ?? 0)) good += 1;
+      for (let one = waiting.shift(); one && !this.halted; one = waiting.shift()) if (await this.sendFile(upload, one, here.get(one.path))) good += 1;
     };
     await Promise.all(Array.from({ length: LANES }, lane));
     if (this.halted) throw new DOMException("stopped", "AbortError");
     if (good) {
-      const job = await this.patiently(() => post(`/v1/uploads/${upload}/finish`));
+      const job = await this.patiently(() => post(`/v1/uploads/${upload}/finish`, this.options));
       this.jobs.push(job.id);
       tellOthers("jobs", this.collection);
     }
-    localStorage.removeItem(`likeness.upload.${this.collection}`);
+    localStorage.removeItem(place);
   }
 
-  /** Send one file to its end, from where it broke off as often as it breaks off; false when the API refuses it. */
-  async sendFile(upload, one, from) {
-    let offset = from;
+  /** Send one file to its end, from where it broke off as often as it breaks off; false when nobody can read it or the API refuses it. */
+  async sendFile(upload, one, before) {
+    let offset = before?.received ?? 0;
     try {
-      await this.patiently(
+      if (!before?.complete) await this.patiently(
         () => put(upload, one, offset, (n) => this.here.set(one.path, Math.min(n, one.file.size)), (request) => {
           this.requests.add(request);
           request.addEventListener("loadend", () => this.requests.delete(request));
         }),
         async () => {
+          await one.file.slice(0, 1).arrayBuffer().catch(() => {
+            throw new Sentence(say("arrive.unreadable"), 422); // a browser says no more of a file that changed than of a lost line
+          });
           const now = await get(`/v1/uploads/${upload}`);
           offset = now.files.find(({ name }) => name === one.path)?.received ?? 0;
         },
@@ -141,6 +153,7 @@ class Sending {
         for (const request of this.requests) request.abort();
         throw error;
       }
+      await call("DELETE", `/v1/uploads/${upload}/file?${inUrl({ name: one.path })}`).catch(() => {}); // half of it would keep the others waiting
       this.refused.push({ name: one.path, reason: error.message });
       this.total -= one.file.size;
       this.here.delete(one.path);
@@ -202,6 +215,7 @@ class Sending {
     this.added += got.added_total ?? got.added?.length ?? 0;
     this.known += got.known ?? 0;
     this.refused.push(...(got.refused ?? []));
+    this.unlisted += Math.max(0, (got.refused_total ?? 0) - (got.refused ?? []).length);
     if (job.state === "failed") this.trouble = failureOf(job);
     this.indexing = null;
     tellOthers("images", this.collection);
@@ -225,10 +239,10 @@ class Sending {
 }
 
 /** Begin, or give what is under way already. */
-function startSending(collection, files, refused) {
+function startSending(collection, files, refused, options) {
   const now = window.likenessSending;
   if (now && now.phase !== "done") return null;
-  const sending = (window.likenessSending = new Sending(collection, files, refused));
+  const sending = (window.likenessSending = new Sending(collection, files, refused, options));
   sending.run();
   return sending;
 }
