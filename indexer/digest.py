@@ -14,8 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from io import BytesIO
-from typing import BinaryIO
+from io import BufferedReader, BytesIO
 
 from indexer.decoders import TooLong, end, given, pool_of, waited_for, without_main
 from indexer.home import Home
@@ -174,7 +173,7 @@ def _tags(data: bytes, source: Source) -> Tags | None:
         return None
 
 
-def _slide(file: BinaryIO, source: Source, home: Home, cutting: Cutting) -> list[Digest] | None:
+def _slide(file: BufferedReader | BytesIO, source: Source, home: Home, cutting: Cutting) -> list[Digest] | None:
     """The tiles of a TIFF that cannot be held in memory; None for a file that can."""
     slide = is_slide(file, source.name, MAX_FILE_BYTES)
     if not (cutting.tile and slide):

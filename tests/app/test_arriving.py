@@ -1,4 +1,4 @@
-"""A folder that is imported by path can be searched while the rest of it still comes in."""
+"""What comes in, by path or upload, can be searched while the rest of it still comes in."""
 
 import pytest
 
@@ -18,12 +18,16 @@ def early(monkeypatch):
     monkeypatch.setattr(arriving, "THEN", 2)
 
 
-def start(client, folder) -> int:
+def start(client, folder, by: str = "path") -> int:
     client.post("/v1/collections", json={"name": "photos"})
+    if by == "upload":
+        files = [("files", (f"{path.parent.name}/{path.name}", path.read_bytes())) for path in folder.rglob("*.jpg")]
+        return client.post("/v1/collections/photos/images", files=files).json()["id"]
     return client.post("/v1/collections/photos/imports", json={"path": str(folder)}).json()["id"]
 
 
-def test_what_has_come_in_can_be_searched_before_the_rest_has(client, workspace, folder, early, monkeypatch):
+@pytest.mark.parametrize("by", ["path", "upload"])
+def test_what_has_come_in_can_be_searched_before_the_rest_has(client, workspace, folder, early, monkeypatch, by):
     seen, said = [], []
     index, progress = work.index, worker._Watch.progress
 
@@ -40,7 +44,7 @@ def test_what_has_come_in_can_be_searched_before_the_rest_has(client, workspace,
         "progress",
         lambda self, share, text: (said.append(text), progress(self, share, text)),
     )
-    job = start(client, folder)
+    job = start(client, folder, by)
     do_jobs(workspace)
 
     totals = [total for total, _, _ in seen]

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from indexer import digest
 from indexer.catalog import count_images, create_collection
 from indexer.columns import select_ids
+from indexer.digest import digested
 from indexer.filters import Filter
 from indexer.images import find_by_path, get_images, path_of, read_original, read_preview
 from indexer.importer import ImportResult, import_sources
@@ -415,3 +416,21 @@ def test_an_empty_scan_changes_nothing(engine, home, photos, bring, folder):
     result = import_sources(engine, home, photos, Scan(), labels_from_folders=True)
 
     assert (result.added_total, result.known, count_images(engine, photos)) == (0, 0, 6)
+
+
+def test_pictures_in_a_zip_are_read_as_they_are_needed_so_that_memory_is_bounded(home, tmp_path, monkeypatch):
+    read, size = digest.read, 1_500_000
+    monkeypatch.setattr(digest, "MOST_HELD", 2 * size + 1000)
+    seen: list[str] = []
+    monkeypatch.setattr(digest, "read", lambda source, archive=None: seen.append(source.name) or read(source, archive))
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for number in range(12):
+            archive.writestr(f"{number}.jpg", jpeg("cat", 40 + number).ljust(size, b"\0"))
+    ahead = []
+
+    for done, (_, digests) in enumerate(digested(scan([tmp_path / "in.zip"]).sources, home, workers=2)):
+        assert digests[0].refused is None
+        ahead.append(len(seen) - done)
+
+    assert len(ahead) == 12
+    assert max(ahead) <= 4  # two held, one being put together, the one just done; without the bound nine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pictures import views
+from tests.pictures import stack, views
 from tests.ui.conftest import Site, free_port
 from ui import client as module
 from ui.client import ApiError, JobFailed, Likeness, Unreachable
@@ -56,6 +56,13 @@ def test_a_broken_upload_is_gone_on_with(likeness: Likeness, tmp_path: Path) -> 
     assert job["result"] is not None
     assert job["result"]["added_total"] == 3
     assert {image["folder"] for image in likeness.images("sent")["items"]} == {""}
+    (tmp_path / "stack.tif").write_bytes(stack())
+    for way in (
+        lambda: likeness.upload("sent", [tmp_path / "stack.tif"], pages="all"),
+        lambda: likeness.send(likeness.begin_upload("sent"), [tmp_path / "stack.tif"], tile=64),
+        lambda: likeness.import_path("sent", tmp_path / "stack.tif", tile=40),
+    ):
+        assert likeness.wait(way(), timeout=240)["result"]["added_total"] > 2
     likeness.delete_collection("sent")
 
 

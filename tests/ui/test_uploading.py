@@ -133,8 +133,48 @@ def test_why_files_and_values_are_refused_is_said_in_chinese(site: Site, browser
             refused.click()
             for name, reason in (("letter", "不是可读取的图片格式"), ("half", "图片已损坏"), ("nothing", "文件是空的")):
                 expect(page.get_by_role("listitem").filter(has_text=f"{name}.jpg")).to_contain_text(reason)
+            page.reload()
         page.goto(f"{site.page}/jobs?c=chinese")
         page.get_by_text("3 个文件被拒绝").first.click()
         expect(page.get_by_role("listitem").filter(has_text="letter.jpg").first).to_contain_text("不是可读取的图片格式")
         likeness.delete_collection("chinese")
     context.close()
+
+
+def test_an_import_that_failed_is_tried_again_with_what_has_arrived_from_the_jobs_page(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    folder = tmp_path / "busy"
+    folder.mkdir()
+    for number in range(300):
+        (folder / f"{number}.jpg").write_bytes(jpeg("coffee", 400 + number))
+    (tmp_path / "stack.tif").write_bytes(stack())
+    with own_collection(site, page, "again") as likeness, seen(page, tmp_path):
+        likeness.import_path("again", folder)  # so that the next waits
+        job = likeness.send(likeness.begin_upload("again"), [tmp_path / "stack.tif"], pages="all")
+        (arrived,) = (
+            path for path in (site.home / "uploads" / job["params"]["upload"]).iterdir() if path.suffix != ".json"
+        )
+        arrived.rename(tmp_path / "elsewhere")
+        page.goto(f"{site.page}/jobs?c=again")
+        again = page.get_by_role("button", name="Try again")
+        expect(again).to_be_visible(timeout=120_000)
+        (tmp_path / "elsewhere").rename(arrived)
+
+        again.click()
+
+        expect(page.get_by_text("3 pictures added", exact=False).first).to_be_visible(timeout=120_000)
+        images = [image for image in likeness.all_images("again") if image["part"]]
+        assert [image["part"] for image in images] == [{"page": number} for number in range(3)]
+
+
+def test_what_file_managers_leave_in_a_folder_is_passed_over(site: Site, page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "trip"
+    (folder / "__MACOSX").mkdir(parents=True)
+    for name in ("a.jpg", "._a.jpg", ".DS_Store", "Thumbs.db", "__MACOSX/a.jpg"):
+        (folder / name).write_bytes(jpeg("cat") if name == "a.jpg" else b"no picture")
+    with own_collection(site, page, "left"), seen(page, tmp_path):
+        page.get_by_label("Choose a folder").set_input_files(folder)
+
+        expect(page.get_by_text("1 picture added.")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("refused")).to_have_count(0)

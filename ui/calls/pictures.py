@@ -15,39 +15,52 @@ from ui.calls.connection import Connection, Filter, in_url
 class Pictures(Connection):
     """The pictures of a collection."""
 
-    def upload(self, collection: str, paths: Iterable[str | Path]) -> Job:
-        """Send pictures and zips, as one request; `send` takes any number of any size and can be gone on with."""
+    def upload(self, collection: str, paths: Iterable[str | Path], tile: int = 0, pages: str = "first") -> Job:
+        """Send pictures and zips, as one request; `send` takes any number of any size and can be gone on with.
+
+        `tile` cuts them into squares of so many px, `pages` is first or all: each a picture of its own.
+        """
         with contextlib.ExitStack() as files:
             parts = [("files", (Path(path).name, files.enter_context(open(path, "rb")))) for path in paths]
-            return self._call("POST", self._of(collection, "images"), files=parts)
+            options = {"tile": tile, "pages": pages}
+            return self._call("POST", self._of(collection, "images"), files=parts, data=options)
 
     def begin_upload(self, collection: str) -> str:
         """Begin an upload that `send` fills; its id."""
         return str(self._call("POST", self._of(collection, "uploads"))["upload"])
 
-    def send(self, upload: str, paths: Iterable[str | Path]) -> Job:
+    def send(self, upload: str, paths: Iterable[str | Path], tile: int = 0, pages: str = "first") -> Job:
         """Send files of any number and size one by one, and import them; their common folder is not told.
 
-        Broken off, call it again with the same paths: it goes on.
+        Broken off, call it again with the same paths: it goes on. `tile` and `pages` are those of `upload`.
         """
-        have = {file["name"]: file["received"] for file in self._call("GET", f"/v1/uploads/{upload}")["files"]}
+        have = {file["name"]: file for file in self._call("GET", f"/v1/uploads/{upload}")["files"]}
         found = [Path(path).absolute() for path in paths]
         common = os.path.commonpath([path.parent for path in found]) if found else ""
         for path in found:
             name, size = path.relative_to(common).as_posix(), path.stat().st_size
+            before = have.get(name, {"received": 0, "complete": False})
+            if before["complete"]:
+                continue
             with open(path, "rb") as file:
-                file.seek(have.get(name, 0))
-                if have.get(name) != size or size == 0:
-                    params = {"name": name, "size": size, "offset": have.get(name, 0)}
-                    chunks = iter(lambda: file.read(1 << 20), b"")
-                    self._call("PUT", f"/v1/uploads/{upload}/file", params=params, content=chunks)
-        return self._call("POST", f"/v1/uploads/{upload}/finish")
+                file.seek(before["received"])
+                params = {"name": name, "size": size, "offset": before["received"]}
+                chunks = iter(lambda: file.read(1 << 20), b"")
+                self._call("PUT", f"/v1/uploads/{upload}/file", params=params, content=chunks)
+        return self._call("POST", f"/v1/uploads/{upload}/finish", json={"tile": tile, "pages": pages})
 
     def import_path(
-        self, collection: str, path: str | Path, labels_from_folders: bool = False, exclude: Iterable[str] = ()
+        self,
+        collection: str,
+        path: str | Path,
+        labels_from_folders: bool = False,
+        exclude: Iterable[str] = (),
+        tile: int = 0,
+        pages: str = "first",
     ) -> Job:
         """Import a folder, a file or a zip that the *server* can see. Files stay where they are and are only read."""
         body = {"path": str(path), "labels_from_folders": labels_from_folders, "exclude": list(exclude)}
+        body |= {"tile": tile, "pages": pages}
         return self._call("POST", self._of(collection, "imports"), json=body)
 
     def images(
