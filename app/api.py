@@ -49,7 +49,8 @@ from app.routes import (
     why,
 )
 from app.settings import Settings, load_settings
-from app.uploads import UploadConflict, Uploads
+from app.uploaded import UploadConflict
+from app.uploads import Uploads
 from app.workspace import Workspace
 from indexer import errors as on_disk
 from indexer.home import Home

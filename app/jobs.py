@@ -196,16 +196,7 @@ def of_upload(engine: Engine, upload: str) -> Job | None:
 
 def waiting_uploads(engine: Engine) -> list[str]:
     """The uploads whose import is still to come, or to go on."""
-    return _uploads(engine, jobs.c.state.not_in(FINISHED))
-
-
-def uploads_left(engine: Engine, collection: Collection) -> list[str]:
-    """The uploads that were not imported to the end, so that they can go with the collection."""
-    return _uploads(engine, (jobs.c.collection_id == collection.id) & (jobs.c.state != "succeeded"))
-
-
-def _uploads(engine: Engine, condition: Any) -> list[str]:
-    query = select(jobs.c.params).where(jobs.c.kind == "import", condition)
+    query = select(jobs.c.params).where(jobs.c.kind == "import", jobs.c.state.not_in(FINISHED))
     with engine.connect() as connection:
         return [params["upload"] for params in connection.execute(query).scalars() if "upload" in params]
 

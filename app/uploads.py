@@ -17,44 +17,28 @@ import time
 from collections.abc import AsyncIterator, Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 
+from app.uploaded import Arrived, UploadConflict, append, key_of, received
 from indexer.catalog import Collection
 from indexer.errors import NoSuch
 from indexer.home import Home
 from indexer.sources import NAMES
-from model.errors import BadInput, LikenessError
+from model.errors import BadInput
 from model.files import write_atomically
 from model.progress import Line
 
 KEPT_FREE = 256 << 20  # bytes of the disk that an upload leaves to everybody else
+MOST_FILES = 100_000  # of one batch: each is two files on the disk, and a line of what has arrived
 FORGOTTEN = 7 * 86_400  # seconds after which a batch that nobody finished is dropped
 _BATCH = "batch.json"
 
 
 class NoSuchUpload(NoSuch):
     """There is no upload of that id that still takes files."""
-
-
-class UploadConflict(LikenessError):
-    """What is sent does not follow on from what has arrived; the message says how much has."""
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """One file of a batch."""
-
-    name: str
-    size: int  # bytes it will have
-    received: int  # bytes of it that are here
-
-    @property
-    def complete(self) -> bool:
-        return self.received == self.size
 
 
 @dataclass
@@ -93,8 +77,12 @@ class Uploads:
         write_atomically(folder / _BATCH, json.dumps({"collection_id": collection.id}).encode())
         return batch
 
-    def take(self, collection: Collection, files: Iterable[tuple[str, BinaryIO]], waiting: Container[str]) -> str:
-        """The files of one request, which have arrived, as a batch that is finished. Half of it is none."""
+    @contextmanager
+    def taken(
+        self, collection: Collection, files: Iterable[tuple[str, BinaryIO]], waiting: Container[str]
+    ) -> Iterator[str]:
+        """The files of one request, which have arrived, as a batch that is finished. Half of it is none, nor is one
+        whose job cannot be put in line, for nobody else knows its id."""
         batch = self.begin(collection, waiting)
         folder, names = self.home.upload(batch), {}
         try:
@@ -108,10 +96,10 @@ class Uploads:
                     os.fsync(target.fileno())
                 names[stored_as] = name or stored_as
             write_atomically(folder / NAMES, json.dumps(names).encode())
+            yield batch
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return batch
 
     def collection_id(self, batch: str) -> int:
         """Of a batch, also when it is finished and its files are still here."""
@@ -128,7 +116,7 @@ class Uploads:
         for path in folder.glob("*.json"):
             if path.name not in (_BATCH, NAMES):
                 said = json.loads(path.read_bytes())
-                found.append(Arrived(said["name"], said["size"], _received(folder / path.stem)))
+                found.append(Arrived(said["name"], said["size"], received(folder / path.stem)))
         return sorted(found, key=lambda file: file.name)
 
     async def receive(self, batch: str, name: str, size: int, offset: int, stream: AsyncIterator[bytes]) -> Arrived:
@@ -137,16 +125,16 @@ class Uploads:
         Raises `UploadConflict` when the file is elsewhere, `BadInput` when it is too large.
         """
         folder = await run_in_threadpool(self._admit, batch, name, size)
-        path = folder / _key(name)
+        path = folder / key_of(name)
         with self._alone(path, name):
             try:
-                return await _append(path, Arrived(name, size, _received(path)), offset, stream)
+                return await append(path, Arrived(name, size, received(path)), offset, stream)
             except FileNotFoundError:  # the batch was dropped while this was on its way
                 raise _no_such(batch) from None
 
     def leave_out(self, batch: str, name: str) -> None:
         """Forget one file of a batch: its sender cannot read the rest of it."""
-        path = self._open(batch) / _key(name)
+        path = self._open(batch) / key_of(name)
         with self._alone(path, name):
             for suffix in (".json", ".part", ""):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
@@ -169,11 +157,11 @@ class Uploads:
                 )
             if not files:
                 raise BadInput(Line("nothing_arrived", "No file has arrived: send some first."))
-            for key in (_key(file.name) for file in files):
+            for key in (key_of(file.name) for file in files):
                 if not (folder / key).exists():  # the power went between its last byte and its name
                     (folder / f"{key}.part").touch()
                     os.replace(folder / f"{key}.part", folder / key)
-            write_atomically(folder / NAMES, json.dumps({_key(file.name): file.name for file in files}).encode())
+            write_atomically(folder / NAMES, json.dumps({key_of(file.name): file.name for file in files}).encode())
         self._announced.pop(batch, None)
         return len(files)
 
@@ -182,6 +170,12 @@ class Uploads:
         folder = self._open(batch)
         self._announced.pop(batch, None)
         shutil.rmtree(folder, ignore_errors=True)
+
+    def drop_of(self, collection: Collection) -> None:
+        """Forget the batches that were begun for a collection which is gone."""
+        for about in self.home.upload("").glob(f"*/{_BATCH}"):
+            if json.loads(about.read_bytes())["collection_id"] == collection.id:
+                shutil.rmtree(about.parent, ignore_errors=True)
 
     def _here(self, batch: str) -> Path:
         if not self.is_here(batch):
@@ -196,22 +190,25 @@ class Uploads:
 
     def _admit(self, batch: str, name: str, size: int) -> Path:
         """Refuse what is too large by itself, with the rest of its batch, or for the disk, before any of it is read."""
-        folder, key = self._open(batch), _key(name)
+        folder, key = self._open(batch), key_of(name)
         if size > self.most_per_file:
             words = "{file} is larger than {n:,} MB (LIKENESS_MAX_UPLOAD_MB)."
             raise BadInput(Line("large_upload", words, file=repr(name), n=self.most_per_file >> 20))
         with self._lock:
             if batch not in self._announced:
-                sizes = {_key(file.name): file.size for file in self.arrived(batch)}
+                sizes = {key_of(file.name): file.size for file in self.arrived(batch)}
                 self._announced[batch] = _Announced(sizes, sum(sizes.values()))
             announced = self._announced[batch]
             before = announced.sizes.get(key)
             if before not in (None, size):
                 raise UploadConflict(f"{name!r} was announced with {before:,} bytes before.")
+            if before is None and len(announced.sizes) == MOST_FILES:
+                words = "An upload holds at most {n:,} files: finish it and begin another."
+                raise BadInput(Line("many_files", words, n=MOST_FILES))
             if announced.total - (before or 0) + size > self.most_per_batch:
                 words = "The upload would hold more than {n:,} MB (LIKENESS_MAX_BATCH_MB): finish it and begin another."
                 raise BadInput(Line("large_batch", words, n=self.most_per_batch >> 20))
-            _require_space(folder, size - _received(folder / key))
+            _require_space(folder, size - received(folder / key))
             announced.put(key, size)
         return folder
 
@@ -253,31 +250,6 @@ class Uploads:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _append(path: Path, file: Arrived, offset: int, stream: AsyncIterator[bytes]) -> Arrived:
-    """Write what comes to the file's end; it gets its own name when it is whole."""
-    here = file.received
-    if file.complete and path.exists():
-        return file  # it is whole already: sent again after an answer that was lost
-    if offset != here:
-        raise UploadConflict(f"{here:,} bytes of {file.name!r} are here: go on from byte {here} (offset={here}).")
-    about = path.with_name(f"{path.name}.json")
-    if not about.exists():
-        said = json.dumps({"name": file.name, "size": file.size}).encode()
-        await run_in_threadpool(write_atomically, about, said)
-    with open(f"{path}.part", "ab") as target:
-        async for chunk in stream:
-            here += len(chunk)
-            if here > file.size:
-                words = "{file} is longer than the {n:,} bytes that were announced."
-                raise BadInput(Line("longer_than_said", words, file=repr(file.name), n=file.size))
-            await run_in_threadpool(target.write, chunk)
-        target.flush()
-        await run_in_threadpool(os.fsync, target.fileno())
-    if here == file.size:
-        os.replace(f"{path}.part", path)
-    return Arrived(file.name, file.size, here)
-
-
 def _no_such(batch: str) -> NoSuchUpload:
     return NoSuchUpload(f"There is no upload {batch!r} that takes files: begin a new one.")
 
@@ -286,15 +258,3 @@ def _require_space(folder: Path, size: int) -> None:
     """Leave some of the disk to everybody else."""
     if shutil.disk_usage(folder).free < size + KEPT_FREE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-
-
-def _key(name: str) -> str:
-    """What a file is called on our disk: nothing of its name, which comes from a stranger."""
-    return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _received(path: Path) -> int:
-    for candidate in (path, path.with_name(f"{path.name}.part")):
-        if candidate.exists():
-            return candidate.stat().st_size
-    return 0

@@ -60,7 +60,7 @@ def make_plan(
             continue
         if row.missing_at is not None:
             plan.back.append(row)
-        if row.reason and not (cutting.tile and row.reason.endswith(TILE_IT)):
+        if row.reason and not (cutting.tile and TILE_IT in row.reason):
             plan.refused.append((source, recalled(row.reason, row.said)))
         elif row.removed_at:
             plan.removed += 1

@@ -132,6 +132,9 @@ def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, la
         refusal = None
         if info.flag_bits & 0x1:
             refusal = Line("encrypted", "is encrypted: unpack it first")
+        elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            # Of the others zipfile unpacks all that it has read at once: ten megabytes may become a hundred gigabytes.
+            refusal = Line("other_packing", "is packed in a way that we do not unpack: make an ordinary zip")
         elif inside.suffix.lower() == ".zip":
             refusal = Line("zip_in_zip", "is a zip inside a zip: import it by itself")
         elif info.file_size > MAX_FILE_BYTES:

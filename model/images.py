@@ -34,7 +34,7 @@ else:
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *_HEIF)
 MAX_PIXELS = 120_000_000  # decoded, that is 360 MB of RGB: the most memory one picture may take
-TILE_IT = "import it with --tile"  # the end of what `tiled` says
+TILE_IT = "import it with --tile"  # what `tiled` says, by which it is known again
 LONGEST_JPEG = 65_500  # px, of either side: what the format can hold
 PREVIEW_SIDE = 320
 OWN_TIMES, OWN_BYTES = 2, 100_000  # a JPEG up to twice as large as a preview, and of so many bytes, is its own
@@ -248,7 +248,7 @@ def check_size(image: Image.Image | Deep, source: str) -> None:
 
 def tiled(reason: Line) -> Line:
     """A reason that cutting a TIFF into tiles would do away with."""
-    return Line("tile_it", f"{{why}}: {TILE_IT}", why=reason)
+    return Line("tile_it", f"{{why}}: {TILE_IT} (on the page: Options)", why=reason)
 
 
 def _too_narrow(width: int, height: int) -> Line:

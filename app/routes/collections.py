@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
 from app import jobs
 from app.finetuning import lesson_of
@@ -85,11 +85,11 @@ def change_collection(
 
 
 @router.delete("/{collection}", status_code=204)
-def delete_collection(collection: CollectionDep, workspace: WorkspaceDep) -> Response:
+def delete_collection(collection: CollectionDep, workspace: WorkspaceDep, request: Request) -> Response:
     """Forget a collection with its labels. Files in your own folders stay as they are."""
-    uploads = jobs.uploads_left(workspace.engine, collection)
     remove_collection(workspace.engine, workspace.home, collection)
-    for folder in (*map(workspace.home.upload, uploads), *workspace.home.run("").glob(training_runs(collection) + "*")):
+    request.app.state.uploads.drop_of(collection)
+    for folder in workspace.home.run("").glob(training_runs(collection) + "*"):
         shutil.rmtree(folder, ignore_errors=True)
     return Response(status_code=204)
 

@@ -11,7 +11,8 @@ from fastapi import Path as InPath
 from app import jobs
 from app.routes.common import CollectionDep, WorkspaceDep
 from app.schemas import ImportRequest, Options
-from app.uploads import Arrived, Uploads
+from app.uploaded import Arrived
+from app.uploads import Uploads
 from indexer.catalog import collection_with_id
 from indexer.parts import LARGEST_TILE
 from model.errors import BadInput
@@ -38,9 +39,9 @@ def upload_images(
     """Import pictures or zips. A file's name may hold its folder (`holiday/beach.jpg`)."""
     chosen = Options(tile=tile, pages=pages).chosen()
     named = ((file.filename or "", file.file) for file in files)
-    batch = _uploads(request).take(collection, named, jobs.waiting_uploads(workspace.engine))
-    params = {"upload": batch, "files": len(files), **chosen}
-    return jobs.create(workspace.engine, collection, "import", params).public()
+    with _uploads(request).taken(collection, named, jobs.waiting_uploads(workspace.engine)) as batch:
+        params = {"upload": batch, "files": len(files), **chosen}
+        return jobs.create(workspace.engine, collection, "import", params).public()
 
 
 @router.post("/collections/{collection}/imports", status_code=202)

@@ -350,3 +350,33 @@ def test_a_refusal_has_a_name_and_values_beside_its_sentence(client, begun, put)
     assert answer["detail"] == "'large.zip' is larger than 1 MB (LIKENESS_MAX_UPLOAD_MB)."
     assert answer["said"] == {"name": "large_upload", "values": {"file": "'large.zip'", "n": 1}}
     assert json.dumps(answer)
+
+
+def test_a_batch_takes_so_many_files_and_no_more(client, begun, put, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_FILES", 2)
+
+    statuses = [put(name, b"x").status_code for name in ("a.jpg", "b.jpg", "a.jpg", "c.jpg")]
+
+    assert statuses == [200, 200, 200, 422]
+
+
+def test_an_upload_whose_job_cannot_be_put_in_line_leaves_nothing(client, workspace, begun, monkeypatch):
+    client.delete(f"/v1/uploads/{begun}")
+    monkeypatch.setattr(jobs, "create", lambda *_: (_ for _ in ()).throw(OSError(28, "No space")))
+
+    answer = client.post("/v1/collections/photos/images", files={"files": ("cat.jpg", jpeg())})
+
+    assert answer.status_code == 507
+    assert list(workspace.home.upload("").iterdir()) == []
+
+
+def test_what_was_sent_to_a_collection_goes_with_it(client, workspace, begun, put):
+    put("cat.jpg", jpeg("cat"))
+    client.post("/v1/collections/photos/images", files={"files": ("cat.jpg", jpeg())})
+    client.post("/v1/collections", json={"name": "other"})
+    kept = client.post("/v1/collections/other/uploads").json()["upload"]
+
+    client.delete("/v1/collections/photos")
+
+    assert [folder.name for folder in workspace.home.upload("").iterdir()] == [kept]
+    assert client.post(f"/v1/uploads/{begun}/finish").status_code == 404

@@ -62,7 +62,7 @@ def test_a_slide_is_refused_with_the_advice_to_tile_it_and_then_comes_in_by_tile
     cut = bring(slide, cutting=Cutting(tile=4096))
     known = bring(slide, cutting=Cutting(tile=4096))
 
-    reason = f"{WIDTH}x{HEIGHT} is more than 120,000,000 pixels: import it with --tile"
+    reason = f"{WIDTH}x{HEIGHT} is more than 120,000,000 pixels: import it with --tile (on the page: Options)"
     assert [item["reason"] for item in (*whole.refused, *again.refused)] == [reason] * 2
     assert (cut.added_total, cut.refused, known.added_total, known.known) == (9, [], 0, 1)
     found = get_images(engine, select_ids(engine, photos, Filter()).tolist())
@@ -219,7 +219,7 @@ def test_a_file_of_more_than_a_gigabyte_is_refused_unless_it_is_a_tiff_in_tiles(
     whole = bring(tmp_path / "in")
     cut = import_sources(engine, home, photos, scan([tmp_path / "in"]), cutting=Cutting(tile=32), workers=1)
 
-    advice = "is larger than 1 GB: import it with --tile"
+    advice = "is larger than 1 GB: import it with --tile (on the page: Options)"
     assert {item["name"]: item["reason"] for item in whole.refused} == {
         "huge.jpg": "is larger than 1 GB", "huge.tif": advice,
     }  # fmt: skip

@@ -272,6 +272,19 @@ def test_a_zip_that_says_its_size_in_64_bits_is_read_by_its_members(tmp_path):
     assert found.refused == []
 
 
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_member_whose_unpacking_nothing_bounds_is_refused_and_never_opened(tmp_path, compression):
+    """zipfile stops inflating at the size that is asked for; of these it unpacks whatever they hold."""
+    with zipfile.ZipFile(tmp_path / "in.zip", "w", compression) as archive:
+        archive.writestr("bomb.jpg", b"\0" * (8 << 20))
+        archive.writestr("good.jpg", b"picture", zipfile.ZIP_DEFLATED)
+
+    found = scan([tmp_path / "in.zip"])
+
+    assert [source.name for source in found.sources] == ["good.jpg"]
+    assert reasons(found) == {"in.zip!bomb.jpg": "is packed in a way that we do not unpack: make an ordinary zip"}
+
+
 def test_a_member_never_gives_more_bytes_than_it_declares(tmp_path):
     path = write_zip(tmp_path / "liar.zip", {"a.jpg": b"\0" * 100_000}, zipfile.ZIP_DEFLATED)
     data = bytearray(path.read_bytes())
