@@ -95,8 +95,9 @@ def restore_bundle(
 
 def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
     """What the bundle says it holds, checked against what the zip has."""
-    if archive.getinfo(MANIFEST).file_size > LARGEST_MANIFEST:
-        raise ValueError(f"{MANIFEST} is too large")
+    info = archive.getinfo(MANIFEST)
+    if info.compress_type != zipfile.ZIP_STORED or info.file_size > LARGEST_MANIFEST:  # packed it may become anything
+        raise ValueError(f"{MANIFEST} is packed or too large")
     manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
     if manifest["format"] != FORMAT:
         raise ValueError("it is something else")

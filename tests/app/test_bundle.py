@@ -167,9 +167,9 @@ def test_without_an_index_it_is_409(client):
     assert client.get(f"{HERE}/export?format=bundle").status_code == 409
 
 
-def again(file, out, change):
+def again(file, out, change, packing=zipfile.ZIP_STORED):
     """The same zip with its members changed."""
-    with zipfile.ZipFile(file) as source, zipfile.ZipFile(out, "w") as target:
+    with zipfile.ZipFile(file) as source, zipfile.ZipFile(out, "w", packing) as target:
         members = {info.filename: source.read(info) for info in source.infolist()}
         for name, data in change(members).items():
             target.writestr(name, data)
@@ -212,6 +212,15 @@ DAMAGES = {
     "a model of another name": lambda m: forged_row(m, "collections", active_model="0" * 16),
     "an original that is another": lambda m: resealed(m, f"originals/{'a' * 64}", b"x"),
 }  # fmt: skip
+
+
+def test_a_bundle_that_is_packed_is_refused_before_it_can_grow(labelled, tmp_path, capsys):
+    file = again(bundled(labelled, tmp_path / "photos.zip"), tmp_path / "packed.zip", dict, zipfile.ZIP_BZIP2)
+
+    status = main(["restore", str(file), "--home", str(tmp_path / "home")])
+
+    assert status == 1
+    assert "bundle.json is packed or too large" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
