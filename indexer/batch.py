@@ -11,7 +11,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine, select
 
 from indexer.catalog import REVISION, Collection, touch
-from indexer.digest import Digest
+from indexer.digest import SUFFIXES, Digest
 from indexer.home import Home
 from indexer.missing import is_gone, mark_missing
 from indexer.parts import file_of, part_name
@@ -35,39 +35,63 @@ class Committed:
     back: int = 0  # of the known: they had left the lists, or lost their preview
     removed: int = 0  # of the known: a person had removed them
     image_ids: list[tuple[Source, int]] = field(default_factory=list)
+    lost: list[Source] = field(default_factory=list)  # not brought in: what was kept of them is gone, decode them again
 
 
 def commit(
     engine: Engine, home: Home, collection: Collection, pending: Sequence[tuple[Source, list[Digest]]], plan: Plan
 ) -> Committed:
-    """Write one batch. Its previews are durable before the catalog speaks of them."""
+    """Write one batch. Its previews are durable before the catalog speaks of them.
+
+    Commits at one home come one after the other, so that on PostgreSQL no two of them wait for each other's rows.
+    """
     done = Committed()
     settle(home.root)
-    with engine.begin() as connection:
-        touch(connection, collection.id)
-        run: list[tuple[Source, Digest]] = []
+    with home.keeping():
+        there: list[tuple[Source, list[Digest]]] = []
         for source, digests in pending:
-            for part_of, digest in _pieces(source, digests):
-                before = plan.rows.get(part_of.path)
-                if digest.again:
-                    continue
-                if digest.refused is None and (before is None or before.image_id is None):
-                    run.append((part_of, digest))  # new here: many of them go in a few statements
-                    continue
-                _bring(connection, collection, run, done)
-                run = []
-                if digest.refused is None:
-                    _replace(connection, home, collection, part_of, digest, before, done)
-                    continue
-                if before is not None and before.image_id is not None:
-                    _mark_absent(connection, before.image_id, part_of.path)
-                write_files(connection, collection, [(part_of, None, digest.refused)])
-            if digests[0].part is not None:
-                run = _finish_parts(connection, collection, source, digests, plan, run, done)
-        _bring(connection, collection, run, done)
+            if _is_kept(home, source, digests):
+                there.append((source, digests))
+            else:
+                done.lost.append(source)
+        with engine.begin() as connection:
+            touch(connection, collection.id)
+            run: list[tuple[Source, Digest]] = []
+            for source, digests in there:
+                for part_of, digest in _pieces(source, digests):
+                    before = plan.rows.get(part_of.path)
+                    if digest.again:
+                        continue
+                    if digest.refused is None and (before is None or before.image_id is None):
+                        run.append((part_of, digest))  # new here: many of them go in a few statements
+                        continue
+                    _bring(connection, collection, run, done)
+                    run = []
+                    if digest.refused is None:
+                        _replace(connection, home, collection, part_of, digest, before, done)
+                        continue
+                    if before is not None and before.image_id is not None:
+                        _mark_absent(connection, before.image_id, part_of.path)
+                    write_files(connection, collection, [(part_of, None, digest.refused)])
+                if digests[0].part is not None:
+                    run = _finish_parts(connection, collection, source, digests, plan, run, done)
+            _bring(connection, collection, run, done)
     # Of a removed image, and of one whose file got a tag, the worker has just kept a preview that nobody needs.
     drop_unheld(engine, home, done.known)
     return done
+
+
+def _is_kept(home: Home, source: Source, digests: Sequence[Digest]) -> bool:
+    """Whether all that a process kept of a file is still there: who removed its content elsewhere saw nobody hold it."""
+    for digest in digests:
+        if digest.refused is not None:
+            continue
+        suffixes = SUFFIXES if digest.preview is None else (digest.preview.suffix,)
+        if not any(home.preview(digest.sha256, suffix).exists() for suffix in suffixes):
+            return False
+        if source.stored and not home.original(digest.parent or digest.sha256).exists():
+            return False
+    return True
 
 
 def _pieces(source: Source, digests: Sequence[Digest]) -> list[tuple[Source, Digest]]:

@@ -94,22 +94,24 @@ def import_sources(
     def write() -> None:
         nonlocal pending
         batch, pending = pending, []
-        if not batch:
-            return
-        done = commit(engine, home, collection, batch, plan)
-        for source, image_id in done.image_ids:
-            if source.depth > 0:
-                _add_class(in_folders, image_id, source)
-        if embedder is not None:
-            _give(embedder, batch, done.known)
-        for source, digests in batch:
-            result.refused += [_refusal(source, digest.refused) for digest in digests if digest.refused]
-        result.added_total += len(done.added)
-        result.added += done.added[: LISTED - len(result.added)]
-        result.known += len(done.known) - done.removed
-        result.moved += done.moved
-        result.back += done.back
-        result.removed += done.removed
+        while batch:
+            done = commit(engine, home, collection, batch, plan)
+            lost = {source.path for source in done.lost}
+            batch = [(source, digests) for source, digests in batch if source.path not in lost]
+            for source, image_id in done.image_ids:
+                if source.depth > 0:
+                    _add_class(in_folders, image_id, source)
+            if embedder is not None:
+                _give(embedder, batch, done.known)
+            for source, digests in batch:
+                result.refused += [_refusal(source, digest.refused) for digest in digests if digest.refused]
+            result.added_total += len(done.added)
+            result.added += done.added[: LISTED - len(result.added)]
+            result.known += len(done.known) - done.removed
+            result.moved += done.moved
+            result.back += done.back
+            result.removed += done.removed
+            batch = list(digested(done.lost, home, 1, cutting=cutting)) if done.lost else []
 
     count, committed_at = 0, time.monotonic()
     sizes = _known_sizes(engine, plan.fresh)

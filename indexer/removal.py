@@ -46,6 +46,13 @@ def remove_collection(engine: Engine, home: Home, collection: Collection) -> Non
 
 def drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
     """Delete the files kept for contents that no collection shows any more. The catalog's rows stay: they are small."""
+    if not shas:
+        return
+    with home.keeping():
+        _drop_unheld(engine, home, shas)
+
+
+def _drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
     held: set[str] = set()
     files_of = set(shas)  # with the uploads of which some of them are parts
     files_held: set[str] = set()
