@@ -82,7 +82,7 @@ def commit(
 
 
 def _is_kept(home: Home, source: Source, digests: Sequence[Digest]) -> bool:
-    """Whether all that a process kept of a file is still there: who removed its content elsewhere saw nobody hold it."""
+    """Whether what a process kept of a file is still there: who removed its content elsewhere saw nobody hold it."""
     for digest in digests:
         if digest.refused is not None:
             continue

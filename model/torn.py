@@ -32,19 +32,25 @@ class _Read:
 
 
 def mended(data: bytes) -> bytes | None:
-    """A torn JPEG with an end, of which the decoder makes at least `ROWS`; None where it has its end, or too little."""
+    """What is to be decoded of a JPEG that was torn; None of one that has its end.
+
+    With an end where the decoder makes at least `ROWS`, else without, so that the decoder refuses it. The zeros that a
+    file system leaves where it had not written yet are cut off: as codes they would be pixels.
+    """
     if data.endswith(b"\xff\xd9"):
         return None
     read = _read(data)
-    if read.ended or not read.components or any(read.missing.values()):
+    if read.ended or not read.components:
         return None
-    data, ends = data.rstrip(b"\xff"), bytes((0xFF, _END))  # half a marker would make one of what comes behind it
+    data, ends = data.rstrip(b"\0\xff"), bytes((0xFF, _END))  # half a marker would make one of what comes behind it
+    if any(read.missing.values()):
+        return data
     try:
         one, other = (_decoded(data + more + ends, read.progressive) for more in (b"", _OTHERS))
     except Exception:  # whatever Pillow raises; whoever opens the picture as it is will say so
-        return None
+        return data
     changed = ImageChops.difference(one, other).getbbox()
-    return data + ends if changed is None or changed[1] >= ROWS * one.height else None
+    return data + ends if changed is None or changed[1] >= ROWS * one.height else data
 
 
 def _decoded(data: bytes, progressive: bool) -> Image.Image:

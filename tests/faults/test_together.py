@@ -1,5 +1,6 @@
 """Several processes at one home at once."""
 
+import contextlib
 import threading
 import time
 
@@ -126,10 +127,8 @@ def test_two_imports_that_meet_the_same_changed_tags_both_end(home, tmp_path, po
     def meet(connection, cursor, statement, *_):
         if statement.startswith("UPDATE collections") and threading.get_ident() not in held:
             held.add(threading.get_ident())
-            try:
-                ready.wait(3)  # each holds its own collection now; where they come one after the other, one waits
-            except threading.BrokenBarrierError:
-                pass
+            with contextlib.suppress(threading.BrokenBarrierError):  # they come one after the other
+                ready.wait(3)  # each holds its own collection now
 
     event.listen(engine, "after_cursor_execute", meet)
     failed: list[Exception] = []
