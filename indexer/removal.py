@@ -70,7 +70,10 @@ def _drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
             for there in (images.c.sha256.in_(part), contents.c.parent_sha256.in_(part)):
                 for row in connection.execute(shown.where(there)):
                     files_held |= {row.sha256, row.parent_sha256}
-    for sha256 in files_of - files_held:
+    stored = [sha256 for sha256 in files_of - files_held if home.original(sha256).exists()]
+    if stored:
+        _forget_stored(engine, stored)
+    for sha256 in stored:
         home.original(sha256).unlink(missing_ok=True)
     dropped = [sha256 for sha256 in shas if sha256 not in held]
     for sha256 in dropped:
@@ -78,6 +81,14 @@ def _drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
             path.unlink(missing_ok=True)
     for store in home.all_vectors() if dropped else ():
         forget(store, dropped)
+
+
+def _forget_stored(engine: Engine, shas: Sequence[str]) -> None:
+    """We keep no bytes of these any more: should they come in from a folder, they go with their file."""
+    with engine.begin() as connection:
+        for part in portions(shas):
+            for these in (contents.c.sha256.in_(part), contents.c.parent_sha256.in_(part)):
+                connection.execute(contents.update().where(these, contents.c.stored == 1).values(stored=0))
 
 
 def unheld(engine: Engine, shas: Sequence[str]) -> list[str]:
