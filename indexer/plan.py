@@ -31,6 +31,7 @@ class Plan:
     missing: list[Any] = field(default_factory=list)  # rows of files that are gone
     back: list[Any] = field(default_factory=list)  # rows of files that were missing and are as they were
     rows: dict[bytes, Any] = field(default_factory=dict)  # path → what the catalog knows of it
+    unseen: dict[str, Any] = field(default_factory=dict)  # preview's hash → row of a whole file that the scan lacks
     parts: dict[bytes, list[Any]] = field(default_factory=dict)  # path of a file → rows of its pages or tiles
 
 
@@ -71,6 +72,10 @@ def make_plan(
             plan.fresh.append(source)  # somebody cleared it away: make it again
         else:  # without an image of its own it was imported in parts
             plan.known += 1
+    if plan.fresh:
+        seen = {source.path for source in found.sources}
+        gone = (row for path, row in plan.rows.items() if path not in seen and row.image_id is not None)
+        plan.unseen = {row.preview_sha256: row for row in gone if not (row.stored or row.part)}
     plan.missing = vanished(plan.rows, found, allow_empty)
     return plan
 
@@ -95,7 +100,7 @@ def _known_files(engine: Engine, collection: Collection) -> dict[bytes, Any]:
     columns = (
         *(files.c.id, files.c.path, files.c.size, files.c.mtime_ns, files.c.reason, files.c.image_id),
         *(files.c.missing_at, images.c.removed_at, contents.c.sha256, contents.c.preview_suffix),
-        *(contents.c.stored, contents.c.part, contents.c.parent_sha256),
+        *(contents.c.preview_sha256, contents.c.stored, contents.c.part, contents.c.parent_sha256),
     )
     query = (
         select(*columns)

@@ -42,7 +42,10 @@ def mended(data: bytes) -> bytes | None:
     read = _read(data)
     if read.ended or not read.components:
         return None
-    data, ends = data.rstrip(b"\0\xff"), bytes((0xFF, _END))  # half a marker would make one of what comes behind it
+    filled, data, ends = data, data.rstrip(b"\0"), bytes((0xFF, _END))
+    if data.endswith(b"\xff"):
+        # With a zero behind it a code of all ones; else half a marker, which would make one of what comes behind it.
+        data = data + b"\0" if len(filled) > len(data) else data.rstrip(b"\xff")
     if any(read.missing.values()):
         return data
     try:

@@ -294,6 +294,14 @@ def test_a_jpeg_with_zeros_in_place_of_its_end_is_as_torn_as_without_them(side, 
                 way(filled, "x")
 
 
+def test_a_jpeg_whose_last_code_is_all_ones_comes_in_without_its_end():
+    cats = (encoded(picture("cat", side), quality=75) for side in range(90, 400))
+    data = next(data for data in cats if data.endswith(b"\xff\0\xff\xd9"))
+
+    for end in (b"", bytes(512)):
+        assert difference(decode(data[:-2] + end, "x"), decode(data, "x")) == 0
+
+
 def test_zeros_behind_the_end_of_a_jpeg_are_no_damage():
     data = encoded(picture("coffee", 400), quality=90, optimize=True)
 
