@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageChops
 
+FILLED = 16  # zero bytes that nobody wrote; codes may end in one or two
 ROWS = 0.95  # of a picture's rows, from which on it comes in without the rest
 
 _END, _SCAN = 0xD9, 0xDA
@@ -42,10 +43,9 @@ def mended(data: bytes) -> bytes | None:
     read = _read(data)
     if read.ended or not read.components:
         return None
-    filled, data, ends = data, data.rstrip(b"\0"), bytes((0xFF, _END))
-    if data.endswith(b"\xff"):
-        # With a zero behind it a code of all ones; else half a marker, which would make one of what comes behind it.
-        data = data + b"\0" if len(filled) > len(data) else data.rstrip(b"\xff")
+    if data.endswith(bytes(FILLED)):
+        data = data.rstrip(b"\0") + b"\0\0"  # the last codes may be zeros
+    data, ends = data.rstrip(b"\xff"), bytes((0xFF, _END))  # half a marker would make one of what comes behind it
     if any(read.missing.values()):
         return data
     try:
