@@ -86,6 +86,7 @@ class ImportRequest(Strict):
     allow_empty: bool = False
     tile: int = Field(0, ge=0, le=8192)
     pages: Literal["first", "all"] = "first"
+    retry: bool = False
 
 
 class Selection(Strict):

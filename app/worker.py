@@ -26,6 +26,7 @@ from app.workspace import Workspace
 from indexer.catalog import Collection, collection_named
 from indexer.errors import Busy, NoSuchJob
 from indexer.parts import Cutting
+from indexer.removal import sweep
 from indexer.sources import scan
 from model.errors import Cancelled, LikenessError
 from model.progress import Line
@@ -43,6 +44,7 @@ def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> No
     try:
         with FileLock(path, timeout=PATIENCE):
             jobs.requeue_orphans(workspace.engine, lane)
+            sweep(workspace.home)
             while not stopping.is_set():
                 job = jobs.claim(workspace.engine, lane)
                 if job is None:
@@ -151,7 +153,7 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
         arriving = Arriving(workspace, collection, watch.progress, watch.stop)
         result = work.import_found(
             workspace, collection, found, from_folders, arriving.progress, watch.stop, allow_empty, cutting,
-            arriving.committed,
+            arriving.committed, bool(job.params.get("retry")),
         )  # fmt: skip
     came_in = result["added_total"] or result["known"]  # known: of a run that was killed just before it got here
     if came_in and not jobs.is_queued(workspace.engine, collection, "index"):

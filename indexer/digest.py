@@ -223,8 +223,8 @@ def _one_by_one(
                     future = given(pool, digest_bundle, [work], home, cutting, preparation)
                     results.append(waited_for(pool, future, _longest([work], cutting))[0])
             except TooLong:
-                # A disk that stood still looks the same, so it is tried again next time.
-                results.append([_failed(f"takes more than {LONGEST:g} seconds to decode", again=True)])
+                # A disk that stood still looks the same; but tried with every import it would cost each these minutes.
+                results.append([_failed(f"takes more than {LONGEST:g} seconds to decode: --retry opens it again")])
             except BrokenProcessPool:
                 results.append([_failed("made the decoder crash")])
             finally:

@@ -60,6 +60,7 @@ def import_sources(
     labels_from_folders: bool = False,
     allow_empty: bool = False,
     cutting: Cutting = WHOLE,
+    retry: bool = False,
     progress: Progress = lambda share, message: None,
     stop: Callable[[], bool] = lambda: False,
     committed: Callable[[int], None] = lambda images: None,
@@ -76,7 +77,7 @@ def import_sources(
     result = ImportResult()
     for path, reason in found.refused:
         result.refused.append({"path": path, "name": path, "reason": reason})
-    plan = make_plan(engine, home, collection, found, allow_empty, cutting)
+    plan = make_plan(engine, home, collection, found, allow_empty, cutting, retry)
     result.known, result.removed, result.missing = plan.known, plan.removed, len(plan.missing)
     result.refused += [_refusal(source, reason) for source, reason in plan.refused]
     if plan.missing or plan.back:

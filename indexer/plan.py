@@ -42,8 +42,12 @@ def make_plan(
     found: Scan,
     allow_empty: bool = False,
     cutting: Cutting = WHOLE,
+    retry: bool = False,
 ) -> Plan:
-    """Compare a scan with the catalog; no file is opened. Raises `BadInput` when a known folder came up empty."""
+    """Compare a scan with the catalog; no file is opened. Raises `BadInput` when a known folder came up empty.
+
+    A file that was refused, and is as it was, is opened again only to `retry`.
+    """
     plan = Plan(rows=_known_files(engine, collection) if collection else {})
     for row in plan.rows.values():
         if row.part:
@@ -60,7 +64,7 @@ def make_plan(
             continue
         if row.missing_at is not None:
             plan.back.append(row)
-        if row.reason and not (cutting.tile and row.reason.endswith(TILE_IT)):
+        if row.reason and not retry and not (cutting.tile and row.reason.endswith(TILE_IT)):
             plan.refused.append((source, row.reason))
         elif row.removed_at:
             plan.removed += 1

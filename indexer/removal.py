@@ -5,7 +5,9 @@ Stored uploads, previews, renditions and vectors go; files in the user's own fol
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import time
 from collections.abc import Sequence
 
 from sqlalchemy import Engine, select
@@ -15,6 +17,9 @@ from indexer.home import Home
 from indexer.images import portions
 from indexer.schema import contents, images, now
 from indexer.vectors import forget
+from model.files import PARTIAL
+
+ABANDONED = 600.0  # seconds without a write after which nobody goes on writing a file
 
 
 def remove(engine: Engine, home: Home, collection: Collection, image_ids: Sequence[int]) -> int:
@@ -89,6 +94,18 @@ def _forget_stored(engine: Engine, shas: Sequence[str]) -> None:
         for part in portions(shas):
             for these in (contents.c.sha256.in_(part), contents.c.parent_sha256.in_(part)):
                 connection.execute(contents.update().where(these, contents.c.stored == 1).values(stored=0))
+
+
+def sweep(home: Home) -> None:
+    """Delete what killed processes left half written among previews, originals and renditions.
+
+    Others may be writing there at this moment, so what is new stays.
+    """
+    for kept in ("previews", "originals", "renditions"):
+        for path in (home.root / kept).glob(f"*/{PARTIAL}*"):
+            with contextlib.suppress(FileNotFoundError):  # it was finished just now
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
 
 
 def unheld(engine: Engine, shas: Sequence[str]) -> list[str]:
