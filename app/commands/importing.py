@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,7 +167,10 @@ def _watch(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
         if rounds == 0:
             terminal.say("watching; Ctrl-C ends it")
         rounds += 1
-        while not changes.wait(RETRY if busy or behind else RESCAN) and behind and not busy and not terminal.stop():
+        look_again = time.monotonic() + RESCAN  # however long another process indexes: not every disk tells of changes
+        while not changes.wait(RETRY if busy or behind else RESCAN) and behind and not busy:
+            if terminal.stop() or time.monotonic() > look_again:
+                break
             behind = not _index(terminal, workspace, asked)
     terminal.result({"collection": asked.collection, "imports": rounds, **totals}, "stopped watching")
 
