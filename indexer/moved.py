@@ -22,7 +22,11 @@ def looks_of(connection: Connection, digest: Digest) -> tuple[Any, ...]:
     """What the preview of a file is: its hash and suffix, and the size of the picture."""
     if digest.preview is not None:
         return digest.preview_sha256, digest.preview.suffix, digest.preview.width, digest.preview.height
-    return tuple(connection.execute(select(*LOOKS).where(contents.c.sha256 == digest.sha256)).one())
+    return _written_looks(connection, digest.sha256)
+
+
+def _written_looks(connection: Connection, sha256: str) -> tuple[Any, ...]:
+    return tuple(connection.execute(select(*LOOKS).where(contents.c.sha256 == sha256)).one())
 
 
 def held_of(connection: Connection, collection: Collection, shas: Sequence[str]) -> dict[str, Any]:
@@ -77,8 +81,9 @@ def moved_with_a_tag(
     for source, digest in run:
         if digest.sha256 in held or digest.sha256 in found or source.stored or digest.part is not None:
             continue
-        before = plan.unseen.get(looks_of(connection, digest)[0])
-        if before is None or before.image_id in taken:
+        looks = looks_of(connection, digest)
+        before = plan.unseen.get(looks[0])
+        if before is None or before.image_id in taken or _written_looks(connection, before.sha256) != looks:
             continue
         paths = connection.execute(select(files.c.path).where(files.c.image_id == before.image_id)).scalars().all()
         if all(is_gone(bytes(path)) for path in paths):

@@ -261,6 +261,19 @@ def test_a_copy_with_a_tag_beside_its_file_is_an_image_of_its_own(bring, one, sh
     assert (shown(), classes()) == ([image_id, result.added[0]["id"]], {image_id: "cat"})
 
 
+def test_an_empty_page_of_another_size_is_not_the_one_that_is_gone(bring, tmp_path, shown):
+    path = tmp_path / "in" / "page.png"
+    path.parent.mkdir()
+    path.write_bytes(encoded(Image.new("RGB", (800, 800), "white"), "PNG"))
+    bring(path.parent)
+    path.unlink()
+    (path.parent / "other.png").write_bytes(encoded(Image.new("RGB", (1600, 1600), "white"), "PNG"))
+
+    result = bring(path.parent)
+
+    assert (result.added_total, len(shown())) == (1, 2)
+
+
 def test_a_removed_image_whose_file_got_a_tag_and_another_path_stays_removed(engine, home, photos, bring, one, shown):
     path, image_id = one
     remove(engine, home, photos, [image_id])
