@@ -76,7 +76,7 @@ def make_plan(
             plan.fresh.append(source)  # somebody cleared it away: make it again
         else:  # without an image of its own it was imported in parts
             plan.known += 1
-    if plan.fresh:
+    if not all(source.stored for source in plan.fresh):
         seen = {source.path for source in found.sources}
         gone = (row for path, row in plan.rows.items() if path not in seen and row.image_id is not None)
         plan.unseen = {row.preview_sha256: row for row in gone if not (row.stored or row.part)}
