@@ -29,7 +29,7 @@ from app.guard import Guard
 from app.listening import listen
 from app.metrics import Installation, Measured, Measures
 from app.pressure import COME_BACK, Overloaded, Pressure
-from app.problem import as_dict, request_id
+from app.problem import FULL, as_dict, request_id
 from app.rate import Rates
 from app.routes import (
     classes,
@@ -83,7 +83,6 @@ STATUS: dict[type[Exception], int] = {
     Overloaded: 503,
     errors.LikenessError: 422,
 }
-NO_SPACE = (28, 122)  # ENOSPC, EDQUOT
 TURN = 0.0005  # seconds that a busy request keeps the interpreter while others wait; Python's 5 ms are a whole search
 LARGEST_OTHER = 64 << 20  # bytes; the picture of a query is one of them
 
@@ -197,7 +196,7 @@ async def _on_http(request: Request, error: Any) -> JSONResponse:
 
 async def _on_os_error(request: Request, error: Any) -> JSONResponse:
     log.error("request %s failed", request_id(request.scope), exc_info=error)
-    if error.errno in NO_SPACE:
+    if error.errno in FULL:
         return problem(request, 507, "NoSpace", "The disk is full: free some space; nothing was lost.")
     return problem(request, 500, "InternalError", "Something went wrong on our side; the log has the details.")
 

@@ -5,7 +5,6 @@ Each command does its work in this process, under the locks that the workers use
 
 from __future__ import annotations
 
-import errno
 import shutil
 import sqlite3
 import sys
@@ -17,10 +16,9 @@ import typer
 from sqlalchemy.exc import DatabaseError
 
 from app.commands import collections, duplicates, importing, labels, models, pictures, service
+from app.problem import FULL
 from app.settings import load_settings
 from model.errors import LikenessError
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, or what one file may be
 
 app = typer.Typer(
     add_completion=False,
@@ -75,18 +73,19 @@ def main(arguments: list[str] | None = None) -> int:
         print("likeness: stopped at once; run it again to go on", file=sys.stderr)
     except (sqlite3.DatabaseError, DatabaseError) as error:
         reason = getattr(error, "orig", None) or error
-        print(f"likeness: a database in the data folder cannot be used ({reason}){_free_space(None)}", file=sys.stderr)
+        home = load_settings().home
+        print(f"likeness: a database in {home} cannot be used ({reason}){_free_space(home)}", file=sys.stderr)
     except OSError as error:
-        free = _free_space(error) if error.errno in FULL else ""
-        print(f"likeness: {error.strerror or error}: {error.filename or ''}{free}", file=sys.stderr)
+        where = Path(str(error.filename or "") or load_settings().home)
+        free = _free_space(where) if error.errno in FULL else ""
+        print(f"likeness: {error.strerror or error}: {where if free else error.filename or ''}{free}", file=sys.stderr)
     return 1
 
 
-def _free_space(error: OSError | None) -> str:
-    folder = Path(str((error and error.filename) or load_settings().home)).parent
-    while not folder.exists():
-        folder = folder.parent
-    return f" ({shutil.disk_usage(folder).free >> 20} MB free)"
+def _free_space(where: Path) -> str:
+    while not where.exists():
+        where = where.parent
+    return f" ({shutil.disk_usage(where).free >> 20} MB free)"
 
 
 @app.callback(invoke_without_command=True)

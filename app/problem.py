@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import MutableMapping
 from typing import Any
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, or what one file may be
 
 
 def request_id(scope: MutableMapping[str, Any]) -> str:

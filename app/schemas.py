@@ -97,6 +97,7 @@ class ImportRequest(Options):
     labels_from_folders: bool = False
     exclude: list[Annotated[str, Field(min_length=1, max_length=LONG)]] = Field([], max_length=100)
     allow_empty: bool = False
+    retry: bool = False
 
 
 class Selection(Strict):

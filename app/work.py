@@ -57,6 +57,7 @@ def import_found(
     allow_empty: bool = False,
     cutting: Cutting = WHOLE,
     committed: Callable[[int, Callable[[], None]], None] = lambda images, flush: None,
+    retry: bool = False,
 ) -> dict[str, Any]:
     """Bring the pictures that a scan found into a collection.
 
@@ -71,6 +72,7 @@ def import_found(
             labels_from_folders=labels_from_folders,
             allow_empty=allow_empty,
             cutting=cutting,
+            retry=retry,
             progress=progress,
             stop=stop,
             committed=lambda images: committed(images, embedder.flush if embedder is not None else lambda: None),

@@ -27,6 +27,7 @@ from indexer.catalog import Collection, collection_named
 from indexer.errors import Busy, NoSuchJob
 from indexer.importer import LISTED
 from indexer.parts import Cutting
+from indexer.removal import sweep
 from indexer.sources import scan, scan_upload
 from model.errors import Cancelled, LikenessError
 from model.progress import Line
@@ -44,6 +45,7 @@ def run_worker(workspace: Workspace, lane: str, stopping: threading.Event) -> No
     try:
         with FileLock(path, timeout=PATIENCE):
             jobs.requeue_orphans(workspace.engine, lane)
+            sweep(workspace.home)
             while not stopping.is_set():
                 job = jobs.claim(workspace.engine, lane)
                 if job is None:
@@ -153,7 +155,7 @@ def _import(workspace: Workspace, collection: Collection, job: Job, watch: _Watc
     arriving = Arriving(workspace, collection, watch.progress, watch.stop)
     result = work.import_found(
         workspace, collection, found, from_folders, arriving.progress, watch.stop, allow_empty, cutting,
-        arriving.committed,
+        arriving.committed, bool(params.get("retry")),
     )  # fmt: skip
     result["refused_total"] = len(result["refused"])
     result["refused"] = result["refused"][:LISTED]  # a job's row must stay small

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, select
 
-from indexer.catalog import REVISION, Collection, touch
-from indexer.digest import Digest
+from indexer.catalog import Collection, touch
+from indexer.digest import SUFFIXES, Digest
 from indexer.home import Home
-from indexer.missing import is_gone, mark_missing
+from indexer.missing import is_gone
+from indexer.moved import LOOKS, found_again, held_of, looks_of, moved_with_a_tag
 from indexer.parts import file_of, part_name
 from indexer.plan import Plan
 from indexer.removal import drop_unheld
@@ -35,39 +36,63 @@ class Committed:
     back: int = 0  # of the known: they had left the lists, or lost their preview
     removed: int = 0  # of the known: a person had removed them
     image_ids: list[tuple[Source, int]] = field(default_factory=list)
+    lost: list[Source] = field(default_factory=list)  # not brought in: what was kept of them is gone, decode them again
 
 
 def commit(
     engine: Engine, home: Home, collection: Collection, pending: Sequence[tuple[Source, list[Digest]]], plan: Plan
 ) -> Committed:
-    """Write one batch. Its previews are durable before the catalog speaks of them."""
+    """Write one batch. Its previews are durable before the catalog speaks of them.
+
+    Commits at one home come one after the other, so that on PostgreSQL no two of them wait for each other's rows.
+    """
     done = Committed()
     settle(home.root)
-    with engine.begin() as connection:
-        touch(connection, collection.id)
-        run: list[tuple[Source, Digest]] = []
+    with home.keeping():
+        there: list[tuple[Source, list[Digest]]] = []
         for source, digests in pending:
-            for part_of, digest in _pieces(source, digests):
-                before = plan.rows.get(part_of.path)
-                if digest.again:
-                    continue
-                if digest.refused is None and (before is None or before.image_id is None):
-                    run.append((part_of, digest))  # new here: many of them go in a few statements
-                    continue
-                _bring(connection, collection, run, done)
-                run = []
-                if digest.refused is None:
-                    _replace(connection, home, collection, part_of, digest, before, done)
-                    continue
-                if before is not None and before.image_id is not None:
-                    _mark_absent(connection, before.image_id, part_of.path)
-                write_files(connection, collection, [(part_of, None, digest.refused)])
-            if digests[0].part is not None:
-                run = _finish_parts(connection, collection, source, digests, plan, run, done)
-        _bring(connection, collection, run, done)
+            if _is_kept(home, source, digests):
+                there.append((source, digests))
+            else:
+                done.lost.append(source)
+        with engine.begin() as connection:
+            touch(connection, collection.id)
+            run: list[tuple[Source, Digest]] = []
+            for source, digests in there:
+                for part_of, digest in _pieces(source, digests):
+                    before = plan.rows.get(part_of.path)
+                    if digest.again:
+                        continue
+                    if digest.refused is None and (before is None or before.image_id is None):
+                        run.append((part_of, digest))  # new here: many of them go in a few statements
+                        continue
+                    _bring(connection, collection, run, plan, done)
+                    run = []
+                    if digest.refused is None:
+                        _replace(connection, home, collection, part_of, digest, before, plan, done)
+                        continue
+                    if before is not None and before.image_id is not None:
+                        _mark_absent(connection, before.image_id, part_of.path)
+                    write_files(connection, collection, [(part_of, None, digest.refused)])
+                if digests[0].part is not None:
+                    run = _finish_parts(connection, collection, source, digests, plan, run, done)
+            _bring(connection, collection, run, plan, done)
     # Of a removed image, and of one whose file got a tag, the worker has just kept a preview that nobody needs.
     drop_unheld(engine, home, done.known)
     return done
+
+
+def _is_kept(home: Home, source: Source, digests: Sequence[Digest]) -> bool:
+    """Whether what a process kept of a file is still there: who removed its content elsewhere saw nobody hold it."""
+    for digest in digests:
+        if digest.refused is not None:
+            continue
+        suffixes = SUFFIXES if digest.preview is None else (digest.preview.suffix,)
+        if not any(home.preview(digest.sha256, suffix).exists() for suffix in suffixes):
+            return False
+        if source.stored and not home.original(digest.parent or digest.sha256).exists():
+            return False
+    return True
 
 
 def _pieces(source: Source, digests: Sequence[Digest]) -> list[tuple[Source, Digest]]:
@@ -93,7 +118,7 @@ def _finish_parts(
     done: Committed,
 ) -> list[tuple[Source, Digest]]:
     """Remember that the file was cut, and let go of parts that it has no more."""
-    _bring(connection, collection, run, done)
+    _bring(connection, collection, run, plan, done)
     before = plan.rows.get(source.path)
     whole = before.image_id if before is not None and before.sha256 == digests[0].parent else None
     if before is not None and before.image_id is not None and whole is None:
@@ -106,13 +131,15 @@ def _finish_parts(
 
 
 def _bring(
-    connection: Connection, collection: Collection, run: Sequence[tuple[Source, Digest]], done: Committed
+    connection: Connection, collection: Collection, run: Sequence[tuple[Source, Digest]], plan: Plan, done: Committed
 ) -> None:
     """Bring in files whose paths show no image of the collection so far."""
     if not run:
         return
-    write_contents(connection, run)
-    held = _held(connection, collection, [digest.sha256 for _, digest in run])
+    tagged = moved_with_a_tag(connection, collection, run, plan)
+    write_contents(connection, [(source, digest) for source, digest in run if digest.sha256 not in tagged])
+    write_tags(connection, {tagged[digest.sha256].sha256: digest for _, digest in run if digest.sha256 in tagged})
+    held = tagged | held_of(connection, collection, [digest.sha256 for _, digest in run])
     fresh: dict[str, Source] = {}
     for source, digest in run:
         if digest.sha256 not in held:
@@ -123,14 +150,14 @@ def _bring(
              "added_at": now()} for sha256, source in fresh.items()
         ]  # fmt: skip
         connection.execute(images.insert(), rows)
-        held |= _held(connection, collection, list(fresh))
+        held |= held_of(connection, collection, list(fresh))
     shown: list[tuple[Source, int | None, str | None]] = []
     for source, digest in run:
         row = held[digest.sha256]
         if fresh.get(digest.sha256) is source:
             done.added.append({"id": row.id, "name": source.name})
         else:
-            known = digest.sha256 not in fresh and _found_again(connection, row, source)
+            known = digest.sha256 not in fresh and found_again(connection, row, source)
             done.known.append(digest.sha256)
             done.moved += known
             done.back += digest.sha256 not in fresh and row.absent_at is not None and row.removed_at is None
@@ -147,15 +174,16 @@ def _replace(
     source: Source,
     digest: Digest,
     before: Any,
+    plan: Plan,
     done: Committed,
 ) -> None:
     """Bring in a file whose path showed an image before: the same with a tag, or another picture."""
     old = connection.execute(
-        select(images.c.id, images.c.sha256, images.c.removed_at, *_LOOKS)
+        select(images.c.id, images.c.sha256, images.c.removed_at, *LOOKS)
         .join(contents, contents.c.sha256 == images.c.sha256)
         .where(images.c.id == before.image_id)
     ).one()
-    looks = _looks(connection, digest)
+    looks = looks_of(connection, digest)
     if old.sha256 == digest.sha256 or _same_pixels(home, old, digest, looks):
         if old.sha256 == digest.sha256:
             write_contents(connection, [(source, digest)])  # its preview may have been made again
@@ -167,18 +195,9 @@ def _replace(
         write_files(connection, collection, [(source, old.id, None)])
         done.image_ids.append((source, old.id))
         return
-    _bring(connection, collection, [(source, digest)], done)
+    _bring(connection, collection, [(source, digest)], plan, done)
     if done.image_ids[-1][1] != old.id:
         _mark_absent(connection, old.id, source.path)
-
-
-_LOOKS = (contents.c.preview_sha256, contents.c.preview_suffix, contents.c.width, contents.c.height)
-
-
-def _looks(connection: Connection, digest: Digest) -> tuple[Any, ...]:
-    if digest.preview is not None:
-        return digest.preview_sha256, digest.preview.suffix, digest.preview.width, digest.preview.height
-    return tuple(connection.execute(select(*_LOOKS).where(contents.c.sha256 == digest.sha256)).one())
 
 
 def _same_pixels(home: Home, old: Any, digest: Digest, looks: tuple[Any, ...]) -> bool:
@@ -201,42 +220,6 @@ def _same_pixels(home: Home, old: Any, digest: Digest, looks: tuple[Any, ...]) -
     # Earlier versions made the previews of middling JPEGs smaller.
     made = preview_of(after, "preview", PREVIEW_SIDE, after.size, ("JPEG", None, None, None))
     return hashlib.sha256(made.data).hexdigest() == old.preview_sha256
-
-
-def _held(connection: Connection, collection: Collection, shas: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for start in range(0, len(shas), 500):
-        query = (
-            select(
-                images.c.id,
-                images.c.sha256,
-                images.c.removed_at,
-                images.c.absent_at,
-                contents.c.stored,
-                contents.c.part,
-            )
-            .join(contents, contents.c.sha256 == images.c.sha256)
-            .where(images.c.collection_id == collection.id, images.c.sha256.in_(shas[start : start + 500]))
-        )
-        found |= {row.sha256: row for row in connection.execute(query)}
-    return found
-
-
-def _found_again(connection: Connection, row: Any, source: Source) -> bool:
-    """An image of the collection has turned up at a path that we did not know: a copy, or it was moved. Says which."""
-    query = select(files.c.id, files.c.path, files.c.missing_at)
-    others = connection.execute(query.where(files.c.image_id == row.id, files.c.path != source.path)).all()
-    gone = [other for other in others if is_gone(file_of(bytes(other.path), row.part))]
-    mark_missing(connection, gone, True)
-    values: dict[str, Any] = {}
-    if row.absent_at is not None:
-        values["absent_at"] = None
-    if not row.stored and len(gone) == len(others):
-        values |= {"name": source.name, "folder": source.folder}
-    if values:
-        values["changed"] = REVISION
-        connection.execute(images.update().where(images.c.id == row.id).values(**values))
-    return bool(others) and len(gone) == len(others)
 
 
 def _mark_absent(connection: Connection, image_id: int, path: bytes) -> None:

@@ -240,9 +240,9 @@ def _one_by_one(
                     future = given(pool, digest_bundle, [work], home, cutting, preparation)
                     results.append(waited_for(pool, future, _longest([work], cutting))[0])
             except TooLong:
-                # A disk that stood still looks the same, so it is tried again next time.
-                too_long = Line("too_long", "takes more than {n:g} seconds to decode", n=LONGEST)
-                results.append([_failed(too_long, again=True)])
+                # A disk that stood still looks the same; but tried with every import it would cost each these minutes.
+                words = "takes more than {n:g} seconds to decode: --retry opens it again"
+                results.append([_failed(Line("too_long", words, n=LONGEST))])
             except BrokenProcessPool:
                 results.append([_failed(Line("crashed", "made the decoder crash"))])
             finally:

@@ -61,6 +61,17 @@ class Home:
         return self.root / "uploads" / batch
 
     @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Hold while the catalog is told of kept files (previews, originals), or those of nobody are deleted.
+
+        Otherwise one process would delete what another has just decoded and is about to write down. Both take moments.
+        """
+        locks = self.root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / "keeping.lock"):
+            yield
+
+    @contextmanager
     def lock(self, collection_id: int, collection: str, kind: str) -> Iterator[None]:
         """Hold the right to do `kind` of work on a collection; the system frees it when the process dies.
 

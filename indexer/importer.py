@@ -60,6 +60,7 @@ def import_sources(
     labels_from_folders: bool = False,
     allow_empty: bool = False,
     cutting: Cutting = WHOLE,
+    retry: bool = False,
     progress: Progress = lambda share, message: None,
     stop: Callable[[], bool] = lambda: False,
     committed: Callable[[int], None] = lambda images: None,
@@ -76,7 +77,7 @@ def import_sources(
     result = ImportResult()
     for path, reason in found.refused:
         result.refused.append({"path": path, "name": path, "reason": str(reason), "said": said(reason)})
-    plan = make_plan(engine, home, collection, found, allow_empty, cutting)
+    plan = make_plan(engine, home, collection, found, allow_empty, cutting, retry)
     result.known, result.removed, result.missing = plan.known, plan.removed, len(plan.missing)
     result.refused += [_refusal(source, reason) for source, reason in plan.refused]
     if plan.missing or plan.back:
@@ -94,22 +95,24 @@ def import_sources(
     def write() -> None:
         nonlocal pending
         batch, pending = pending, []
-        if not batch:
-            return
-        done = commit(engine, home, collection, batch, plan)
-        for source, image_id in done.image_ids:
-            if source.depth > 0:
-                _add_class(in_folders, image_id, source)
-        if embedder is not None:
-            _give(embedder, batch, done.known)
-        for source, digests in batch:
-            result.refused += [_refusal(source, digest.refused) for digest in digests if digest.refused]
-        result.added_total += len(done.added)
-        result.added += done.added[: LISTED - len(result.added)]
-        result.known += len(done.known) - done.removed
-        result.moved += done.moved
-        result.back += done.back
-        result.removed += done.removed
+        while batch:
+            done = commit(engine, home, collection, batch, plan)
+            lost = {source.path for source in done.lost}
+            batch = [(source, digests) for source, digests in batch if source.path not in lost]
+            for source, image_id in done.image_ids:
+                if source.depth > 0:
+                    _add_class(in_folders, image_id, source)
+            if embedder is not None:
+                _give(embedder, batch, done.known)
+            for source, digests in batch:
+                result.refused += [_refusal(source, digest.refused) for digest in digests if digest.refused]
+            result.added_total += len(done.added)
+            result.added += done.added[: LISTED - len(result.added)]
+            result.known += len(done.known) - done.removed
+            result.moved += done.moved
+            result.back += done.back
+            result.removed += done.removed
+            batch = list(digested(done.lost, home, 1, cutting=cutting)) if done.lost else []
 
     count, committed_at = 0, time.monotonic()
     sizes = _known_sizes(engine, plan.fresh)

@@ -32,6 +32,7 @@ class Plan:
     missing: list[Any] = field(default_factory=list)  # rows of files that are gone
     back: list[Any] = field(default_factory=list)  # rows of files that were missing and are as they were
     rows: dict[bytes, Any] = field(default_factory=dict)  # path → what the catalog knows of it
+    unseen: dict[str, Any] = field(default_factory=dict)  # preview's hash → row of a whole file that the scan lacks
     parts: dict[bytes, list[Any]] = field(default_factory=dict)  # path of a file → rows of its pages or tiles
 
 
@@ -42,8 +43,12 @@ def make_plan(
     found: Scan,
     allow_empty: bool = False,
     cutting: Cutting = WHOLE,
+    retry: bool = False,
 ) -> Plan:
-    """Compare a scan with the catalog; no file is opened. Raises `BadInput` when a known folder came up empty."""
+    """Compare a scan with the catalog; no file is opened. Raises `BadInput` when a known folder came up empty.
+
+    A file that was refused, and is as it was, is opened again only to `retry`.
+    """
     plan = Plan(rows=_known_files(engine, collection) if collection else {})
     for row in plan.rows.values():
         if row.part:
@@ -60,7 +65,7 @@ def make_plan(
             continue
         if row.missing_at is not None:
             plan.back.append(row)
-        if row.reason and not (cutting.tile and TILE_IT in row.reason):
+        if row.reason and not retry and not (cutting.tile and TILE_IT in row.reason):
             plan.refused.append((source, recalled(row.reason, row.said)))
         elif row.removed_at:
             plan.removed += 1
@@ -72,6 +77,10 @@ def make_plan(
             plan.fresh.append(source)  # somebody cleared it away: make it again
         else:  # without an image of its own it was imported in parts
             plan.known += 1
+    if not all(source.stored for source in plan.fresh):
+        seen = {source.path for source in found.sources}
+        gone = (row for path, row in plan.rows.items() if path not in seen and row.image_id is not None)
+        plan.unseen = {row.preview_sha256: row for row in gone if not (row.stored or row.part)}
     plan.missing = vanished(plan.rows, found, allow_empty)
     return plan
 
@@ -96,7 +105,7 @@ def _known_files(engine: Engine, collection: Collection) -> dict[bytes, Any]:
     columns = (
         *(files.c.id, files.c.path, files.c.size, files.c.mtime_ns, files.c.reason, files.c.said, files.c.image_id),
         *(files.c.missing_at, images.c.removed_at, contents.c.sha256, contents.c.preview_suffix),
-        *(contents.c.stored, contents.c.part, contents.c.parent_sha256),
+        *(contents.c.preview_sha256, contents.c.stored, contents.c.part, contents.c.parent_sha256),
     )
     query = (
         select(*columns)

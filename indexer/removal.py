@@ -5,7 +5,9 @@ Stored uploads, previews, renditions and vectors go; files in the user's own fol
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import time
 from collections.abc import Sequence
 
 from sqlalchemy import Engine, select
@@ -15,6 +17,9 @@ from indexer.home import Home
 from indexer.images import portions
 from indexer.schema import contents, images, now
 from indexer.vectors import forget
+from model.files import PARTIAL
+
+ABANDONED = 600.0  # seconds without a write after which nobody goes on writing a file
 
 
 def remove(engine: Engine, home: Home, collection: Collection, image_ids: Sequence[int]) -> int:
@@ -46,6 +51,13 @@ def remove_collection(engine: Engine, home: Home, collection: Collection) -> Non
 
 def drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
     """Delete the files kept for contents that no collection shows any more. The catalog's rows stay: they are small."""
+    if not shas:
+        return
+    with home.keeping():
+        _drop_unheld(engine, home, shas)
+
+
+def _drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
     held: set[str] = set()
     files_of = set(shas)  # with the uploads of which some of them are parts
     files_held: set[str] = set()
@@ -63,7 +75,10 @@ def drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
             for there in (images.c.sha256.in_(part), contents.c.parent_sha256.in_(part)):
                 for row in connection.execute(shown.where(there)):
                     files_held |= {row.sha256, row.parent_sha256}
-    for sha256 in files_of - files_held:
+    stored = [sha256 for sha256 in files_of - files_held if home.original(sha256).exists()]
+    if stored:
+        _forget_stored(engine, stored)
+    for sha256 in stored:
         home.original(sha256).unlink(missing_ok=True)
     dropped = [sha256 for sha256 in shas if sha256 not in held]
     for sha256 in dropped:
@@ -71,6 +86,26 @@ def drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
             path.unlink(missing_ok=True)
     for store in home.all_vectors() if dropped else ():
         forget(store, dropped)
+
+
+def _forget_stored(engine: Engine, shas: Sequence[str]) -> None:
+    """We keep no bytes of these any more: should they come in from a folder, they go with their file."""
+    with engine.begin() as connection:
+        for part in portions(shas):
+            for these in (contents.c.sha256.in_(part), contents.c.parent_sha256.in_(part)):
+                connection.execute(contents.update().where(these, contents.c.stored == 1).values(stored=0))
+
+
+def sweep(home: Home) -> None:
+    """Delete what killed processes left half written among previews, originals and renditions.
+
+    Others may be writing there at this moment, so what is new stays.
+    """
+    for kept in ("previews", "originals", "renditions"):
+        for path in (home.root / kept).glob(f"*/{PARTIAL}*"):
+            with contextlib.suppress(FileNotFoundError):  # it was finished just now
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink()
 
 
 def unheld(engine: Engine, shas: Sequence[str]) -> list[str]:

@@ -21,6 +21,7 @@ _TAGS = ("taken_at", "camera", "latitude", "longitude")
 def write_contents(connection: Connection, run: Sequence[tuple[Source, Digest]]) -> None:
     """What these files hold. Of contents that are known only what can have changed is written."""
     rows: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    _say_stored(connection, [digest.sha256 for source, digest in run if source.stored])
     for source, digest in run:
         preview = digest.preview
         if preview is None:  # known: new may be that we keep its bytes, and what it says
@@ -66,7 +67,19 @@ def _say_changed(connection: Connection, tags: Mapping[str, Mapping[str, Any]]) 
         for row in connection.execute(known, {"shas": shas})
         if tuple(row[1:]) != tuple(tags[row[0]].get(name) for name in _TAGS)
     ]
-    for shas in portions(other):
+    _touch(connection, other)
+
+
+def _say_stored(connection: Connection, kept: Sequence[str]) -> None:
+    """Before it is written that we keep these contents: images whose files are gone are missing no more by it."""
+    for shas in portions(kept):
+        fresh = select(contents.c.sha256).where(contents.c.sha256.in_(shas), contents.c.stored == 0)
+        _touch(connection, connection.execute(fresh).scalars().all())
+
+
+def _touch(connection: Connection, changed: Sequence[str]) -> None:
+    """Filters answer otherwise for the images of these contents, in any collection."""
+    for shas in portions(changed):
         theirs = select(images.c.collection_id).distinct().where(images.c.sha256.in_(shas))
         for collection_id in sorted(connection.execute(theirs).scalars()):
             touch(connection, collection_id)

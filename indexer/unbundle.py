@@ -83,8 +83,9 @@ def restore_bundle(
             _unpack(archive, manifest["files"], staging, progress)
         rows = {table.name: list(_rows(staging, table)) for table in TABLES}
         fingerprint = _checked(rows, staging)
-        _place(rows, staging, home, fingerprint)
-        _write(rows, staging, engine, home, called, fingerprint)
+        with home.keeping():
+            _place(rows, staging, home, fingerprint)
+            _write(rows, staging, engine, home, called, fingerprint)
     except DAMAGES as error:
         reason = str(error) or type(error).__name__
         raise BadInput(f"{source} is no whole bundle of Likeness ({reason}); nothing was changed.") from error

@@ -80,9 +80,9 @@ def write_named_by_hash(folder: Path, suffix: str, parts: Iterable[Buffer]) -> s
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, folder / f"{digest.hexdigest()}{suffix}")
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
-        raise
+        raise _named(error, folder) from None
     _sync_folder(folder)
     return digest.hexdigest()
 

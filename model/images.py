@@ -214,8 +214,8 @@ def opened(data: bytes, source: str) -> Iterator[Image.Image | Deep]:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             check_size(image, source)
-            if image.format in ("JPEG", "MPO") and (whole := mended(data)) is not None:
-                with Image.open(io.BytesIO(whole), formats=FORMATS) as nearly:
+            if image.format in ("JPEG", "MPO") and (torn := mended(data)) is not None:
+                with Image.open(io.BytesIO(torn), formats=FORMATS) as nearly:
                     yield nearly
                 return
             if is_deep_png(data):

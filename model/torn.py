@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageChops
 
+FILLED = 16  # zero bytes that nobody wrote; codes may end in one or two
 ROWS = 0.95  # of a picture's rows, from which on it comes in without the rest
 
 _END, _SCAN = 0xD9, 0xDA
@@ -32,19 +33,27 @@ class _Read:
 
 
 def mended(data: bytes) -> bytes | None:
-    """A torn JPEG with an end, of which the decoder makes at least `ROWS`; None where it has its end, or too little."""
+    """What is to be decoded of a JPEG that was torn; None of one that has its end.
+
+    With an end where the decoder makes at least `ROWS`, else without, so that the decoder refuses it. The zeros that a
+    file system leaves where it had not written yet are cut off: as codes they would be pixels.
+    """
     if data.endswith(b"\xff\xd9"):
         return None
     read = _read(data)
-    if read.ended or not read.components or any(read.missing.values()):
+    if read.ended or not read.components:
         return None
+    if data.endswith(bytes(FILLED)):
+        data = data.rstrip(b"\0") + b"\0\0"  # the last codes may be zeros
     data, ends = data.rstrip(b"\xff"), bytes((0xFF, _END))  # half a marker would make one of what comes behind it
+    if any(read.missing.values()):
+        return data
     try:
         one, other = (_decoded(data + more + ends, read.progressive) for more in (b"", _OTHERS))
     except Exception:  # whatever Pillow raises; whoever opens the picture as it is will say so
-        return None
+        return data
     changed = ImageChops.difference(one, other).getbbox()
-    return data + ends if changed is None or changed[1] >= ROWS * one.height else None
+    return data + ends if changed is None or changed[1] >= ROWS * one.height else data
 
 
 def _decoded(data: bytes, progressive: bool) -> Image.Image:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from indexer.catalog import collection_named, ensure_collection
 from indexer.errors import Busy, NoSuchCollection
 from indexer.parts import LARGEST_TILE, Cutting
 from indexer.plan import make_plan
+from indexer.removal import sweep
 from indexer.sources import readable, scan
 from model.errors import BadInput
 from model.progress import said
@@ -32,6 +34,7 @@ class _Asked:
     exclude: Sequence[str]
     allow_empty: bool
     cutting: Cutting
+    retry: bool
 
 
 @in_workspace
@@ -49,6 +52,9 @@ def import_(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Accept a folder that holds nothing any more; mark what is missing.")
     ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Open again what was refused, though it has not changed.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on, and bring in what changes, until Ctrl-C.")] = False,
     tile: Annotated[
@@ -62,10 +68,14 @@ def import_(
     ] = "first",
 ) -> None:
     """Bring pictures into a collection. Running it again adds nothing; stopped, it goes on where it was."""
-    asked = _Asked(paths, collection, labels_from_folders, exclude or [], allow_empty, Cutting(tile, pages == "all"))
+    asked = _Asked(
+        paths, collection, labels_from_folders, exclude or [], allow_empty, Cutting(tile, pages == "all"), retry
+    )
     if dry_run:
         _dry_run(terminal, workspace, asked)
-    elif watch:
+        return
+    sweep(workspace.home)
+    if watch:
         _watch(terminal, workspace, asked)
     else:
         shown, text = _import(terminal, workspace, asked)
@@ -89,6 +99,7 @@ def _import(terminal: Terminal, workspace: Workspace, asked: _Asked) -> tuple[di
         terminal.stop,
         allow_empty=asked.allow_empty,
         cutting=asked.cutting,
+        retry=asked.retry,
     )
     shown = {**result, "added": result["added_total"], "collection": asked.collection}
     del shown["added_total"]
@@ -111,7 +122,7 @@ def _dry_run(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
         target = collection_named(workspace.engine, asked.collection)
     except NoSuchCollection:
         target = None
-    plan = make_plan(workspace.engine, workspace.home, target, found, asked.allow_empty, asked.cutting)
+    plan = make_plan(workspace.engine, workspace.home, target, found, asked.allow_empty, asked.cutting, asked.retry)
     refused = [*found.refused, *((readable(source.path), reason) for source, reason in plan.refused)]
     new, size = len(plan.fresh) - plan.changed, sum(source.size for source in plan.fresh)
     shown = {
@@ -155,11 +166,15 @@ def _watch(terminal: Terminal, workspace: Workspace, asked: _Asked) -> None:
             if rounds == 0 or any(shown[what] for what in ("added", "moved", "back", "missing")):
                 terminal.say(text)
             behind = behind or bool(shown["added"] or shown["back"])
+        asked = replace(asked, retry=False)  # once is enough
         behind = behind and not _index(terminal, workspace, asked)
         if rounds == 0:
             terminal.say("watching; Ctrl-C ends it")
         rounds += 1
-        while not changes.wait(RETRY if busy or behind else RESCAN) and behind and not busy and not terminal.stop():
+        look_again = time.monotonic() + RESCAN  # however long another process indexes: not every disk tells of changes
+        while not changes.wait(RETRY if busy or behind else RESCAN) and behind and not busy:
+            if terminal.stop() or time.monotonic() > look_again:
+                break
             behind = not _index(terminal, workspace, asked)
     terminal.result({"collection": asked.collection, "imports": rounds, **totals}, "stopped watching")
 

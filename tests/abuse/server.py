@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
@@ -19,9 +20,9 @@ PATIENCE = 60  # seconds to start or to answer, on a busy machine
 
 
 class Server:
-    """`python -m app.api`; its settings as keywords: `Server(folder, max_upload_mb=1)`."""
+    """`python -m app.api`; its settings as keywords: `Server(folder, max_upload_mb=1)`. `inside`: what to run it by."""
 
-    def __init__(self, folder: Path, home: Path = HOME, **settings: object) -> None:
+    def __init__(self, folder: Path, home: Path = HOME, inside: Sequence[str] = (), **settings: object) -> None:
         self.home, self.temporary = folder / "home", folder / "tmp"
         if not self.home.exists():
             shutil.copytree(home, self.home)
@@ -32,7 +33,7 @@ class Server:
         self.log = folder / "log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "app.api"],
+                [*inside, sys.executable, "-m", "app.api"],
                 cwd=ROOT,
                 env={**os.environ, "TMPDIR": str(self.temporary), **environment},
                 stdout=log,

@@ -18,7 +18,7 @@ from indexer.labels import label
 from indexer.removal import remove
 from indexer.schema import now
 from tests.app.conftest import EACH, SUBJECTS, do_jobs, subject_of
-from tests.pictures import encoded, views
+from tests.pictures import encoded, jpeg, views
 
 CAMERAS = {"cat": ("Canon", "Canon EOS R5"), "coffee": ("NIKON", "D850"), "rocket": None}
 TAKEN = {"cat": "2023:05:31 18:30:00", "coffee": "2024:05:31 23:59:59", "rocket": None}
@@ -223,3 +223,59 @@ def test_text_finds_names_folders_and_classes(indexed):
     assert images(text="coffee 03")["total"] == 1
     assert images(text="spacecr")["total"] == 2
     assert images(text="100%")["total"] == 0
+
+
+@pytest.fixture
+def brought(client, workspace):
+    """Imports a path into a collection, or uploads bytes to it."""
+
+    def bring(collection: str, what: Any) -> None:
+        client.post("/v1/collections", json={"name": collection})
+        if isinstance(what, bytes):
+            client.post(f"/v1/collections/{collection}/images", files={"files": ("0.jpg", what)}).raise_for_status()
+        else:
+            body = {"path": str(what), "allow_empty": True}
+            client.post(f"/v1/collections/{collection}/imports", json=body).raise_for_status()
+        do_jobs(workspace)
+
+    return bring
+
+
+@pytest.fixture
+def missing(client):
+    def count(collection: str) -> int:
+        return client.get(f"/v1/collections/{collection}/images", params={"missing": True}).json()["total"]
+
+    return count
+
+
+def test_a_picture_that_an_upload_to_another_collection_keeps_is_missing_no_more(brought, missing, tmp_path):
+    path = tmp_path / "in" / "cat.jpg"
+    path.parent.mkdir()
+    path.write_bytes(jpeg())
+    brought("photos", path.parent)
+    path.unlink()
+    brought("photos", path.parent)
+    before = missing("photos")
+
+    brought("other", jpeg())
+
+    assert (before, missing("photos")) == (1, 0)
+
+
+def test_a_picture_that_came_from_a_folder_after_its_upload_was_removed_goes_with_its_file(
+    client, brought, missing, tmp_path
+):
+    path = tmp_path / "in" / "cat.jpg"
+    path.parent.mkdir()
+    path.write_bytes(jpeg())
+    brought("photos", jpeg())
+    [image] = client.get("/v1/collections/photos/images").json()["items"]
+    client.post("/v1/collections/photos/images/remove", json={"image_ids": [image["id"]]}).raise_for_status()
+    brought("other", path.parent)
+    before = missing("other")
+    path.unlink()
+
+    brought("other", path.parent)
+
+    assert (before, missing("other")) == (0, 1)

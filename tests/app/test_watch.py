@@ -5,15 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
+from app.commands import importing
+from app.terminal import Terminal
 from indexer.catalog import all_collections, collection_named, count_images
 from indexer.columns import select_ids
 from indexer.filters import Filter
-from indexer.images import find_by_path
+from indexer.images import find_by_path, get_images, read_original
 from indexer.index import open_index, read_published
+from indexer.parts import Cutting
+from indexer.removal import remove
+from model.files import PARTIAL
 from tests.pictures import jpeg, write_folders
 
 LIKENESS = [sys.executable, "-m", "app.cli"]
@@ -123,6 +129,98 @@ def test_a_watched_folder_waits_for_another_process_and_then_does_what_it_left(w
     until(lambda: len(indexed_ids(index)) == 4)
 
 
+def test_a_change_that_nobody_tells_of_comes_in_while_another_process_indexes(
+    workspace, likeness, model_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(importing, "RESCAN", 3)
+    watched, elsewhere = tmp_path / "watched", tmp_path / "elsewhere.jpg"
+    write_folders(watched, ("cat",), 3)
+    os.link(watched / "cat" / "00.jpg", elsewhere)  # written to by this name, as on another machine's disk
+    likeness("import", watched)
+    likeness("index", "--model", model_folder.name)
+    photos = collection_named(workspace.engine, "photos")
+    terminal, heard = Terminal(as_json=True), [""]
+    asked = importing._Asked([watched], "photos", False, [], False, Cutting(), False)
+    watching = threading.Thread(target=importing._watch, args=(terminal, workspace, asked))
+
+    def said(what: str) -> bool:
+        heard[0] += capsys.readouterr().err
+        return what in heard[0]
+
+    with workspace.home.lock(photos.id, "photos", "index"):
+        watching.start()
+        until(lambda: said("watching"))
+        elsewhere.write_bytes(jpeg("rocket"))
+        try:
+            until(lambda: 4 in select_ids(workspace.engine, photos, Filter()).tolist(), seconds=30)
+        finally:
+            terminal.stopping.set()
+            watching.join(60)
+
+
+def what_is_in(folder) -> dict[str, tuple]:
+    """Of every entry: its kind and rights, times, size, where it leads, and what it holds."""
+    return {
+        str(path): (
+            *(info.st_mode, info.st_mtime_ns, info.st_ctime_ns, info.st_size, info.st_nlink),
+            os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None,
+        )
+        for path in [folder, *sorted(folder.rglob("*"))]
+        if (info := path.lstat())
+    }
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A folder with links of every kind: within it, out of it, to folders, to nothing, round in a circle, and hard."""
+    outside, folder = tmp_path / "outside", tmp_path / "mine"
+    write_folders(outside, ("coffee",), 2)
+    write_folders(folder, ("cat",), 2)
+    (folder / "within.jpg").symlink_to(folder / "cat" / "00.jpg")
+    (folder / "out.jpg").symlink_to(outside / "coffee" / "00.jpg")
+    (folder / "album").symlink_to(outside, target_is_directory=True)
+    (folder / "circle").symlink_to(folder, target_is_directory=True)
+    (folder / "nowhere.jpg").symlink_to(tmp_path / "gone.jpg")
+    os.link(outside / "coffee" / "01.jpg", folder / "hard.jpg")
+    return folder
+
+
+@pytest.mark.promise(1)
+@pytest.mark.parametrize("options", [(), ("--tile", 48), ("--labels-from-folders", "--retry")], ids=str)
+def test_promise_1_a_folder_with_links_is_as_it_was_after_an_import(workspace, likeness, linked, tmp_path, options):
+    before = what_is_in(tmp_path / "mine"), what_is_in(tmp_path / "outside")
+
+    first = likeness("import", linked, *options)
+    again = likeness("import", linked, *options)
+    photos = collection_named(workspace.engine, "photos")
+    ids = select_ids(workspace.engine, photos, Filter()).tolist()
+    originals = [read_original(workspace.engine, workspace.home, each) for each in get_images(workspace.engine, ids)]
+    remove(workspace.engine, workspace.home, photos, ids)
+    likeness("import", linked, *options)
+
+    assert (first["added"], again["added"], len(originals)) == (len(ids), 0, len(ids))
+    assert len(ids) == (12 if "--tile" in options else 3)
+    assert len(first["refused"]) == 4
+    assert (what_is_in(tmp_path / "mine"), what_is_in(tmp_path / "outside")) == before
+
+
+@pytest.mark.promise(1)
+def test_promise_1_a_watched_folder_is_as_it_was_after_everything_that_comes_and_goes(workspace, watcher):
+    watched, index, _ = watcher
+    (watched / "new.jpg").write_bytes(jpeg("rocket"))
+    before = what_is_in(watched)
+    until(lambda: len(indexed_ids(index)) == 4)
+    meanwhile = what_is_in(watched)
+    (watched / "cat" / "01.jpg").write_bytes(jpeg("coffee"))
+    (watched / "cat" / "02.jpg").rename(watched / "moved.jpg")
+    later = what_is_in(watched)
+
+    until(lambda: max(indexed_ids(index)) == 5)
+
+    assert meanwhile == before
+    assert what_is_in(watched) == later
+
+
 def test_only_a_folder_can_be_watched(likeness, tmp_path):
     (tmp_path / "cat.jpg").write_bytes(jpeg())
 
@@ -202,3 +300,21 @@ def test_tiles_come_in_by_the_api_and_the_command_line_alike(workspace, likeness
     assert by_command["added"] == by_api["added_total"] == len(images) > 4
     assert {tuple(image["part"]) for image in images} == {("box",)}
     assert "Tiles of 5 px show nothing" in likeness("import", tmp_path / "in", "--tile", 5)
+
+
+def test_what_killed_decoders_left_is_swept_by_the_next_import_and_what_is_being_written_stays(
+    workspace, likeness, tmp_path
+):
+    write_folders(tmp_path / "in", ("cat",), 1)
+    left = []
+    for kept in ("previews", "originals", "renditions"):
+        for age in (3600, 0):
+            path = workspace.home.root / kept / "ab" / f"{PARTIAL}{age}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"half")
+            os.utime(path, (time.time() - age,) * 2)
+            left.append(path)
+
+    likeness("import", tmp_path / "in")
+
+    assert [path.exists() for path in left] == [False, True] * 3

@@ -1,4 +1,4 @@
-"""Promise 7: a disk that is full during an import stops it with a sentence, and once there is space it goes on."""
+"""Promise 7: a disk that is full stops an import or an index with a sentence, and once there is space it goes on."""
 
 import json
 import os
@@ -12,6 +12,8 @@ from PIL import Image
 
 from indexer.catalog import collection_named, count_images, ensure_collection, open_catalog
 from indexer.importer import import_sources
+from indexer.index import open_index
+from indexer.removal import remove
 from indexer.sources import scan
 from model.files import PARTIAL
 from tests.faults.kill import ROOT
@@ -29,9 +31,9 @@ def large(tmp_path):
     return folder
 
 
-def limited(home, folder, most: int) -> subprocess.CompletedProcess:
-    """`likeness import` in a process that can make no file larger than `most` bytes."""
-    command = [sys.executable, "-m", "app.cli", "import", str(folder), "--json"]
+def limited(home, most: int, *arguments: object) -> subprocess.CompletedProcess:
+    """`likeness` in a process that can make no file larger than `most` bytes."""
+    command = [sys.executable, "-m", "app.cli", *map(str, arguments), "--json"]
     environment = {**os.environ, "LIKENESS_HOME": str(home.root)}
     return subprocess.run(
         command,
@@ -48,7 +50,7 @@ def limited(home, folder, most: int) -> subprocess.CompletedProcess:
 def test_promise_7_no_space_for_a_preview_names_the_file_and_the_free_space_and_keeps_what_is_done(home, large):
     before = tree(large)
 
-    stopped = limited(home, large, 1 << 20)
+    stopped = limited(home, 1 << 20, "import", large)
 
     assert stopped.returncode == 1
     assert "File too large" in stopped.stderr
@@ -56,7 +58,7 @@ def test_promise_7_no_space_for_a_preview_names_the_file_and_the_free_space_and_
     assert "MB free" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     assert not list(home.root.rglob(f"{PARTIAL}*"))
-    again = limited(home, large, 64 << 20)
+    again = limited(home, 64 << 20, "import", large)
     assert again.returncode == 0
     result = json.loads(again.stdout)
     assert result["added"] + result["known"] == 7
@@ -71,7 +73,7 @@ def test_promise_7_no_space_for_the_catalog_is_said_and_the_next_import_is_whole
     ensure_collection(engine, "photos")
     engine.dispose()
 
-    stopped = limited(home, tmp_path / "many", home.catalog.stat().st_size + 8192)
+    stopped = limited(home, home.catalog.stat().st_size + 8192, "import", tmp_path / "many")
 
     assert stopped.returncode == 1
     assert "MB free" in stopped.stderr
@@ -82,3 +84,29 @@ def test_promise_7_no_space_for_the_catalog_is_said_and_the_next_import_is_whole
     assert result.added_total + result.known == 180
     assert count_images(engine, photos) == 180
     engine.dispose()
+
+
+@pytest.mark.promise(7)
+def test_promise_7_no_space_for_an_index_leaves_the_old_one_and_no_temporaries(
+    engine, home, photos, bring, tmp_path, model_folder
+):
+    home.models.mkdir()
+    (home.models / model_folder.name).symlink_to(model_folder)
+    write_folders(tmp_path / "many", ("cat", "coffee", "rocket"), 14, size=32)
+    added = bring(tmp_path / "many").added
+    assert limited(home, 64 << 20, "index", "--model", model_folder.name).returncode == 0
+    folder = home.index(photos.id, model_folder.name)
+    before, ids = tree(folder), open_index(folder).ids.tolist()
+    remove(engine, home, photos, [added[0]["id"]])
+
+    stopped = limited(home, 80_000, "index")  # 41 vectors of 512 floats are more
+    left, served = tree(folder), open_index(folder).ids.tolist()
+    again = limited(home, 64 << 20, "index")
+
+    assert stopped.returncode == 1
+    assert str(folder) in stopped.stderr
+    assert "MB free" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert (left, served) == (before, ids)
+    assert not list(home.root.rglob(f"{PARTIAL}*"))
+    assert (again.returncode, json.loads(again.stdout)["indexed"]) == (0, 41)

@@ -216,6 +216,91 @@ def test_a_tag_written_into_the_file_keeps_image_label_and_vector(engine, home, 
     assert read_original(engine, home, image) == path.read_bytes()
 
 
+@pytest.mark.promise(13, 14)
+@pytest.mark.parametrize("side", [160, 500], ids=["small", "large"])
+@pytest.mark.parametrize("between", ["nothing", "an import"])
+@pytest.mark.parametrize("to", ["in/tabby.jpg", "pets/cat.jpg"], ids=["renamed", "moved out of the folder"])
+def test_a_file_that_got_a_tag_and_another_path_keeps_image_label_and_vector(
+    engine, home, photos, bring, tmp_path, encoder, shown, classes, side, between, to
+):
+    original, exif = picture("cat", side), Image.Exif()
+    exif[0x0110] = "A camera"
+    path, now = tmp_path / "in" / "cat.jpg", tmp_path / to
+    for each in (path, now):
+        each.parent.mkdir(exist_ok=True)
+    path.write_bytes(encoded(original, "JPEG", quality=90))
+    image_id = bring(path.parent).added[0]["id"]
+    label(engine, photos, [image_id], "cat", "yes", "hand")
+    embed_missing(engine, home, photos, encoder)
+    previews = tree(home.root / "previews")
+    path.write_bytes(encoded(original, "JPEG", quality=90, exif=exif))
+    if between == "an import":
+        bring(path.parent)
+    path.rename(now)
+
+    result = bring(now.parent)
+
+    assert (result.added_total, result.known, result.moved) == (0, 1, 1)
+    assert (shown(), classes()) == ([image_id], {image_id: "cat"})
+    assert embed_missing(engine, home, photos, encoder).encoded == 0
+    assert tree(home.root / "previews") == previews
+    [image] = get_images(engine, [image_id])
+    assert (image.folder, image.name, image.camera, image.missing) == (now.parent.name, now.name, "A camera", False)
+    assert read_original(engine, home, image) == now.read_bytes()
+    assert bring(now.parent).known == 1
+
+
+def test_a_copy_with_a_tag_beside_its_file_is_an_image_of_its_own(bring, one, shown, classes):
+    path, image_id = one
+    tagged = encoded(picture("cat", 160), "JPEG", quality=90, comment=b"five stars")
+    (path.parent / "copy.jpg").write_bytes(tagged)
+
+    result = bring(path.parent / "copy.jpg")
+
+    assert result.added_total == 1
+    assert (shown(), classes()) == ([image_id, result.added[0]["id"]], {image_id: "cat"})
+
+
+def test_an_empty_page_of_another_size_is_not_the_one_that_is_gone(bring, tmp_path, shown):
+    path = tmp_path / "in" / "page.png"
+    path.parent.mkdir()
+    path.write_bytes(encoded(Image.new("RGB", (800, 800), "white"), "PNG"))
+    bring(path.parent)
+    path.unlink()
+    (path.parent / "other.png").write_bytes(encoded(Image.new("RGB", (1600, 1600), "white"), "PNG"))
+
+    result = bring(path.parent)
+
+    assert (result.added_total, len(shown())) == (1, 2)
+
+
+def test_a_removed_image_whose_file_got_a_tag_and_another_path_stays_removed(engine, home, photos, bring, one, shown):
+    path, image_id = one
+    remove(engine, home, photos, [image_id])
+    path.write_bytes(encoded(picture("cat", 160), "JPEG", quality=90, comment=b"five stars"))
+    path.rename(path.parent / "tabby.jpg")
+
+    result = bring(path.parent)
+
+    assert (result.added_total, result.known, result.removed, shown()) == (0, 0, 1, [])
+    assert not [path for path in (home.root / "previews").rglob("*") if path.is_file()]
+
+
+def test_an_upload_of_the_same_pixels_is_kept_though_the_file_of_the_image_is_gone(
+    engine, home, photos, bring, one, tmp_path
+):
+    path, _ = one
+    tagged = encoded(picture("cat", 160), "JPEG", quality=90, comment=b"five stars")
+    (tmp_path / "0").write_bytes(tagged)
+    (tmp_path / "names.json").write_text('{"0": "cat.jpg"}')
+    path.unlink()
+
+    result = import_sources(engine, home, photos, scan_upload(tmp_path), workers=1)
+
+    [image] = get_images(engine, [result.added[0]["id"]])
+    assert read_original(engine, home, image) == tagged
+
+
 @pytest.mark.parametrize("side", [160, 500], ids=["small", "large"])
 def test_date_camera_and_place_are_those_of_the_file_that_is_there_now(engine, home, photos, bring, tmp_path, side):
     path = tmp_path / "in" / "cat.jpg"

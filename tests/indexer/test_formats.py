@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from model.errors import CannotDecode
-from model.images import FORMATS, MAX_PIXELS, make_preview, make_rendition
+from model.images import FORMATS, MAX_PIXELS, decode, make_preview, make_rendition
 from tests.pictures import encoded, jpeg, picture
 
 TURNED = {  # EXIF orientation → how the stored picture differs from the upright one
@@ -276,6 +276,36 @@ def test_a_jpeg_that_lacks_its_last_rows_comes_in_and_one_that_lacks_more_is_ref
     for share in (0.9, 0.5):
         with pytest.raises(CannotDecode, match="truncated"):
             make_preview(data[: int(share * len(data))], "x")
+
+
+@pytest.mark.parametrize("progressive", [False, True], ids=["baseline", "progressive"])
+@pytest.mark.parametrize("side", [150, 700])
+def test_a_jpeg_with_zeros_in_place_of_its_end_is_as_torn_as_without_them(side, progressive):
+    options = {"quality": 90, "progressive": progressive, "optimize": True}
+    data = encoded(picture("coffee", 400).resize((side * 3 // 2, side)), **options)
+
+    nearly = make_preview(data[:-2] + bytes(4096), "x")
+
+    assert difference(opened(nearly.data), opened(make_preview(data, "x").data)) == 0
+    for kept in (0.9, 0.5, 0.2):
+        filled = data[: int(kept * len(data))].ljust(len(data), b"\0")
+        for way in (make_preview, make_rendition, decode):
+            with pytest.raises(CannotDecode, match="truncated"):
+                way(filled, "x")
+
+
+def test_a_jpeg_whose_codes_end_in_zeros_comes_in_without_its_end():
+    flat = (encoded(Image.new("RGB", (side, 128), "grey"), quality=75) for side in range(16, 400))
+    data = next(data for data in flat if data.endswith(b"\0\xff\xd9"))
+
+    for end in (b"", bytes(512)):
+        assert difference(decode(data[:-2] + end, "x"), decode(data, "x")) == 0
+
+
+def test_zeros_behind_the_end_of_a_jpeg_are_no_damage():
+    data = encoded(picture("coffee", 400), quality=90, optimize=True)
+
+    assert difference(decode(data + bytes(4096), "x"), decode(data, "x")) == 0
 
 
 def test_a_progressive_jpeg_that_lacks_whole_scans_is_refused():

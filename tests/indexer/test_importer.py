@@ -16,6 +16,7 @@ from indexer.filters import Filter
 from indexer.images import find_by_path, get_images, path_of, read_original, read_preview
 from indexer.importer import ImportResult, import_sources
 from indexer.labels import current_labels, label
+from indexer.plan import make_plan
 from indexer.schema import files
 from indexer.sources import Scan, scan, scan_upload
 from model.errors import Cancelled
@@ -230,10 +231,19 @@ def test_promise_17_a_file_that_never_ends_is_refused_and_the_others_come_in(
     first = import_sources(engine, home, photos, scan([folder]), workers=workers)
     second = import_sources(engine, home, photos, scan([folder]), workers=workers)
 
-    slow = "takes more than 1.5 seconds to decode"
+    slow = "takes more than 1.5 seconds to decode: --retry opens it again"
     assert first.added_total == 37
     assert refused(first) == {"05 hangs.jpg": slow, "20 kills.jpg": "made the decoder crash", "39 hangs.jpg": slow}
     assert (second.added_total, second.known, refused(second)) == (0, 37, refused(first))
+    found = scan([folder])
+    bad = [source for source in found.sources if source.name in refused(first)]
+    assert make_plan(engine, home, photos, found).fresh == []
+    assert make_plan(engine, home, photos, found, retry=True).fresh == bad
+    os.utime(bad[0].path, (1, 1))
+    assert [source.name for source in make_plan(engine, home, photos, scan([folder])).fresh] == [bad[0].name]
+    monkeypatch.undo()
+    again = import_sources(engine, home, photos, found, workers=workers, retry=True)
+    assert (again.added_total, again.refused) == (3, [])
 
 
 def test_an_import_is_stopped_though_a_file_that_is_begun_never_ends(engine, home, photos, tmp_path, monkeypatch):
