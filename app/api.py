@@ -65,6 +65,7 @@ STATUS: dict[type[Exception], int] = {
     errors.WeightsUnavailable: 409,
     on_disk.NoSuch: 404,
     on_disk.CollectionExists: 409,
+    on_disk.ClassGone: 409,
     on_disk.NoIndex: 409,
     on_disk.NoMap: 409,
     on_disk.Busy: 409,
