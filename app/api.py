@@ -23,6 +23,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs
+from app.crossvalidation import NotMeasured
 from app.engine import Engine, warm_up
 from app.guard import Guard
 from app.listening import listen
@@ -77,6 +78,7 @@ STATUS: dict[type[Exception], int] = {
     errors.DamagedModel: 503,
     on_disk.DamagedCatalog: 503,
     on_disk.UnusableDatabase: 503,
+    NotMeasured: 503,
     Overloaded: 503,
     errors.LikenessError: 422,
 }

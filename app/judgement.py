@@ -13,7 +13,7 @@ from app.finetuning import learnt_labels
 from app.fitted import Fitted
 from indexer.catalog import Collection
 from indexer.labels import current_labels
-from model.errors import BadInput, TooFewLabels
+from model.errors import BadInput, LikenessError, TooFewLabels
 from model.probe import Quality
 from model.progress import Line
 from model.quality import figures, still_to_find
@@ -46,8 +46,9 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
     if checked is None:
         return {**found, "note": UNDER_WAY, "note_said": UNDER_WAY.said}
     quality, more = checked.quality, checked.more
-    if isinstance(quality, TooFewLabels):
-        return {**found, "note": str(quality), "note_said": {"name": "failed", "values": {"error": "TooFewLabels"}}}
+    if isinstance(quality, LikenessError):
+        why = {"name": "failed", "values": {"error": type(quality).__name__}}
+        return {**found, "note": str(quality), "note_said": why}
     if isinstance(quality, SeveralQuality):
         return found | _several(engine, collection, fitted, quality, more)
     learnt = learnt_labels(engine.workspace, collection)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
-from app.crossvalidation import Checked, cross_validate, cross_validate_apart
+from app.crossvalidation import Checked, NotMeasured, cross_validate, cross_validate_apart
 from app.fitted import Fitted, Prediction, classes_above, unchanged
 from app.together import groups_of
 from app.workspace import Workspace
@@ -29,7 +29,7 @@ from indexer.images import gone_ids
 from indexer.index import VectorIndex
 from indexer.labelbook import LabelBook
 from indexer.schema import now, probes
-from model.errors import BadInput, TooFewLabels
+from model.errors import BadInput, LikenessError, TooFewLabels
 from model.probe import Probe, Quality, fit_probe
 from model.several import LINE, SeveralQuality, answers_from, fit_several
 from model.strength import usual
@@ -126,10 +126,10 @@ class Probes:
                       settled=not self.behind, answers=answers, lines=drawn)  # fmt: skip
 
     def quality(self, collection: Collection) -> Quality | SeveralQuality:
-        """Cross-validated; waits for it. Raises `TooFewLabels` with what is missing."""
+        """Cross-validated; waits for it. Raises `TooFewLabels` with what is missing, or `NotMeasured`."""
         found = self.checked(collection).quality
-        if isinstance(found, TooFewLabels):
-            raise TooFewLabels(str(found))
+        if isinstance(found, LikenessError):
+            raise type(found)(str(found))
         return found
 
     def checked(self, collection: Collection) -> Checked:
@@ -237,7 +237,8 @@ class Probes:
                 self.store(collection, settled)
             except Exception:  # predictions stand without it; the next label, and not every request, tries again
                 log.exception("cross-validation of collection %s failed", collection.id)
-                self._remember(fitted, Checked(fitted.probe, TooFewLabels("Cross-validation failed: see the log."), {}))
+                failed = NotMeasured("Cross-validation failed, and the log says why: the next label tries again.")
+                self._remember(fitted, Checked(fitted.probe, failed, {}))
                 if self._fitted.get(here) is fitted:
                     self._fitted[here] = replace(fitted, settled=True)
             finally:

@@ -34,6 +34,21 @@ def test_too_few_labels_come_back_from_the_other_process_as_what_is_missing():
     assert "1 more of 'b'" in str(cross_validate_apart(vectors, labels, np.arange(7)).quality)
 
 
+def test_a_cross_validation_that_comes_to_no_end_is_not_said_to_lack_labels(indexed, monkeypatch):
+    monkeypatch.setattr("app.crossvalidation.PATIENCE", 0.001)  # seconds; no process is done by then
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 4), subject)
+
+    said = indexed.get("/v1/collections/photos/probe").json()
+    behind = indexed.get("/v1/collections/photos/probe/confusion", params={"actual": "cat", "predicted": "cat"})
+
+    assert said["accuracy"] is None
+    assert "failed" in said["note"]
+    assert said["note_said"] == {"name": "failed", "values": {"error": "NotMeasured"}}
+    assert (behind.status_code, behind.json()["error"]) == (503, "NotMeasured")
+    assert indexed.get("/v1/collections/photos/predictions").json()["total"] > 0
+
+
 def test_the_probe_over_http_says_all_of_it_with_intervals(indexed):
     for subject in SUBJECTS:
         label(indexed, of_subject(indexed, subject, EACH - 1), subject)
