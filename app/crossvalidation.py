@@ -129,7 +129,7 @@ def main() -> None:
         checked = cross_validate(asked["vectors"], labels, asked["groups"])
     quality, facts = checked.quality, dict[str, Any](more=checked.more)
     found = {"probe": np.frombuffer(checked.probe.to_bytes(), np.uint8)}
-    if isinstance(quality, TooFewLabels):
+    if isinstance(quality, LikenessError):
         facts["lacking"] = str(quality)
     else:
         facts |= {"folds": quality.folds, "each_lacks": quality.lacking}

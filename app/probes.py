@@ -32,7 +32,7 @@ from indexer.schema import now, probes
 from model.errors import BadInput, LikenessError, TooFewLabels
 from model.probe import Probe, Quality, fit_probe
 from model.several import LINE, SeveralQuality, answers_from, fit_several
-from model.strength import usual
+from model.strength import Choice, usual
 
 log = logging.getLogger("likeness.probes")
 KEPT = 8  # collections whose labels and quality are remembered
@@ -100,8 +100,7 @@ class Probes:
         known = None if known is not None and known.several else known
         if self.behind:
             # What was chosen last; until the first cross-validation is done, what serves most.
-            choice = known.choice if known is not None else usual(len(names), len(set(names)))
-            probe = fit_probe(vectors, names, choice=choice, start=known)
+            probe = fit_probe(vectors, names, choice=_chosen(known, names), start=known)
         else:
             probe = fit_probe(vectors, names)
         return Fitted(probe, index, probe.probabilities(index.vectors), len(names), key, ids, vectors, names,
@@ -253,7 +252,7 @@ class Probes:
             choices = dict(zip(probe.classes, probe.choices, strict=True))
             fresh = fit_several(held.vectors, held.answers, choices, held.probe)
             return replace(held, probe=fresh, probabilities=fresh.probabilities(held.index.vectors))
-        fresh = fit_probe(held.vectors, held.names, choice=probe.choice, start=held.probe)
+        fresh = fit_probe(held.vectors, held.names, choice=_chosen(probe, held.names), start=held.probe)
         return replace(held, probe=fresh, probabilities=fresh.probabilities(held.index.vectors))
 
     def _check(self, fitted: Fitted) -> Checked:
@@ -266,3 +265,8 @@ class Probes:
         while len(self._checked) > KEPT:
             self._checked.popitem(last=False)
         return checked
+
+
+def _chosen(last: Probe | None, names: list[str]) -> Choice:
+    """What was measured last, or what serves while nothing can be."""
+    return last.choice if last is not None and last.measured else usual(len(names), len(set(names)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Connection, select
 
 from indexer.catalog import Collection
@@ -23,10 +25,13 @@ def class_meant(connection: Connection, collection: Collection, name: str) -> in
     if name in rows and rows[name].removed_at is None:
         return ensure_class(connection, collection, name)
     standing, _ = stacks(connection, collection)
-    query = select(actions.c.id, actions.c.changes)
-    query = query.where(actions.c.collection_id == collection.id, actions.c.changes.is_not(None)).order_by(actions.c.id)
+    changing = select(actions.c.id, actions.c.changes).where(
+        actions.c.collection_id == collection.id, actions.c.changes.is_not(None)
+    )
     stands = set(standing)
-    changes = [change for action, said in connection.execute(query) if action in stands for change in said]
+    changes: list[dict[str, Any]] = []
+    for row in connection.execute(changing.order_by(actions.c.id)):
+        changes += row.changes if row.id in stands else []
     had = [change["class_id"] for change in changes if change["before"].get("name") == name]
     found = rows[name].id if name in rows else had[-1] if had else None
     shown = {row.id for row in rows.values() if row.removed_at is None}
