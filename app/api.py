@@ -24,6 +24,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import logs
+from app.crossvalidation import NotMeasured
 from app.engine import Engine, warm_up
 from app.guard import Guard
 from app.listening import listen
@@ -69,6 +70,7 @@ STATUS: dict[type[Exception], int] = {
     errors.WeightsUnavailable: 409,
     on_disk.NoSuch: 404,
     on_disk.CollectionExists: 409,
+    on_disk.ClassGone: 409,
     on_disk.NoIndex: 409,
     on_disk.NoMap: 409,
     on_disk.Busy: 409,
@@ -80,6 +82,7 @@ STATUS: dict[type[Exception], int] = {
     errors.DamagedModel: 503,
     on_disk.DamagedCatalog: 503,
     on_disk.UnusableDatabase: 503,
+    NotMeasured: 503,
     Overloaded: 503,
     errors.LikenessError: 422,
 }

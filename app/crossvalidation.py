@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from model.errors import TooFewLabels
+from model.errors import LikenessError, TooFewLabels
 from model.probe import Probe, Quality, assess, fit_probe
 from model.quality import learning_curve, near_duplicates
 from model.several import LINE, Answers, SeveralQuality, assess_several, fit_several, several_figures
@@ -28,12 +28,16 @@ MOST = 0.8  # of the labels must be of classes with two bursts, or copies, for f
 PATIENCE = 600  # seconds; thousands of labels take a minute
 
 
+class NotMeasured(LikenessError):
+    """Cross-validation came to no end; the log says why. Predictions stand without it."""
+
+
 @dataclass(frozen=True)
 class Checked:
     """What cross-validation found out about some labels."""
 
     probe: Probe  # with strength and temperature chosen for them
-    quality: Quality | SeveralQuality | TooFewLabels
+    quality: Quality | SeveralQuality | TooFewLabels | NotMeasured
     more: dict[str, Any]  # JSON: kept_together, pretended, pretended_interval, curve
 
 
@@ -125,7 +129,7 @@ def main() -> None:
         checked = cross_validate(asked["vectors"], labels, asked["groups"])
     quality, facts = checked.quality, dict[str, Any](more=checked.more)
     found = {"probe": np.frombuffer(checked.probe.to_bytes(), np.uint8)}
-    if isinstance(quality, TooFewLabels):
+    if isinstance(quality, LikenessError):
         facts["lacking"] = str(quality)
     else:
         facts |= {"folds": quality.folds, "each_lacks": quality.lacking}

@@ -13,7 +13,7 @@ from app.finetuning import learnt_labels
 from app.fitted import Fitted
 from indexer.catalog import Collection
 from indexer.labels import current_labels
-from model.errors import BadInput, TooFewLabels
+from model.errors import BadInput, LikenessError, TooFewLabels
 from model.probe import Quality
 from model.progress import Line
 from model.quality import figures, still_to_find
@@ -34,7 +34,7 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
     """Accuracy, confusion, classes, reliability, learning curve and what is still to be found, all with intervals."""
     found: dict[str, Any] = {
         "classes": list(fitted.probe.classes), "labels": fitted.labels, "judged": None,
-        "strength": fitted.probe.strength,
+        "strength": fitted.probe.strength, "calibrated": fitted.probe.measured,
         "accuracy": None, "interval": None, "confusion": None, "folds": None, "note": None, "note_said": None,
         "settled": fitted.settled, "model": collection.active_model, "per_class": None, "reliability": None,
         "kept_together": None, "pretended": None, "pretended_interval": None, "curve": None, "learnt_from": 0,
@@ -42,12 +42,14 @@ def judgement(engine: Engine, collection: Collection, fitted: Fitted, checked: C
     }  # fmt: skip
     if fitted.answers is not None:
         choices = zip(fitted.probe.classes, fitted.probe.choices, strict=True)
+        found["calibrated"] = None  # some classes may be, and others not
         found["strength"] = {name: choice.strength for name, choice in choices}
     if checked is None:
         return {**found, "note": UNDER_WAY, "note_said": UNDER_WAY.said}
     quality, more = checked.quality, checked.more
-    if isinstance(quality, TooFewLabels):
-        return {**found, "note": str(quality), "note_said": {"name": "failed", "values": {"error": "TooFewLabels"}}}
+    if isinstance(quality, LikenessError):
+        why = {"name": "failed", "values": {"error": type(quality).__name__}}
+        return {**found, "note": str(quality), "note_said": why}
     if isinstance(quality, SeveralQuality):
         return found | _several(engine, collection, fitted, quality, more)
     learnt = learnt_labels(engine.workspace, collection)
@@ -188,6 +190,8 @@ def sentences(said: dict[str, Any]) -> list[str]:
                 f"{said['curve']['more']} more labels are worth about {100 * said['curve']['worth']:.1f} points "
                 f"({low:.1f} to {high:.1f})."
             )
+    if said["calibrated"] is False:
+        lines.append("Until most classes have two labels its probabilities are a cautious guess.")
     if said["audit"]["sample"]:
         lines.append(f"From a random sample of {said['audit']['sample']:,} of {said['audit']['images']:,} pictures:")
         lines += [

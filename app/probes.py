@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import select
 
-from app.crossvalidation import Checked, cross_validate, cross_validate_apart
+from app.crossvalidation import Checked, NotMeasured, cross_validate, cross_validate_apart
 from app.fitted import Fitted, Prediction, classes_above, unchanged
 from app.together import groups_of
 from app.workspace import Workspace
@@ -29,10 +29,10 @@ from indexer.images import gone_ids
 from indexer.index import VectorIndex
 from indexer.labelbook import LabelBook
 from indexer.schema import now, probes
-from model.errors import BadInput, TooFewLabels
+from model.errors import BadInput, LikenessError, TooFewLabels
 from model.probe import Probe, Quality, fit_probe
 from model.several import LINE, SeveralQuality, answers_from, fit_several
-from model.strength import usual
+from model.strength import Choice, usual
 
 log = logging.getLogger("likeness.probes")
 KEPT = 8  # collections whose labels and quality are remembered
@@ -100,8 +100,7 @@ class Probes:
         known = None if known is not None and known.several else known
         if self.behind:
             # What was chosen last; until the first cross-validation is done, what serves most.
-            choice = known.choice if known is not None else usual(len(names), len(set(names)))
-            probe = fit_probe(vectors, names, choice=choice, start=known)
+            probe = fit_probe(vectors, names, choice=_chosen(known, names), start=known)
         else:
             probe = fit_probe(vectors, names)
         return Fitted(probe, index, probe.probabilities(index.vectors), len(names), key, ids, vectors, names,
@@ -126,10 +125,10 @@ class Probes:
                       settled=not self.behind, answers=answers, lines=drawn)  # fmt: skip
 
     def quality(self, collection: Collection) -> Quality | SeveralQuality:
-        """Cross-validated; waits for it. Raises `TooFewLabels` with what is missing."""
+        """Cross-validated; waits for it. Raises `TooFewLabels` with what is missing, or `NotMeasured`."""
         found = self.checked(collection).quality
-        if isinstance(found, TooFewLabels):
-            raise TooFewLabels(str(found))
+        if isinstance(found, LikenessError):
+            raise type(found)(str(found))
         return found
 
     def checked(self, collection: Collection) -> Checked:
@@ -237,7 +236,8 @@ class Probes:
                 self.store(collection, settled)
             except Exception:  # predictions stand without it; the next label, and not every request, tries again
                 log.exception("cross-validation of collection %s failed", collection.id)
-                self._remember(fitted, Checked(fitted.probe, TooFewLabels("Cross-validation failed: see the log."), {}))
+                failed = NotMeasured("Cross-validation failed, and the log says why: the next label tries again.")
+                self._remember(fitted, Checked(fitted.probe, failed, {}))
                 if self._fitted.get(here) is fitted:
                     self._fitted[here] = replace(fitted, settled=True)
             finally:
@@ -252,7 +252,7 @@ class Probes:
             choices = dict(zip(probe.classes, probe.choices, strict=True))
             fresh = fit_several(held.vectors, held.answers, choices, held.probe)
             return replace(held, probe=fresh, probabilities=fresh.probabilities(held.index.vectors))
-        fresh = fit_probe(held.vectors, held.names, choice=probe.choice, start=held.probe)
+        fresh = fit_probe(held.vectors, held.names, choice=_chosen(probe, held.names), start=held.probe)
         return replace(held, probe=fresh, probabilities=fresh.probabilities(held.index.vectors))
 
     def _check(self, fitted: Fitted) -> Checked:
@@ -265,3 +265,8 @@ class Probes:
         while len(self._checked) > KEPT:
             self._checked.popitem(last=False)
         return checked
+
+
+def _chosen(last: Probe | None, names: list[str]) -> Choice:
+    """What was measured last, or what serves while nothing can be."""
+    return last.choice if last is not None and last.measured else usual(len(names), len(set(names)))

@@ -73,16 +73,22 @@ def ask(
         fitted = None
     index = engine.index(collection) if fitted is None else fitted.index
     open_, total = _open(engine, collection, index, fitted, of)
-    queues = [_queue(each, limit, kind) for each in open_]
+    return in_turn([_queue(each, limit, kind) for each in open_], limit), total
+
+
+def in_turn(queues: list[Iterator[Question]], limit: int) -> list[Question]:
+    """The first `limit` of them, one of each queue in turn and no picture twice; no more are thought of than that."""
     chosen: dict[int, Question] = {}
-    while queues and len(chosen) < limit:
+    while queues:
         for queue in list(queues):
+            if len(chosen) == limit:
+                return list(chosen.values())
             new = next((each for each in queue if each.image_id not in chosen), None)
             if new is None:
                 queues.remove(queue)
-            elif len(chosen) < limit:
+            else:
                 chosen[new.image_id] = new
-    return list(chosen.values()), total
+    return list(chosen.values())
 
 
 def _open(

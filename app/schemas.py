@@ -120,6 +120,7 @@ class LabelRequest(Selection):
     answer: Literal["yes", "no", "unsure", "none", "none_of_these"] = "yes"
     source: Literal["hand", "suggestion", "bulk"] = "hand"
     by: str | None = Field(None, min_length=1, max_length=100)
+    known: bool = False  # the class is one that the sender was shown: it is not made, and found under another name too
     preview: bool = False  # only say what would change
     as_predicted: bool = False  # instead of a class: each image the one that it is predicted to have
     seen: str | None = Field(None, max_length=64)  # of an acceptance: only what the preview with this `seen` said

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection as Collection_
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, select
+from sqlalchemy import Connection, Engine, bindparam, func, select
 
 from indexer.catalog import Collection, lock_writes
 from indexer.errors import BadClassName, ClassExists, NoSuchClass
-from indexer.schema import actions, classes, now
+from indexer.schema import actions, classes, label_events, now
 from model.errors import BadInput
 from model.progress import Line
 
@@ -51,11 +51,13 @@ def _shown(connection: Connection, collection: Collection) -> list[Class]:
 
 
 def create_class(engine: Engine, collection: Collection, name: str, colour: str | None = None) -> Class:
-    """Make a class, or return the one of that name."""
+    """Make a class, or return the one of that name; that a removed one comes back is an action."""
     _not_reserved(name)
     with engine.begin() as connection:
         lock_writes(connection)
         class_id = ensure_class(connection, collection, name, colour)
+        if back := show(connection, collection, [class_id]):
+            note_change(connection, collection, back)
     return next(item for item in all_classes(engine, collection) if item.id == class_id)
 
 
@@ -82,14 +84,11 @@ def update_class(
         lock_writes(connection)
         shown = _shown(connection, collection)
         found = _named(shown, collection, name)
-        others = select(classes.c.name).where(classes.c.collection_id == collection.id, classes.c.id != found.id)
-        if new_name in connection.execute(others).scalars().all():
-            raise ClassExists(
-                f"A class cannot be renamed to {new_name!r}: another class has, or had, that name. Choose another, "
-                "or merge the two."
-            )
         said = {"name": new_name, "colour": colour, "line": line}
-        wanted = {found.id: {field: value for field, value in said.items() if value is not None}}
+        wanted: dict[int, dict[str, Any]] = {}
+        if new_name is not None and (held := _holder(connection, collection, new_name, found.id)) is not None:
+            wanted[held] = {"name": _free(connection, collection, new_name)}
+        wanted[found.id] = {field: value for field, value in said.items() if value is not None}
         if key is not None:
             if not 1 <= key <= min(len(shown), KEYS):
                 words = "There is no key {n} to give: choose one of 1 to {most}."
@@ -102,10 +101,36 @@ def update_class(
         return next(item for item in _shown(connection, collection) if item.id == found.id)
 
 
+def _holder(connection: Connection, collection: Collection, name: str, but: int) -> int | None:
+    """The hidden class that has a name and gives it up, as nothing is labelled so; raises ClassExists for others."""
+    query = select(classes.c.id, classes.c.removed_at).where(
+        classes.c.collection_id == collection.id, classes.c.name == name, classes.c.id != but
+    )
+    row = connection.execute(query).first()
+    if row is None:
+        return None
+    newest = (
+        select(func.max(label_events.c.id)).where(label_events.c.class_id == row.id).group_by(label_events.c.image_id)
+    )
+    standing = select(label_events.c.id).where(label_events.c.id.in_(newest), label_events.c.answer != "none")
+    if row.removed_at is None or connection.execute(standing.limit(1)).first() is not None:
+        raise ClassExists(
+            f"A class cannot be renamed to {name!r}: another class has, or had, that name. Choose another, "
+            "or merge the two."
+        )
+    return int(row.id)
+
+
+def _free(connection: Connection, collection: Collection, name: str) -> str:
+    """A name like this one that no class has, for one that is hidden and only seen in a history."""
+    taken = set(connection.execute(select(classes.c.name).where(classes.c.collection_id == collection.id)).scalars())
+    return next(free for number in count(2) if (free := f"{name} ({number})") not in taken)
+
+
 def write_values(
     connection: Connection, collection: Collection, wanted: Mapping[int, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Give classes, by their ids, these values of name, colour, line and place; returns what changed.
+    """Give classes, by their ids, these values of name, colour, line, place and removed_at; returns what changed.
 
     A class that has the name which another gets takes the one that becomes free, so that undo is never in its own way.
     """
@@ -130,11 +155,11 @@ def write_values(
 
 
 def remove_class(engine: Engine, collection: Collection, name: str) -> None:
-    """Hide a class. Its answers stay in the journal, and come back with a class of the same name."""
-    found = class_named(engine, collection, name)
+    """Hide a class, as one action. Its answers stay in the journal, and come back by undo or a class of that name."""
     with engine.begin() as connection:
-        connection.execute(classes.update().where(classes.c.id == found.id).values(removed_at=now()))
-        note_change(connection, collection)
+        lock_writes(connection)
+        found = _named(_shown(connection, collection), collection, name)
+        note_change(connection, collection, write_values(connection, collection, {found.id: {"removed_at": now()}}))
 
 
 def merge_class(engine: Engine, collection: Collection, name: str, into: str, preview: bool = False) -> int:
@@ -151,16 +176,11 @@ def merge_class(engine: Engine, collection: Collection, name: str, into: str, pr
         if old.id == new.id:
             words = "{what} cannot be merged into itself: name another class."
             raise BadInput(Line("into_itself", words, what=repr(name)))
-        moved = move_answers(connection, collection, old.id, new.id, preview)
         if preview:
-            return moved
-        connection.execute(classes.update().where(classes.c.id == old.id).values(removed_at=now()))
+            return move_answers(connection, collection, old.id, new.id, None)
+        hidden = write_values(connection, collection, {old.id: {"removed_at": now()}})
         note_change(connection, collection)
-    return moved
-
-
-def class_named(engine: Engine, collection: Collection, name: str) -> Class:
-    return _named(all_classes(engine, collection), collection, name)
+        return move_answers(connection, collection, old.id, new.id, hidden)
 
 
 def _named(shown: Sequence[Class], collection: Collection, name: str) -> Class:
@@ -171,18 +191,15 @@ def _named(shown: Sequence[Class], collection: Collection, name: str) -> Class:
 
 
 def ensure_class(connection: Connection, collection: Collection, name: str, colour: str | None = None) -> int:
-    """The id of the class of that name, made or brought back when there is none."""
+    """The id of the class of that name, made when there is none; a removed one stays hidden until `show`."""
     name = _checked(name)
     rows = connection.execute(
-        select(classes.c.id, classes.c.name, classes.c.removed_at, classes.c.kind, classes.c.place).where(
+        select(classes.c.id, classes.c.name, classes.c.kind, classes.c.place).where(
             classes.c.collection_id == collection.id
         )
     ).all()
     for row in rows:
         if row.name == name:
-            if row.removed_at is not None:
-                connection.execute(classes.update().where(classes.c.id == row.id).values(removed_at=None))
-                note_change(connection, collection)
             return row.id
     values = {
         "collection_id": collection.id,
@@ -195,18 +212,15 @@ def ensure_class(connection: Connection, collection: Collection, name: str, colo
     return connection.execute(classes.insert().values(**values).returning(classes.c.id)).scalar_one()
 
 
-def bring_back(connection: Connection, collection: Collection, class_ids: Collection_[int]) -> None:
-    """Show these classes again where they were hidden."""
-    hidden = classes.c.id.in_(list(class_ids)) & classes.c.removed_at.is_not(None)
-    if class_ids and connection.execute(classes.update().where(hidden).values(removed_at=None)).rowcount:
-        note_change(connection, collection)
+def show(connection: Connection, collection: Collection, class_ids: Iterable[int]) -> list[dict[str, Any]]:
+    """Show these classes again where they were hidden; returns what changed, for the action that did it."""
+    return write_values(connection, collection, {class_id: {"removed_at": None} for class_id in class_ids})
 
 
-def hide(connection: Connection, collection: Collection, class_ids: Collection_[int]) -> None:
+def hide(connection: Connection, collection: Collection, class_ids: Iterable[int]) -> list[dict[str, Any]]:
     """Hide these classes; their answers stay."""
-    shown = classes.c.id.in_(list(class_ids)) & classes.c.removed_at.is_(None)
-    if class_ids and connection.execute(classes.update().where(shown).values(removed_at=now())).rowcount:
-        note_change(connection, collection)
+    hidden = now()
+    return write_values(connection, collection, {class_id: {"removed_at": hidden} for class_id in class_ids})
 
 
 def note_change(connection: Connection, collection: Collection, changes: list[dict[str, Any]] | None = None) -> None:

@@ -4,6 +4,7 @@ LikenessError
 ├── NoSuch             the name or id is not in the catalog: NoSuchCollection, NoSuchImage, NoSuchClass, ...
 ├── CollectionExists   the name is taken
 ├── ClassExists        another class has, or had, the name (a BadInput, as is BadClassName: no class can have it)
+├── ClassGone          a label is for a class that was removed meanwhile
 ├── NoIndex            nothing can be searched yet; the message says which command makes it possible
 ├── Busy               another process does this kind of work on this collection; the message says which
 ├── NotAsSeen          what was previewed is no longer what would be done
@@ -59,6 +60,10 @@ class CollectionExists(LikenessError):
 
 class ClassExists(BadInput):
     """Another class of the collection has, or had, that name."""
+
+
+class ClassGone(LikenessError):
+    """A label is for a class that its giver was shown, and that was removed meanwhile."""
 
 
 class BadClassName(BadInput):

@@ -43,6 +43,11 @@ class Home:
     def vectors(self, fingerprint: str) -> Path:
         return self.root / "vectors" / f"{fingerprint}.db"
 
+    @property
+    def traits(self) -> Path:
+        """What pictures are compared by when near-duplicates are looked for."""
+        return self.root / "traits.db"
+
     def model(self, fingerprint: str) -> Path:
         return self.models / fingerprint
 

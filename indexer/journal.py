@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Collection_
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from indexer.catalog import Collection
 from indexer.errors import SeveralClasses
 from indexer.schema import actions, classes, collections, images, label_events, now
+from indexer.steps import Step
 
 FEW = 500  # up to here a query names the images; beyond, reading them all is quicker and no limit of SQL is met
 
@@ -23,6 +24,7 @@ class Change:
     action: int
     changed: int
     of: Literal["labels", "classes"] = "labels"  # what an undo or a redo was about
+    step: Step | None = None  # of an undo or a redo: the action that it took back, or did again
 
 
 def _current(some: bool) -> Select[Any]:
@@ -98,22 +100,23 @@ def record(
     source: str,
     of_action: int | None = None,
     by: str | None = None,
-    hid_class: int | None = None,
+    class_changes: Sequence[Mapping[str, Any]] = (),
 ) -> Change:
     """Append one action with an event for every answer that differs from the one that stands.
 
-    An action that changes no answer is recorded only where it is more than that: an undo, a redo, a merge.
+    `class_changes` (`write_values`) are of the same action: a class that was hidden by it, or came back with it. One
+    that changes no answer is recorded only where it is more than that: an undo, a redo, a merge.
     """
     changes = [
         {"image_id": image_id, "class_id": class_id, "answer": answer, "previous": before}
         for (image_id, class_id), answer in wanted.items()
         if (before := current.get(image_id, {}).get(class_id, "none")) != answer
     ]
-    if not changes and kind == "label" and hid_class is None:
+    if not changes and kind == "label" and not class_changes:
         return Change(0, 0)
     values = {
         "collection_id": collection.id, "kind": kind, "of_action": of_action, "source": source, "created_at": now(),
-        "given_by": by, "hid_class": hid_class,
+        "given_by": by, "changes": list(class_changes) or None,
     }  # fmt: skip
     action = connection.execute(actions.insert().values(**values).returning(actions.c.id)).scalar_one()
     if changes:

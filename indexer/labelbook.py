@@ -1,22 +1,48 @@
-"""The labels that stand, kept up to date by reading only what the journal gained since."""
+"""The labels that stand, kept up to date by reading only what the journal gained, and which images went or came back.
+
+A book holds the labels of every image that had not left when it was last brought up to date, whatever the journal says
+of those that had: so nothing depends on the moment at which an image leaves while the journal is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, bindparam, select
+from sqlalchemy import Engine, Select, bindparam, func, select
 
-from indexer.catalog import Collection, visible
+from indexer.catalog import Collection
 from indexer.classes import NONE_OF_THESE, UNSURE
-from indexer.labels import current_labels
-from indexer.schema import actions, classes, images, label_events
+from indexer.images import gone_ids, portions
+from indexer.schema import actions, classes, label_events
+
+MANY = 20_000  # images that came back: from there on reading everything is as quick
 
 _SINCE = (  # made once, for every request asks it
     select(actions.c.id, actions.c.kind)
     .where(actions.c.collection_id == bindparam("collection"), actions.c.id > bindparam("last"))
     .order_by(actions.c.id)
+)
+_SAID = (
+    select(label_events.c.image_id, label_events.c.answer, classes.c.name)
+    .join(classes, classes.c.id == label_events.c.class_id)
+    .where(classes.c.removed_at.is_(None))
+    .order_by(label_events.c.id)
+)
+_OF_IT = actions.c.collection_id == bindparam("collection")
+_SAID_SINCE = _SAID.join(actions, actions.c.id == label_events.c.action_id).where(
+    _OF_IT, actions.c.id > bindparam("last")
+)
+_NEWEST = select(func.max(label_events.c.id)).group_by(label_events.c.image_id, label_events.c.class_id)
+_STANDING = _SAID.where(
+    label_events.c.answer != "none",
+    label_events.c.id.in_(_NEWEST.join(actions, actions.c.id == label_events.c.action_id).where(_OF_IT)),
+)
+_STANDING_OF_SOME = _SAID.where(
+    label_events.c.answer != "none",
+    label_events.c.id.in_(_NEWEST.where(label_events.c.image_id.in_(bindparam("images", expanding=True)))),
 )
 
 
@@ -30,6 +56,8 @@ class LabelBook:
     unsure: set[int] = field(default_factory=set)  # images of which it was said that nobody can tell
     last_action: int = 0
     revision: int = -1
+    several: bool = False  # whether it was read as of a collection whose images may have several classes
+    gone: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # images that had left; sorted
     told: LabelBook | None = None  # what the last reader was given; nobody changes it
 
     @property
@@ -58,11 +86,14 @@ class LabelBook:
             fresh = connection.execute(_SINCE, {"collection": collection.id, "last": self.last_action}).all()
         if self.told is not None and not fresh and self.revision == collection.revision:
             return self.told
-        # Classes that change, and images that come or go, reach back to labels of any age.
-        if self.revision != collection.revision or any(kind == "classes" for _, kind in fresh):
+        changed = self.several != collection.multi_label or any(kind == "classes" for _, kind in fresh)
+        if self.told is None or changed:  # classes that change reach back to labels of any age
             self._read_all(engine, collection)
-        elif fresh:
-            self._read_since(engine, collection)
+        else:
+            if fresh:
+                self._take(_rows(engine, _SAID_SINCE, collection=collection.id, last=self.last_action))
+            if self.revision != collection.revision:
+                self._follow(engine, collection)
         if fresh:
             self.last_action = fresh[-1][0]
         self.revision = collection.revision
@@ -70,43 +101,49 @@ class LabelBook:
         return self.told
 
     def _read_all(self, engine: Engine, collection: Collection) -> None:
-        labels = current_labels(engine, collection)
-        self.classes, self.answers = {}, {}
-        self.unsure = {x.image_id for x in labels if x.answer == "unsure" and not x.class_name}
-        if collection.multi_label:
-            for x in labels:
-                if x.answer in ("yes", "no", "none_of_these"):
-                    given = self.answers.setdefault(x.image_id, {})
-                    given[x.class_name or NONE_OF_THESE] = x.answer != "no"
-            return
-        self.classes = {x.image_id: x.class_name for x in labels if x.answer == "yes"}
-        self.classes |= {x.image_id: NONE_OF_THESE for x in labels if x.answer == "none_of_these"}
+        self.classes, self.answers, self.unsure = {}, {}, set()
+        self.several, self.gone = collection.multi_label, gone_ids(engine, collection)
+        self._take(_rows(engine, _STANDING, collection=collection.id))
 
-    def _read_since(self, engine: Engine, collection: Collection) -> None:
-        query = (
-            select(label_events.c.image_id, label_events.c.answer, classes.c.name)
-            .join(actions, actions.c.id == label_events.c.action_id)
-            .join(images, images.c.id == label_events.c.image_id)
-            .join(classes, classes.c.id == label_events.c.class_id)
-            .where(actions.c.collection_id == collection.id, actions.c.id > self.last_action)
-            .where(visible(collection.id), classes.c.removed_at.is_(None))
-            .order_by(label_events.c.id)
-        )
-        with engine.connect() as connection:
-            for image_id, answer, name in connection.execute(query):
-                if name == UNSURE:
-                    (self.unsure.add if answer == "yes" else self.unsure.discard)(image_id)
-                if collection.multi_label:
-                    # Another dictionary, for books that were handed out share the one before.
-                    given = {of: said for of, said in self.answers.pop(image_id, {}).items() if of != name}
-                    if answer in ("yes", "no") and name != UNSURE:
-                        given[name] = answer == "yes"
-                    if given:
-                        self.answers[image_id] = given
-                elif answer == "yes" and name != UNSURE:
-                    self.classes[image_id] = name
-                elif self.classes.get(image_id) == name:
-                    del self.classes[image_id]
+    def _follow(self, engine: Engine, collection: Collection) -> None:
+        """Leave out the images that went, and read what stands of those that came back."""
+        gone = gone_ids(engine, collection)
+        back = np.setdiff1d(self.gone, gone, assume_unique=True).tolist()
+        if len(back) > MANY:
+            self._read_all(engine, collection)
+            return
+        for image_id in (*np.setdiff1d(gone, self.gone, assume_unique=True).tolist(), *back):
+            self.classes.pop(image_id, None)
+            self.answers.pop(image_id, None)
+            self.unsure.discard(image_id)
+        self.gone = gone
+        for part in portions(back):
+            self._take(_rows(engine, _STANDING_OF_SOME, images=part))
+
+    def _take(self, rows: Iterable[Any]) -> None:
+        """Note answers, (image, answer, class) in the order in which they were given."""
+        gone = set(self.gone.tolist())
+        for image_id, answer, name in rows:
+            if image_id in gone:
+                continue
+            if name == UNSURE:
+                (self.unsure.add if answer == "yes" else self.unsure.discard)(image_id)
+            if self.several:
+                # Another dictionary, for books that were handed out share the one before.
+                given = {of: said for of, said in self.answers.pop(image_id, {}).items() if of != name}
+                if answer in ("yes", "no") and name != UNSURE:
+                    given[name] = answer == "yes"
+                if given:
+                    self.answers[image_id] = given
+            elif answer == "yes" and name != UNSURE:
+                self.classes[image_id] = name
+            elif self.classes.get(image_id) == name:
+                del self.classes[image_id]
+
+
+def _rows(engine: Engine, query: Select[Any], **values: Any) -> Iterable[Any]:
+    with engine.connect() as connection:
+        yield from connection.execute(query, values)
 
 
 def _is(name: str, holds: Callable[[str], bool]) -> bool:

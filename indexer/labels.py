@@ -17,9 +17,10 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, func, select
 
 from indexer.catalog import Collection, lock_writes, visible
-from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, ensure_class
+from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, ensure_class, note_change, show
 from indexer.errors import NoSuchImage, SeveralClasses
 from indexer.journal import FEW, Change, allows_several, answers_of, listed, record, shown_answers
+from indexer.meant import class_meant
 from indexer.schema import actions, classes, images, label_events
 from model.errors import BadInput
 from model.progress import Line
@@ -47,9 +48,11 @@ def label(
     answer: Answer,
     source: str,
     by: str | None = None,
+    known: bool = False,
 ) -> Change:
     """Give one answer about one class for some images; durable when this returns. An unknown class is made.
 
+    A class that is `known` is never made: it is the one that the giver was shown by that name (`class_meant`).
     Without a class the answer is about all of them: none_of_these, unsure, or none, which takes every answer away.
     """
     if class_name is None and answer == "none":
@@ -58,7 +61,8 @@ def label(
         class_name, answer = OWN_ANSWERS[answer], "yes"
     if class_name is None or answer not in ANSWERS:
         raise BadInput("Say yes, no, unsure or none of a class; or, without a class, none_of_these, unsure or none.")
-    return label_each(engine, collection, dict.fromkeys(image_ids, class_name), source, answer, by)
+    of: dict[int, dict[str, Answer]] = {image_id: {class_name: answer} for image_id in image_ids}
+    return answer_each(engine, collection, of, source, by, known=known)
 
 
 def label_each(
@@ -80,10 +84,12 @@ def answer_each(
     source: str,
     by: str | None = None,
     open_only: bool = False,
+    known: bool = False,
 ) -> Change:
     """Give each image answers about classes of its own (a CSV), as one action.
 
-    With `open_only` no answer that stands is replaced: what is settled by then gets none (`Standing`).
+    Classes that are there no more are made or come back, but for `known` ones (`label`). With `open_only` no answer
+    that stands is replaced: what is settled by then gets none (`Standing`).
     Raises SeveralClasses where an image is given several and may have one, BadInput for a no to an answer of its own.
     """
     for name, answer in ((name, answer) for given in of.values() for name, answer in given.items()):
@@ -96,7 +102,11 @@ def answer_each(
         if open_only:
             of = _standing(connection, collection, of).open_of(of)
         names = dict.fromkeys(name for given in of.values() for name in given)
-        ids = {name: ensure_class(connection, collection, name) for name in names}
+        find = class_meant if known else ensure_class
+        ids = {name: find(connection, collection, name) for name in names}
+        back = show(connection, collection, ids.values())
+        if back:
+            note_change(connection, collection)
         alone = None  # the classes that no other goes with: all, or only "none of these" and "unsure"
         if allows_several(connection, collection):
             alone = {ids[name] for name in names if name in OWN_ANSWERS.values()} | _own_answers(connection, collection)
@@ -111,7 +121,7 @@ def answer_each(
                 if before == "yes" and yes and class_id not in yes and (alone is None or alone & (yes | {class_id})):
                     wanted[image_id, class_id] = "none"
             wanted |= {(image_id, ids[name]): answer for name, answer in given.items()}
-        return record(connection, collection, "label", wanted, current, source, by=by)
+        return record(connection, collection, "label", wanted, current, source, by=by, class_changes=back)
 
 
 @dataclass(frozen=True)
@@ -184,8 +194,13 @@ def clear(
         return record(connection, collection, "label", wanted, current, source, by=by)
 
 
-def move_answers(connection: Connection, collection: Collection, old: int, new: int, preview: bool = False) -> int:
-    """Within a transaction: the images of class `old` become ones of class `new`. Returns how many they are."""
+def move_answers(
+    connection: Connection, collection: Collection, old: int, new: int, hidden: list[dict[str, Any]] | None
+) -> int:
+    """Within a transaction: the images of class `old`, removed ones too, become ones of class `new`.
+
+    `hidden` is what changed when `old` was hidden; None writes nothing. Returns how many of them are here.
+    """
     several = allows_several(connection, collection)
     current = answers_of(connection, collection)
     wanted: dict[tuple[int, int], str] = {}
@@ -195,9 +210,11 @@ def move_answers(connection: Connection, collection: Collection, old: int, new: 
             # Of several classes a no to one says nothing about another; it was an answer about the old class alone.
             if given[old] == "yes" or (new not in given and not (several and given[old] == "no")):
                 wanted[image_id, new] = given[old]
-    if not preview:
-        record(connection, collection, "label", wanted, current, "merge", hid_class=old)
-    return sum(current[image_id][old] == "yes" for image_id, class_id in wanted if class_id == old)
+    if hidden is not None:
+        changes = [{**change, "into": new} for change in hidden]
+        record(connection, collection, "label", wanted, current, "merge", class_changes=changes)
+    present = set(connection.execute(select(images.c.id).where(visible(collection.id))).scalars())
+    return sum(current[i][old] == "yes" for i, class_id in wanted if class_id == old and i in present)
 
 
 def last_action(engine: Engine, collection: Collection) -> int:

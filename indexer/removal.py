@@ -16,6 +16,7 @@ from indexer.catalog import Collection, delete_collection, touch, visible
 from indexer.home import Home
 from indexer.images import portions
 from indexer.schema import contents, images, now
+from indexer.traits import forget as forget_traits
 from indexer.vectors import forget
 from model.files import PARTIAL
 
@@ -86,6 +87,7 @@ def _drop_unheld(engine: Engine, home: Home, shas: Sequence[str]) -> None:
             path.unlink(missing_ok=True)
     for store in home.all_vectors() if dropped else ():
         forget(store, dropped)
+    forget_traits(home.traits, dropped)
 
 
 def _forget_stored(engine: Engine, shas: Sequence[str]) -> None:

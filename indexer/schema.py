@@ -139,8 +139,9 @@ actions = Table(
     Column("source", String, nullable=False),  # hand, suggestion, bulk, csv, folders, merge
     Column("created_at", String, nullable=False),
     Column("given_by", String),  # who said so, where that is known
-    Column("hid_class", Integer),  # of a merge: the class that it emptied and hid
-    Column("changes", JSON(none_as_null=True)),  # of classes, which an undo takes back: [{class_id, before, after}]
+    Column("hid_class", Integer),  # of a merge before these were changes: the class that it emptied and hid
+    # Of classes, which an undo takes back: [{class_id, before, after}], of a merge also into which class.
+    Column("changes", JSON(none_as_null=True)),
     Index("actions_by_collection", "collection_id"),
     sqlite_autoincrement=True,
 )

@@ -262,7 +262,10 @@ def _write(rows: Rows, staging: Path, engine: Engine, home: Home, name: str, fin
 
 def _of_these(changes: list[dict[str, Any]] | None, class_: dict[int, int]) -> list[dict[str, Any]] | None:
     """An action's changes, of classes by their new ids."""
-    return changes and [{**change, "class_id": class_[change["class_id"]]} for change in changes]
+    return changes and [
+        {**change, **{field: class_[change[field]] for field in ("class_id", "into") if field in change}}
+        for change in changes
+    ]
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]], keep: bool) -> dict[int, int]:

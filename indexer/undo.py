@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, select
 
 from indexer.catalog import Collection, lock_writes
-from indexer.classes import bring_back, hide, note_change, write_values
+from indexer.classes import hide, note_change, show, write_values
 from indexer.errors import NothingToUndo
 from indexer.journal import Change, answers_of, record, require_one_class
 from indexer.schema import actions, label_events
+from indexer.steps import step_of
 
 
 def undo(engine: Engine, collection: Collection) -> Change:
@@ -26,54 +27,56 @@ def redo(engine: Engine, collection: Collection) -> Change:
 
 def can_undo_redo(engine: Engine, collection: Collection) -> tuple[bool, bool]:
     with engine.connect() as connection:
-        standing, undone = _stacks(connection, collection)
+        standing, undone = stacks(connection, collection)
     return bool(standing), bool(undone)
 
 
-def _revert(engine: Engine, collection: Collection, kind: str) -> Change:
+def _revert(engine: Engine, collection: Collection, kind: Literal["undo", "redo"]) -> Change:
     with engine.begin() as connection:
         lock_writes(connection)
-        standing, undone = _stacks(connection, collection)
+        standing, undone = stacks(connection, collection)
         stack = standing if kind == "undo" else undone
         if not stack:
             raise NothingToUndo("There is nothing to undo." if kind == "undo" else "There is nothing to do again.")
         action = stack[-1]
-        changes = connection.execute(select(actions.c.changes).where(actions.c.id == action)).scalar_one()
-        if changes is not None:
-            return _revert_classes(connection, collection, kind, action, changes)
+        step = step_of(connection, action)  # before its classes get other names
+        said = connection.execute(
+            select(actions.c.kind, actions.c.source, actions.c.changes, actions.c.hid_class).where(
+                actions.c.id == action
+            )
+        ).one()
         column = label_events.c.previous if kind == "undo" else label_events.c.answer
         events = connection.execute(
             select(label_events.c.image_id, label_events.c.class_id, column).where(label_events.c.action_id == action)
         )
         wanted = {(image_id, class_id): answer for image_id, class_id, answer in events}
-        # A class that was merged away returns with what it had; one that a person removed had its answers all along.
-        returning = {class_id for (_, class_id), answer in wanted.items() if answer == "yes"}
-        said = connection.execute(select(actions.c.source, actions.c.hid_class).where(actions.c.id == action)).one()
-        if said.source == "merge":
-            taken = (label_events.c.action_id == action) & (label_events.c.answer == "none")
-            emptied = {said.hid_class} if said.hid_class is not None else set(  # merges of before it was written down
-                connection.execute(select(label_events.c.class_id).where(taken)).scalars()
-            )  # fmt: skip
-            returning = returning | emptied if kind == "undo" else returning - emptied
-            if kind == "redo":
-                hide(connection, collection, emptied)
-        current = answers_of(connection, collection)
+        current = answers_of(connection, collection) if wanted else {}
         require_one_class(connection, collection, wanted, current)
-        bring_back(connection, collection, returning)
-        return record(connection, collection, kind, wanted, current, "hand", of_action=action)
+        if said.changes is not None:
+            side = "before" if kind == "undo" else "after"
+            changed = write_values(connection, collection, {each["class_id"]: each[side] for each in said.changes})
+        else:
+            changed = (
+                _revert_merge(connection, collection, kind, action, said.hid_class) if said.source == "merge" else []
+            )
+        if changed or said.kind == "classes":
+            note_change(connection, collection)
+        change = record(connection, collection, kind, wanted, current, "hand", of_action=action)
+        return replace(change, of="classes" if said.kind == "classes" else "labels", step=step)
 
 
-def _revert_classes(
-    connection: Connection, collection: Collection, kind: str, action: int, changes: list[dict[str, Any]]
-) -> Change:
-    """Give classes what they had before, or after."""
-    side = "before" if kind == "undo" else "after"
-    write_values(connection, collection, {change["class_id"]: change[side] for change in changes})
-    note_change(connection, collection)
-    return replace(record(connection, collection, kind, {}, {}, "hand", of_action=action), of="classes")
+def _revert_merge(
+    connection: Connection, collection: Collection, kind: str, action: int, hid_class: int | None
+) -> list[dict[str, Any]]:
+    """Show the class that a merge emptied, or hide it again: of one from before such changes were written down."""
+    taken = (label_events.c.action_id == action) & (label_events.c.answer == "none")
+    emptied = {hid_class} if hid_class is not None else set(
+        connection.execute(select(label_events.c.class_id).where(taken)).scalars()
+    )  # fmt: skip
+    return (show if kind == "undo" else hide)(connection, collection, emptied)
 
 
-def _stacks(connection: Connection, collection: Collection) -> tuple[list[int], list[int]]:
+def stacks(connection: Connection, collection: Collection) -> tuple[list[int], list[int]]:
     """The actions that stand and those taken back, each newest last; a note that classes changed is none."""
     standing: list[int] = []
     undone: list[int] = []

@@ -39,6 +39,7 @@ class Probe:
     bias: np.ndarray  # (C,) float32
     strength: float  # the λ it was fitted with
     temperature: float = 1.0  # already in weights and bias
+    measured: bool = True  # the temperature; else it is one that errs on the side of doubt, for want of labels
     choices: tuple[Choice, ...] = ()  # of each class where a vector may have several; then those above say nothing
 
     @property
@@ -81,6 +82,7 @@ class Probe:
         from safetensors.numpy import save
 
         facts = {"classes": self.classes, "strength": self.strength, "temperature": self.temperature,
+                 "measured": self.measured,
                  "choices": [[each.strength, each.temperature] for each in self.choices]}  # fmt: skip
         about = json.dumps(facts).encode()
         return save({"weights": self.weights, "bias": self.bias, "about": np.frombuffer(about, np.uint8)})
@@ -100,6 +102,7 @@ class Probe:
                 tensors["bias"],
                 float(about["strength"]),
                 float(about.get("temperature", 1.0)),
+                bool(about.get("measured", True)),
                 tuple(Choice(float(strength), float(of_it)) for strength, of_it in about.get("choices", ())),
             )
         except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -183,9 +186,8 @@ def fit_probe(
         temperature = chosen.temperature or FEW_SPREAD / max(float((x @ fitted[:-1] + fitted[-1]).std()), 1e-12)
         weights = (basis.T @ fitted[:-1]).T * (temperature / spread)  # (C, D)
         bias = fitted[-1] * temperature - weights @ centre
-    return Probe(
-        classes, np.ascontiguousarray(weights, np.float32), bias.astype(np.float32), chosen.strength, float(temperature)
-    )
+    weights, bias = np.ascontiguousarray(weights, np.float32), bias.astype(np.float32)
+    return Probe(classes, weights, bias, chosen.strength, float(temperature), measured=chosen.temperature > 0)
 
 
 def assess(

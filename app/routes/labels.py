@@ -33,6 +33,8 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
     Without a class: `none_of_these` or `unsure`. With `preview` nothing is written: it says what would change.
     With `as_predicted` each gets the class that it is predicted to have, all as one action; no answer that stands is
     replaced: `left_alone` counts those that say otherwise. With the `seen` of a preview it does just what that said.
+    `known`: the class is one that the sender was shown. Renamed or merged since, it is meant all the same; removed
+    since, it is 409. Without `known` a class that is not there is made.
     `not_image_ids` are said not to be of the class, in the same action, as ✓ and ✗ of a search are.
     `source` says how it came about and `by` who said so, for the history.
     """
@@ -45,9 +47,9 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
     if body.class_ and body.not_image_ids:
         of: dict[int, dict[str, journal.Answer]] = {i: {body.class_: "no"} for i in body.not_image_ids}
         of |= {i: {body.class_: "yes"} for i in ids}
-        change = journal.answer_each(catalog, collection, of, body.source, body.by)
+        change = journal.answer_each(catalog, collection, of, body.source, body.by, known=body.known)
     else:
-        change = journal.label(catalog, collection, ids, body.class_, body.answer, body.source, body.by)
+        change = journal.label(catalog, collection, ids, body.class_, body.answer, body.source, body.by, body.known)
     labelled = engine.probes.labels(collection).labelled
     return {"changed": change.changed, "action": change.action, "labelled": labelled}
 
@@ -123,7 +125,7 @@ def label_by_csv(
 
 @router.post("/labels/undo")
 def undo(collection: CollectionDep, workspace: WorkspaceDep) -> dict[str, Any]:
-    """Take the newest action back, whole: labels, a merge, or a change of a class (`of`)."""
+    """Take the newest action back, whole: labels, a merge, or a change of a class (`of`); `action` says what it was."""
     return _reverted(workspace, collection, undoing.undo(workspace.engine, collection))
 
 
@@ -259,4 +261,8 @@ def _reverted(workspace: WorkspaceDep, collection: CollectionDep, change: Change
     can_undo, can_redo = undoing.can_undo_redo(workspace.engine, collection)
     return {
         "undone": change.action, "changed": change.changed, "of": change.of, "can_undo": can_undo, "can_redo": can_redo,
+        "action": change.step and {
+            "id": change.step.action, "kind": change.step.kind, "class": change.step.class_name, "to": change.step.to,
+            "answer": change.step.answer, "images": change.step.images,
+        },
     }  # fmt: skip

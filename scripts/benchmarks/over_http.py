@@ -68,18 +68,19 @@ def over_http(task: Task, model: Path, scratch: Path) -> dict[str, float]:
                 say(f"  {kind}: {first[-1]:.0f} ms, and asked again p95 {said[kind]:.1f} ms")
 
         filtered(("folder", "camera", "text"))
-        removed = {"image_ids": list(range(1, 11))}
-        said["delete"] = _timed(
-            lambda: client.post("/collections/bench/images/remove", json=removed).raise_for_status(), lambda: ask(20)
-        )
+        said["delete"] = _timed(lambda: _remove(client, range(1, 11)), lambda: ask(20))
         assert not set(range(10)) & set(ask(20, limit=50))
-        paths = make_pictures(scratch / "new", 20, 128)
+        paths = make_pictures(scratch / "new", 30, 128)
         for at in (0, 10):  # the first time the worker also loads its libraries
             files = [("files", (path.name, path.read_bytes())) for path in paths[at : at + 10]]
             said["add"] = _timed(lambda files=files: _add(client, files))
         label_half(home, count)
         ask(asked[0])  # any search reads labels that came
         filtered(("class", "labelled"))
+        ready = {"filter": HALVES["labelled"]}
+        said["delete_labelled"] = _timed(lambda: _remove(client, range(11, 21)), lambda: ask(20, **ready))
+        files = [("files", (path.name, path.read_bytes())) for path in paths[20:]]
+        said["add_labelled"] = _timed(lambda: _add(client, files), lambda: ask(20, **ready))
         said["first"] = max(first)
         said["whole"] = resident(api) / count / 1024
         return said
@@ -169,6 +170,10 @@ def _add(client: httpx.Client, files: list[tuple[str, tuple[str, bytes]]]) -> No
     _wait(lambda: client.get(f"/jobs/{job}").json()["state"] == "succeeded")
     newest = client.get(f"/jobs/{job}").json()["result"]["added"][-1]["id"]
     _wait(lambda: client.post("/collections/bench/search", json={"positive": [newest], "limit": 1}).is_success)
+
+
+def _remove(client: httpx.Client, ids: range) -> None:
+    client.post("/collections/bench/images/remove", json={"image_ids": list(ids)}).raise_for_status()
 
 
 def _wait(there: Any, seconds: float = 300) -> None:

@@ -47,6 +47,8 @@ FIGURES = {
     "memory": ("memory a vector", "KB each"),
     "add": ("add 10", "ms"),
     "delete": ("delete 10", "ms"),
+    "add_labelled": ("add 10 where half is labelled, and find what is labelled", "ms"),
+    "delete_labelled": ("delete 10 where half is labelled, and find what is labelled", "ms"),
     "rerunning": ("search, p95 while two pages rerun", "ms"),
     "first": ("a search with a filter that keeps half, the first time, slowest kind", "ms"),
     **{kind: (f"search, p95 with a filter by {kind} that keeps half", "ms") for kind in HALVES},
@@ -145,7 +147,7 @@ def _aimed(each: Row, figure: str, name: str, size: int) -> Row:
             return aim(each, at_most=300)
         case _ if figure in HALVES:
             return aim(each, at_most=100)
-        case "add":
+        case "add" | "add_labelled":
             return aim(each, at_most=1000)
         case "build":
             return aim(each, at_most=600)

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from app.cli import main
-from app.duplicates import FILE
+from app.duplicates import FILE, KNOWN
 from tests import pictures
 from tests.app.conftest import do_jobs
 
@@ -105,3 +105,42 @@ def test_a_damaged_list_of_duplicates_is_as_if_nobody_had_looked_and_a_look_mend
     mended = client.get(URL).json()
     assert mended["looked"] is not None
     assert mended["items"] == whole["items"]
+
+
+def test_a_later_look_keeps_what_was_found_and_adds_what_came(client, workspace, shots):
+    client.post(URL)
+    do_jobs(workspace)
+    rocket = pictures.picture("rocket", 200)
+    corner = rocket.crop((rocket.width // 4, 0, rocket.width, round(0.75 * rocket.height)))
+    client.post("/v1/collections/photos/images", files=[("files", ("corner.jpg", pictures.encoded(corner)))])
+    do_jobs(workspace)
+    before = client.get(URL).json()
+    client.post(URL)
+    do_jobs(workspace)
+
+    after = client.get(URL).json()
+
+    groups = [[image["name"] for image in item["images"]] for item in after["items"]]
+    assert (before["total"], before["looked"]["images"], after["looked"]["images"]) == (1, 4, 5)
+    assert sorted(groups) == [["cat.jpg", "cat small.jpg"], ["rocket.jpg", "corner.jpg"]]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda whole: b"", lambda whole: whole[:-9], lambda whole: whole[:200] + b"?" + whole[201:], None]
+)
+def test_where_what_was_looked_at_is_damaged_everything_is_looked_at_again(client, workspace, shots, damage):
+    client.post(URL)
+    do_jobs(workspace)
+    whole = client.get(URL).json()["items"]
+    [file] = workspace.home.root.rglob(KNOWN)
+    good = file.read_bytes()
+    if damage is None:
+        file.unlink()
+    else:
+        file.write_bytes(damage(good))
+
+    client.post(URL)
+    do_jobs(workspace)
+
+    assert client.get(URL).json()["items"] == whole
+    assert len(file.read_bytes()) == len(good)

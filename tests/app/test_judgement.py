@@ -34,6 +34,34 @@ def test_too_few_labels_come_back_from_the_other_process_as_what_is_missing():
     assert "1 more of 'b'" in str(cross_validate_apart(vectors, labels, np.arange(7)).quality)
 
 
+def test_a_cross_validation_that_comes_to_no_end_is_not_said_to_lack_labels(indexed, monkeypatch):
+    monkeypatch.setattr("app.crossvalidation.PATIENCE", 0.001)  # seconds; no process is done by then
+    for subject in SUBJECTS:
+        label(indexed, of_subject(indexed, subject, 4), subject)
+
+    said = indexed.get("/v1/collections/photos/probe").json()
+    behind = indexed.get("/v1/collections/photos/probe/confusion", params={"actual": "cat", "predicted": "cat"})
+
+    assert said["accuracy"] is None
+    assert "failed" in said["note"]
+    assert said["note_said"] == {"name": "failed", "values": {"error": "NotMeasured"}}
+    assert (behind.status_code, behind.json()["error"]) == (503, "NotMeasured")
+    assert indexed.get("/v1/collections/photos/predictions").json()["total"] > 0
+
+
+def test_with_one_label_a_class_probabilities_are_said_to_be_a_guess_until_they_can_be_measured(indexed):
+    def probe(each):
+        for subject in SUBJECTS:
+            label(indexed, of_subject(indexed, subject, each), subject)
+        return indexed.get("/v1/collections/photos/probe").json()
+
+    guessed, measured = probe(1), probe(3)
+
+    assert (guessed["calibrated"], measured["calibrated"]) == (False, True)
+    assert any("cautious guess" in line for line in sentences(guessed))
+    assert not any("cautious guess" in line for line in sentences(measured))
+
+
 def test_the_probe_over_http_says_all_of_it_with_intervals(indexed):
     for subject in SUBJECTS:
         label(indexed, of_subject(indexed, subject, EACH - 1), subject)

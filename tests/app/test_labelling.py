@@ -134,9 +134,10 @@ def test_classes_are_merged_over_http_and_undo_takes_it_back(indexed):
     looked_at = {item["name"]: item["labels"] for item in indexed.get(path).json()["items"]}
     merged = indexed.post(f"{path}/kittens/merge", json={"into": "cats"}).json()
     after = {item["name"]: item["labels"] for item in indexed.get(path).json()["items"]}
-    indexed.post("/v1/collections/photos/labels/undo")
+    action = indexed.post("/v1/collections/photos/labels/undo").json()["action"]
     undone = {item["name"]: item["labels"] for item in indexed.get(path).json()["items"]}
 
+    assert action == {**action, "kind": "merge", "class": "kittens", "to": "cats", "answer": None, "images": 2}
     assert preview == merged == {"moved": 2, "into": "cats"}
     assert looked_at == {"cats": 3, "kittens": 2}
     assert after == {"cats": 5}
@@ -160,7 +161,29 @@ def test_a_class_is_renamed_with_another_colour_and_key_and_undo_says_what_it_to
     assert after[-1][0] == SUBJECTS[0]
     assert (taken["error"], bad["error"]) == ("ClassExists", "BadClassName")
     assert (undone["of"], undone["changed"]) == ("classes", 0)
+    assert (undone["action"]["kind"], undone["action"]["class"], undone["action"]["to"]) == ("rename", last, "other")
     assert indexed.get(path).json() == before
+
+
+def test_a_label_for_a_class_that_was_renamed_goes_to_it_and_for_one_that_was_removed_is_409(indexed):
+    cats = of_subject(indexed, "cat", 3)
+    label(indexed, cats[:2], "cat")
+    path = "/v1/collections/photos"
+    body = {"image_ids": cats[2:], "class": "cat", "known": True}
+
+    indexed.patch(f"{path}/classes/cat", json={"name": "tabby"})
+    given = indexed.post(f"{path}/labels", json=body)
+    classes = {item["name"]: item["labels"] for item in indexed.get(f"{path}/classes").json()["items"]}
+    indexed.delete(f"{path}/classes/tabby")
+    refused = indexed.post(f"{path}/labels", json=body)
+    undone = indexed.post(f"{path}/labels/undo").json()
+
+    assert given.json()["changed"] == 1
+    assert classes == {"tabby": 3}
+    assert (refused.status_code, refused.json()["error"]) == (409, "ClassGone")
+    assert "'cat'" in refused.json()["detail"]
+    assert (undone["action"]["kind"], undone["action"]["class"], undone["of"]) == ("remove", "tabby", "classes")
+    assert {item["name"]: item["labels"] for item in indexed.get(f"{path}/classes").json()["items"]} == {"tabby": 3}
 
 
 def test_accepting_all_above_a_line_is_previewed_and_undone_in_one_step(indexed):

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from app.cli import main
+from app.questions import Question, in_turn
+from app.reasons import AUDIT
 from model.encoder import open_encoder
 from tests.app.conftest import EACH, SUBJECTS, subject_of
 from tests.app.test_api import images, label, of_subject
@@ -33,6 +35,25 @@ def answer_some(client, each=5):
         for name in SUBJECTS:
             label(client, ids, name, "yes" if name == subject else "no")
         label(client, ids, DRINKS, "yes" if subject in WITH_DRINKS else "no")
+
+
+def test_questions_come_from_each_queue_in_turn_no_picture_twice_and_none_is_thought_of_in_vain():
+    thought = []
+
+    def queue(name, *ids):
+        for image_id in ids:
+            thought.append(name)
+            yield Question(image_id, name, "audit", AUDIT)
+
+    three = in_turn([queue("a", 1, 2, 3), queue("b", 1, 4), queue("c", 5)], 3)
+    counted = list(thought)
+    everything = in_turn([queue("a", 1, 2, 3), queue("b", 1, 4), queue("c", 5)], 9)
+
+    assert [(each.class_name, each.image_id) for each in three] == [("a", 1), ("b", 4), ("c", 5)]
+    assert [each.image_id for each in everything] == [1, 4, 5, 2, 3]
+    assert counted == ["a", "b", "b", "c"]
+    assert in_turn([queue("a", 1), queue("d", 2)], 1)[0].image_id == 1
+    assert "d" not in thought
 
 
 def truth(image):

@@ -1,9 +1,10 @@
 import pytest
 
 from indexer.classes import all_classes, create_class, merge_class, remove_class, update_class
-from indexer.errors import NoSuchClass
+from indexer.errors import ClassGone, NoSuchClass
 from indexer.labels import clear, label, last_action
-from indexer.undo import redo, undo
+from indexer.removal import remove
+from indexer.undo import undo
 from model.errors import BadInput
 
 
@@ -18,9 +19,12 @@ def test_a_renamed_class_keeps_its_labels(engine, photos, ids, answers):
 
 
 @pytest.mark.parametrize("name", ["", "  ", "dog", "gone", "x" * 101, "a\nb", "\x1b[2J"])
-def test_a_class_cannot_take_a_bad_name_nor_that_of_another_class_present_or_removed(engine, photos, name):
-    for known in ("cat", "dog", "gone"):
+def test_a_class_cannot_take_a_bad_name_nor_that_of_another_present_or_removed_with_its_labels(
+    engine, photos, ids, name
+):
+    for known in ("cat", "dog"):
         create_class(engine, photos, known)
+    label(engine, photos, ids[:1], "gone", "yes", "hand")
     remove_class(engine, photos, "gone")
 
     with pytest.raises(BadInput):
@@ -52,20 +56,53 @@ def test_an_image_labelled_while_its_class_was_removed_does_not_have_two_when_it
     assert answers() == {ids[0]: {"dog": "yes"}, ids[1]: {"cat": "yes"}}
 
 
-def test_what_was_undone_or_cleared_while_a_class_was_removed_does_not_come_back_with_it(engine, photos, ids, answers):
+def test_what_was_cleared_while_a_class_was_removed_does_not_come_back_with_it(engine, photos, ids, answers):
     label(engine, photos, ids[:1], "cat", "yes", "hand")
     label(engine, photos, ids[1:2], "dog", "yes", "hand")
-    label(engine, photos, ids[2:3], "cat", "yes", "hand")
-    remove_class(engine, photos, "cat")
-    undo(engine, photos)
-    create_class(engine, photos, "cat")
-    after_undo = answers()
     remove_class(engine, photos, "cat")
     clear(engine, photos, "hand")
+
     create_class(engine, photos, "cat")
 
-    assert after_undo == {ids[0]: {"cat": "yes"}, ids[1]: {"dog": "yes"}}
     assert answers() == {}
+
+
+def test_a_merge_counts_only_pictures_that_are_here(engine, home, photos, ids):
+    label(engine, photos, ids[:3], "brik", "yes", "hand")
+    create_class(engine, photos, "brick")
+    remove(engine, home, photos, ids[:1])
+
+    assert merge_class(engine, photos, "brik", "brick", preview=True) == 2
+    assert merge_class(engine, photos, "brik", "brick") == 2
+
+
+def test_a_label_for_a_class_that_was_shown_goes_to_it_whatever_it_is_called_by_now(engine, photos, ids, answers):
+    for number, name in enumerate(("cat", "brik", "brick", "moon")):
+        label(engine, photos, ids[number : number + 1], name, "yes", "hand")
+    update_class(engine, photos, "cat", "tabby")
+    merge_class(engine, photos, "brik", "brick")
+    update_class(engine, photos, "brick", "wall")
+    remove_class(engine, photos, "moon")
+    names = [item.name for item in all_classes(engine, photos)]
+
+    for name, meant in (("cat", "tabby"), ("tabby", "tabby"), ("brik", "wall"), ("brick", "wall")):
+        label(engine, photos, ids[5:6], name, "yes", "hand", known=True)
+        assert answers()[ids[5]] == {meant: "yes"}
+    for gone in ("moon", "unicorn"):
+        with pytest.raises(ClassGone, match=repr(gone)):
+            label(engine, photos, ids[5:6], gone, "yes", "hand", known=True)
+    assert [item.name for item in all_classes(engine, photos)] == names == ["tabby", "wall"]
+
+
+def test_an_undone_merge_sends_no_label_to_the_other_class(engine, photos, ids):
+    label(engine, photos, ids[:1], "brik", "yes", "hand")
+    create_class(engine, photos, "brick")
+    merge_class(engine, photos, "brik", "brick")
+    undo(engine, photos)
+    remove_class(engine, photos, "brik")
+
+    with pytest.raises(ClassGone):
+        label(engine, photos, ids[1:2], "brik", "yes", "hand", known=True)
 
 
 def test_whatever_changes_the_classes_is_seen_by_whoever_fitted_a_probe(engine, photos, ids):
@@ -106,49 +143,6 @@ def test_a_key_is_chosen_and_the_class_that_had_it_takes_the_one_that_becomes_fr
 
     assert swapped == ["dog", "bee", "cat", "ant"]
     assert [item.name for item in all_classes(engine, photos)] == ["ant", "bee", "cat", "dog", "eel"]
-
-
-def test_every_change_of_a_class_is_one_step_of_undo_and_redo_in_order_with_labels(engine, photos, ids, answers):
-    def state():
-        return [(item.name, item.colour) for item in all_classes(engine, photos)], answers()
-
-    label(engine, photos, ids[:2], "brik", "yes", "hand")
-    label(engine, photos, ids[2:3], "brick", "yes", "hand")
-    label(engine, photos, ids[3:4], "moon", "yes", "hand")
-    states = [state()]
-    for act in (
-        lambda: update_class(engine, photos, "moon", "the moon", "#123456", key=1),
-        lambda: label(engine, photos, ids[4:5], "the moon", "yes", "hand"),
-        lambda: merge_class(engine, photos, "brik", "brick"),
-        lambda: update_class(engine, photos, "brick", "wall"),
-        lambda: label(engine, photos, ids[3:4], "wall", "yes", "hand"),
-    ):
-        act()
-        states.append(state())
-    update_class(engine, photos, "wall", "wall", None, key=2)  # which it is: that is no step
-
-    for before in states[-2::-1]:
-        undo(engine, photos)
-        assert state() == before
-    for after in states[1:]:
-        redo(engine, photos)
-        assert state() == after
-    assert len(states) == len({str(each) for each in states}) == 6
-
-
-def test_undo_gives_a_name_back_that_another_class_has_taken_meanwhile(engine, photos, ids, answers):
-    label(engine, photos, ids[:1], "cat", "yes", "hand")
-    update_class(engine, photos, "cat", "tabby")
-    label(engine, photos, ids[1:2], "cat", "yes", "hand")  # another class of that name
-
-    for _ in range(2):
-        undo(engine, photos)
-    before = answers()
-    for _ in range(2):
-        redo(engine, photos)
-
-    assert before == {ids[0]: {"cat": "yes"}}
-    assert answers() == {ids[0]: {"tabby": "yes"}, ids[1]: {"cat": "yes"}}
 
 
 def test_a_merge_is_looked_at_before_it_is_done(engine, photos, ids, answers):

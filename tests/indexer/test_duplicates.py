@@ -2,15 +2,21 @@
 
 import numpy as np
 import pytest
-from PIL import ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageOps
 
+from indexer import look as look_module
 from indexer.catalog import create_collection
 from indexer.columns import select_ids
-from indexer.duplicates import dismiss, find_pairs, group
+from indexer.duplicates import dismiss, group
 from indexer.filters import Filter
+from indexer.images import all_ids, get_images
+from indexer.look import look
 from indexer.removal import remove
-from model.alike import same_shot, thumb
-from model.errors import BadInput
+from indexer.traits import TraitStore
+from model.alike import fit, same_part, same_shot, thumb
+from model.errors import BadInput, Cancelled
+from model.images import decode
+from model.landmarks import landmarks, scaled
 from tests.indexer.helpers import tree
 from tests.pictures import NAMES, encoded, picture
 
@@ -20,6 +26,14 @@ SCENES = ("astronaut", "cat", "coffee", "rocket", "temple", "flower")
 def cropped(image, left, top, right, bottom):
     width, height = image.size
     return image.crop((round(left * width), round(top * height), round(right * width), round(bottom * height)))
+
+
+def halved(image):
+    return image.resize((image.width // 2, image.height // 2))
+
+
+def brighter(image):
+    return ImageEnhance.Color(ImageEnhance.Brightness(image).enhance(1.15)).enhance(0.85)
 
 
 CLOTHES = {
@@ -32,31 +46,61 @@ CLOTHES = {
     "other colours": lambda image: encoded(ImageEnhance.Color(image).enhance(2.0)),
     "cropped a little": lambda image: encoded(cropped(image, 0.05, 0.1, 0.95, 1.0)),
     "cropped to a quarter less": lambda image: encoded(cropped(image, 0.1, 0.05, 0.85, 0.8)),
+    "cropped to three quarters at a corner": lambda image: encoded(cropped(image, 0.25, 0.25, 1.0, 1.0)),
+    "cropped at a corner and halved": lambda image: encoded(halved(cropped(image, 0.0, 0.25, 0.75, 1.0))),
+    "cropped at a corner, at quality 60": lambda image: encoded(cropped(image, 0.25, 0.0, 1.0, 0.75), quality=60),
+    "cropped at a corner and brighter": lambda image: encoded(brighter(cropped(image, 0.0, 0.0, 0.75, 0.75))),
+    "cropped at a corner, brighter, halved, at quality 60": lambda image: encoded(
+        halved(brighter(cropped(image, 0.25, 0.25, 1.0, 1.0))), quality=60
+    ),
     "cropped to wide": lambda image: encoded(cropped(image, 0.0, 0.12, 1.0, 0.88)),
 }
 
 
-@pytest.mark.parametrize("change", CLOTHES.values(), ids=CLOTHES)
-def test_the_same_shot_is_known_in_other_clothes(change):
-    known = [
-        same_shot(thumb(encoded(picture(name, 320)), "x"), thumb(change(picture(name, 320)), "x")) for name in SCENES
-    ]
+def known(first, second):
+    """Whether two files show one shot, by the same steps as a look."""
+    greys = [scaled(decode(data, "x")) for data in (first, second)]
+    if same_shot(*(thumb(grey)[np.newaxis] for grey in greys))[0]:
+        return True
+    where = fit(*(landmarks(grey) for grey in greys))
+    return where is not None and same_part(*greys, where)
 
-    assert sum(known) >= len(SCENES) - 1
+
+@pytest.mark.parametrize("change", CLOTHES.values(), ids=CLOTHES)
+def test_the_same_shot_is_known_in_other_clothes_from_either_side(change):
+    pairs = [(encoded(picture(name, 320)), change(picture(name, 320))) for name in SCENES]
+
+    assert [known(first, second) for first, second in pairs] == [True] * len(SCENES)
+    assert [known(second, first) for first, second in pairs] == [True] * len(SCENES)
 
 
 def test_different_pictures_are_not_one_shot():
-    thumbs = [thumb(encoded(picture(name, 200)), "x") for name in NAMES]
+    files = [encoded(picture(name, 200)) for name in NAMES]
 
-    wrong = [(NAMES[i], NAMES[j]) for i in range(len(NAMES)) for j in range(i) if same_shot(thumbs[i], thumbs[j])]
+    wrong = [(NAMES[i], NAMES[j]) for i in range(len(NAMES)) for j in range(i) if known(files[i], files[j])]
 
     assert wrong == []
 
 
-def test_flat_pictures_are_like_nothing():
-    flat = np.full((32, 32), 200, np.uint8)
+def test_a_shot_in_which_something_else_lies_is_another():
+    one = picture("coffee", 200)
+    other = one.copy()
+    other.paste(picture("cat", 200).resize((90, 90)), (100, 60))
 
-    assert not same_shot(flat, flat)
+    assert not known(encoded(one), encoded(other))
+
+
+def test_parts_that_share_less_than_half_are_not_one_shot():
+    whole = picture("temple", 320)
+    left, right = cropped(whole, 0, 0, 0.6, 1), cropped(whole, 0.4, 0, 1, 1)
+
+    assert not known(encoded(left), encoded(right))
+
+
+def test_flat_pictures_are_like_nothing():
+    flat = Image.new("RGB", (64, 64), (200, 200, 200))
+
+    assert not known(encoded(flat), encoded(flat))
 
 
 @pytest.fixture
@@ -78,7 +122,8 @@ def brought(engine, home, photos, bring, tmp_path):
     vectors = {"cat": shots[0], "roc": shots[1], "alo": (shots[0] + 0.3 * shots[2])}  # the last is near the cats
     rows = np.stack([vectors[name[:3]] for name in ids])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return ids, find_pairs(engine, home, np.array(list(ids.values())), rows)
+    pairs, _ = look(engine, home, np.array(list(ids.values())), rows)
+    return ids, [(int(first), int(second)) for first, second in pairs]
 
 
 def names(groups):
@@ -126,4 +171,118 @@ def test_only_images_of_the_collection_can_be_called_distinct(engine, photos, br
 
 
 def test_no_images_have_no_duplicates(engine, home):
-    assert find_pairs(engine, home, np.zeros(0, np.int64), np.zeros((0, 8), np.float32)) == []
+    pairs, looked = look(engine, home, np.zeros(0, np.int64), np.zeros((0, 8), np.float32))
+
+    assert (len(pairs), len(looked.ids)) == (0, 0)
+
+
+@pytest.fixture
+def shots(engine, home, photos, bring, tmp_path):
+    """Brings pictures by name → bytes, and looks: among which images, and with which vectors, does not matter here."""
+
+    def run(files, before=None, **options):
+        folder = tmp_path / f"in {len(list(tmp_path.iterdir()))}"
+        folder.mkdir()
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        bring(folder)
+        images = {image.name: image.id for image in get_images(engine, all_ids(engine, photos).tolist())}
+        vectors = np.eye(max(len(images), 2), dtype=np.float32)[: len(images)]  # no vector is near another
+        pairs, looked = look(engine, home, np.array(list(images.values())), vectors, before, **options)
+        names = {image_id: name for name, image_id in images.items()}
+        return {frozenset(names[int(image_id)] for image_id in pair) for pair in pairs}, looked
+
+    return run
+
+
+def originals(*names):
+    return {f"{name}.jpg": encoded(picture(name, 320)) for name in names}
+
+
+def test_a_crop_is_found_whatever_the_vectors_say(shots):
+    corner = CLOTHES["cropped to three quarters at a corner"](picture("cat", 320))
+
+    pairs, _ = shots({**originals("cat", "rocket", "coffee", "temple"), "corner.jpg": corner})
+
+    assert pairs == {frozenset({"cat.jpg", "corner.jpg"})}
+
+
+def test_a_second_look_finds_what_is_new_among_all_and_does_not_look_at_the_others_again(shots, monkeypatch):
+    first, looked = shots({**originals("cat", "rocket", "coffee"), "cat small.jpg": CLOTHES["resized"](picture("cat"))})
+    made, asked = [], []
+    traits, near = look_module.traits_of, look_module.fit
+    monkeypatch.setattr(look_module, "traits_of", lambda data, name: made.append(name) or traits(data, name))
+    monkeypatch.setattr(look_module, "fit", lambda one, other: asked.append(one) or near(one, other))
+
+    second, again = shots({"rocket wide.jpg": CLOTHES["cropped to wide"](picture("rocket", 320))}, looked)
+    compared = len(asked)
+    third, _ = shots({}, again)
+
+    assert first == {frozenset({"cat.jpg", "cat small.jpg"})}
+    assert (second, third) == ({frozenset({"rocket.jpg", "rocket wide.jpg"})}, set())
+    assert made == ["rocket wide.jpg"]
+    assert 1 <= compared == len(asked) <= 4
+
+
+def test_a_look_that_is_stopped_says_so_and_keeps_the_traits_it_made(shots, home, monkeypatch):
+    lines = []
+
+    def stop():
+        return bool(lines) and lines[-1].name == "duplicates_sorting"
+
+    with pytest.raises(Cancelled, match="Stopped while looking"):
+        shots(originals("cat", "rocket"), stop=stop, progress=lambda share, line: lines.append(line))
+    monkeypatch.setattr(look_module, "traits_of", None)  # nothing is to be made again
+    pairs, looked = shots({})
+
+    assert (pairs, len(looked.ids)) == (set(), 2)
+
+
+def test_progress_never_goes_back_and_ends_before_all_is_said(shots):
+    shares = []
+
+    shots(originals("cat", "rocket", "coffee"), progress=lambda share, line: shares.append(share))
+
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < shares[-1] < 1
+
+
+def test_what_a_restored_home_lacks_is_made_again_when_it_is_needed(shots, home):
+    _, looked = shots(originals("cat", "rocket"))
+    for file in home.root.glob("traits.db*"):
+        file.unlink()
+
+    pairs, _ = shots({"corner.jpg": CLOTHES["cropped to three quarters at a corner"](picture("cat", 320))}, looked)
+
+    assert pairs == {frozenset({"cat.jpg", "corner.jpg"})}
+
+
+def test_an_unreadable_preview_costs_only_itself_and_is_looked_at_once_it_is_back(shots, engine, home, photos, bring):
+    corner = CLOTHES["cropped to three quarters at a corner"](picture("cat", 320))
+    files = {**originals("cat", "rocket"), "corner.jpg": corner}
+    bring_only = shots({})[1]
+    previews = []
+
+    def lose(share, line):
+        if not previews:
+            [image] = [x for x in get_images(engine, all_ids(engine, photos).tolist()) if x.name == "corner.jpg"]
+            path = home.preview(image.sha256, image.preview_suffix)
+            previews.append((path, path.read_bytes()))
+            path.unlink()
+
+    pairs, looked = shots(files, bring_only, progress=lose)
+    previews[0][0].write_bytes(previews[0][1])
+    later, again = shots({}, looked)
+
+    assert (pairs, len(looked.ids)) == (set(), 2)
+    assert (later, len(again.ids)) == ({frozenset({"cat.jpg", "corner.jpg"})}, 3)
+
+
+def test_a_removed_picture_leaves_no_traits(shots, engine, home, photos):
+    shots(originals("cat", "rocket"))
+    [cat] = [image for image in get_images(engine, all_ids(engine, photos).tolist()) if image.name == "cat.jpg"]
+    before = TraitStore(home.traits).known([cat.sha256])
+
+    remove(engine, home, photos, [cat.id])
+
+    assert (before, TraitStore(home.traits).known([cat.sha256])) == ({cat.sha256}, set())

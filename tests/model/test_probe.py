@@ -278,6 +278,13 @@ def test_the_choice_made_last_serves_new_labels_at_once():
     assert again.choice == chosen.choice
 
 
+def test_a_probe_knows_whether_how_sure_it_is_was_measured_or_guessed():
+    one, two = (fit_probe(*clusters(dict.fromkeys("abc", count))) for count in (1, 2))
+
+    assert (one.measured, two.measured) == (False, True)
+    assert [Probe.from_bytes(each.to_bytes()).measured for each in (one, two)] == [False, True]
+
+
 def test_probabilities_say_how_often_they_are_right():
     vectors, labels = clusters({str(number): 20 for number in range(5)}, noise=0.5)
     new, truth = clusters({str(number): 400 for number in range(5)}, noise=0.5, seed=1)

@@ -208,14 +208,19 @@ def test_bench_map_judges_places_and_clusters_beside_their_baselines(labelled, t
     assert rows["steel: clusters beside classes (AMI)"]["value"] > 0
 
 
-def test_bench_duplicates_finds_copies_beside_comparing_every_pair(labelled, tiny):
+def test_bench_duplicates_says_what_it_finds_of_each_change_and_how_long_a_look_takes(labelled, tiny):
     done = bench("duplicates", "--quick", "--json", "--images", labelled, "--model", tiny, OMP_NUM_THREADS="1")
 
     assert done.returncode == 0, done.stderr
     rows = {each["metric"]: each for each in json.loads(done.stdout)["rows"]}
+    assert rows["steel: half the size: found of 5"]["value"] >= 80
+    assert rows["steel: a tenth cropped: found of 5"]["value"] > rows["steel: a tenth cropped: found of 5"]["baseline"]
+    pairs = rows["steel: pairs among its own 30 pictures"]["value"]
+    assert 0 <= rows["steel: pairs among its own 30 pictures not confirmed at full size"]["value"] <= pairs
     assert rows["100 copies: found"]["value"] > 0
-    assert rows["pairs to look at"]["value"] <= rows["pairs to look at"]["baseline"]
+    assert rows["pairs whose thumbs are compared"]["value"] <= rows["pairs whose thumbs are compared"]["baseline"]
     assert rows["2,000 vectors: looking for near pairs"]["baseline"] > 0
+    assert rows["landmarks of 2,000 pictures: sorting and looking up"]["value"] > 0
 
 
 def test_bench_int8_says_what_each_choice_costs_beside_float32(labelled, tiny):

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
@@ -69,10 +70,10 @@ def test_a_class_is_renamed_merged_recoloured_and_given_another_key_and_each_is_
         expect(page.get_by_text("Class “wall” is changed.")).to_be_visible()
         assert answers(walls, "walls") == {**said, **{f"brick-0{n}.png": "wall" for n in range(3)}}
         page.keyboard.press("Control+z")
-        expect(page.get_by_text("Undone: the change of class “brik”.")).to_be_visible()
+        expect(page.get_by_text("Undone: “brik” renamed to “wall”.")).to_be_visible()
         assert classes(walls) == before
         page.keyboard.press("Control+y")
-        expect(page.get_by_text("Done again: the change of class “wall”.")).to_be_visible()
+        expect(page.get_by_text("Done again: “brik” renamed to “wall”.")).to_be_visible()
         assert classes(walls)[0][0] == "wall"
         page.keyboard.press("Control+z")
         expect(listed(page)).to_have_text(["brik", "brick", "moon"])
@@ -111,6 +112,120 @@ def test_a_class_is_renamed_merged_recoloured_and_given_another_key_and_each_is_
         expect(listed(page)).to_have_text(["brik", "brick", "moon"])
         saved(page)
         assert (classes(walls), answers(walls, "walls")) == (before, said)
+
+
+def test_a_class_is_removed_and_one_undo_brings_it_back_with_its_labels(
+    walls: Site, page: Page, tmp_path: Path
+) -> None:
+    before, said = classes(walls), answers(walls, "walls")
+    moons = {name for name, given in said.items() if given == "moon"}
+    others = {name: given for name, given in said.items() if name not in moons}
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        dialog = opened(page, "moon (2)")
+        dialog.get_by_role("button", name="Remove").click()
+        expect(dialog).to_have_count(0)
+        expect(page.get_by_text("Class “moon” is removed, with its 2 labels")).to_be_visible()
+        expect(listed(page)).to_have_text(["brik", "brick"])
+        expect(page.get_by_text("✓ All saved")).to_be_visible()  # the tray
+        assert answers(walls, "walls") == others
+
+        # the queue goes on as if the class had never been: its pictures are asked about, and nobody guesses it
+        waiting, asked = 16 - len(others), set()
+        with page.expect_response(re.compile("suggestions.*kind=audit")):
+            page.get_by_label("Asks for").select_option(label="A random sample")
+        for _ in range(waiting):
+            expect(page.locator(".caption")).to_contain_text("random")
+            asked.add(name := name_of(page))
+            expect(page.locator(".classlist .guessed .grow", has_text="moon")).to_have_count(0)
+            page.keyboard.press("s")
+            if len(asked) < waiting:
+                expect(picture(page)).not_to_have_attribute("alt", name)
+        assert moons <= asked
+
+        for _ in range(waiting):  # what was skipped comes back first
+            page.keyboard.press("Control+z")
+        expect(listed(page)).to_have_text(["brik", "brick"])
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("Undone: class “moon” removed.")).to_be_visible()
+        expect(listed(page)).to_have_text(["brik", "brick", "moon"])
+        expect(page.get_by_text("✓ All saved")).to_be_visible()
+        assert (classes(walls), answers(walls, "walls")) == (before, said)
+
+        # and on another page, in another sitting: removed elsewhere, undone here
+        httpx.delete(f"{walls.api}/v1/collections/walls/classes/moon", trust_env=False).raise_for_status()
+        page.reload()
+        expect(listed(page)).to_have_text(["brik", "brick"])
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("Undone: class “moon” removed.")).to_be_visible()
+        expect(listed(page)).to_have_text(["brik", "brick", "moon"])
+        page.keyboard.press("Control+y")
+        expect(page.get_by_text("Done again: class “moon” removed.")).to_be_visible()
+        expect(listed(page)).to_have_text(["brik", "brick"])
+        page.keyboard.press("Control+z")
+        expect(listed(page)).to_have_text(["brik", "brick", "moon"])
+        expect(page.get_by_text("✓ All saved")).to_be_visible()
+        assert (classes(walls), answers(walls, "walls")) == (before, said)
+
+
+def test_a_key_pressed_while_its_class_is_renamed_elsewhere_labels_that_class(
+    walls: Site, page: Page, tmp_path: Path
+) -> None:
+    here, said = f"{walls.api}/v1/collections/walls/classes", answers(walls, "walls")
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        shown = name_of(page)
+        httpx.patch(f"{here}/brick", json={"name": "wall"}, trust_env=False).raise_for_status()
+        page.keyboard.press("2")  # which is still called brick on this page
+        expect(picture(page)).not_to_have_attribute("alt", shown)
+        saved(page)
+        expect(listed(page)).to_have_text(["brik", "wall", "moon"])
+        assert answers(walls, "walls")[shown] == "wall"
+
+        # one that was removed takes no label: it says so, and the picture is asked about again
+        shown = name_of(page)
+        httpx.delete(f"{here}/moon", trust_env=False).raise_for_status()
+        page.keyboard.press("3")
+        expect(page.get_by_text("The class 'moon' is gone from 'walls'")).to_be_visible()
+        expect(picture(page)).to_have_attribute("alt", shown)
+        assert [one[0] for one in classes(walls)] == ["brik", "wall"]
+        for _ in range(3):
+            httpx.post(f"{walls.api}/v1/collections/walls/labels/undo", trust_env=False).raise_for_status()
+    assert answers(walls, "walls") == said
+
+
+def test_an_answer_that_changed_nothing_is_taken_back_alone(walls: Site, page: Page, tmp_path: Path) -> None:
+    here, said = f"{walls.api}/v1/collections/walls", answers(walls, "walls")
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        shown = name_of(page)
+        (image,) = [x for x in api(walls, "walls/images", limit=100)["items"] if x["name"] == shown]
+        body = {"image_ids": [image["id"]], "class": "brick"}
+        httpx.post(f"{here}/labels", json=body, trust_env=False).raise_for_status()  # somebody says so elsewhere
+
+        with page.expect_response(re.compile("/labels$")) as answer:
+            page.keyboard.press("2")
+        expect(picture(page)).not_to_have_attribute("alt", shown)
+        saved(page)
+        assert answer.value.json()["action"] == 0
+        page.keyboard.press("Control+z")
+        expect(picture(page)).to_have_attribute("alt", shown)
+        saved(page)
+        assert answers(walls, "walls") == {**said, shown: "brick"}  # what was said elsewhere is not this page's to undo
+
+        page.keyboard.press("Control+y")  # given again, it is nothing again
+        expect(picture(page)).not_to_have_attribute("alt", shown)
+        saved(page)
+        page.keyboard.press("Control+z")
+        expect(picture(page)).to_have_attribute("alt", shown)
+        saved(page)
+        assert answers(walls, "walls") == {**said, shown: "brick"}
+        page.keyboard.press("Control+z")  # now that of elsewhere, which the page had not given: it says what it was
+        expect(page.get_by_text("Undone: “brick” for 1 picture.")).to_be_visible()
+        assert answers(walls, "walls") == said
 
 
 def test_the_dialog_of_the_classes_has_no_barrier_in_light_or_dark_and_fits_a_phone(

@@ -126,7 +126,7 @@ def test_a_selection_survives_paging_and_becomes_actions(demo: Site, page: Page,
         expect(page.get_by_text("✓ All saved")).to_be_visible()
         assert images(demo, **{"class": "cup"}).json()["total"] == EACH
         page.get_by_role("button", name="Undo").click()
-        expect(page.get_by_text(f"Undone: {EACH} pictures.")).to_be_visible()
+        expect(page.get_by_text(f"Undone: “cup” for {EACH} pictures.")).to_be_visible()
         assert images(demo, **{"class": "cup"}).json()["total"] == 0
 
         # a list to take away

@@ -224,7 +224,7 @@ def test_predictions_above_a_line_are_looked_at_and_accepted_as_one_action(
         assert len(answers(mixed, "mixed")) == 3 * 16
 
         page.get_by_role("button", name="Undo").click()
-        expect(page.get_by_text(f"Undone: {open_} pictures.")).to_be_visible()
+        expect(page.get_by_text(f"Undone: the labels of {open_} pictures.")).to_be_visible()
     assert answers(mixed, "mixed") == before
     answer = {"image_ids": [late["id"]], "answer": "none"}
     httpx.post(f"{mixed.api}/v1/collections/mixed/labels", json=answer, trust_env=False).raise_for_status()

@@ -161,7 +161,7 @@ def test_what_is_drawn_around_is_shown_labelled_in_one_step_and_undone(
         chip.click()
 
         page.get_by_role("listbox", name="Pictures").press("Control+z")
-        expect(page.get_by_text(f"Undone: {len(expected) - 1} pictures.")).to_be_visible()
+        expect(page.get_by_text(f"Undone: “found” for {len(expected) - 1} pictures.")).to_be_visible()
         assert total(mapped, "found") == 0
         expect(chip).to_have_count(0)
 
@@ -208,7 +208,7 @@ def test_a_group_is_chosen_and_labelled_by_the_keyboard_alone(mapped: Site, page
         assert total(mapped, name) == before + change
         expect(page.get_by_role("listbox", name="Pictures")).to_be_focused()
         page.keyboard.press("Control+z")
-        expect(page.get_by_text(f"Undone: {change} pictures.")).to_be_visible()
+        expect(page.get_by_text(f"Undone: “{name}” for {change} pictures.")).to_be_visible()
         assert total(mapped, name) == before
 
 

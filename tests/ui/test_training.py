@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -148,8 +149,14 @@ def test_two_models_are_compared_blind_with_ten_answers_that_are_kept(site: Site
         told = page.get_by_text(re.compile(r"^Left was \w{8}, right was \w{8}\."))
         expect(told).to_be_visible()
 
+        # its undo takes back its own last answer, and leaves the class that was removed after it to the Label page
+        classes = f"{site.api}/v1/collections/small/classes"
+        httpx.post(classes, json={"name": "passing"}, trust_env=False).raise_for_status()
+        httpx.delete(f"{classes}/passing", trust_env=False).raise_for_status()
         page.keyboard.press("Control+z")
         expect(answers).to_have_text("9 answers")
+        expect(page.get_by_text("✓ All saved")).to_be_visible()
+        assert "passing" not in httpx.get(classes, trust_env=False).text
         page.keyboard.press("ArrowDown")
         expect(answers).to_have_text("10 answers")
 

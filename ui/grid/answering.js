@@ -117,12 +117,12 @@ class Answering {
     if (!name) return;
     if (name === NONE_OF_THESE) return this.noneOfThese();
     this.introduce(name);
-    this.give({ class: name, answer: "yes", ...how }, { class: name, answer: "yes" });
+    this.give({ ...this.labels.named(name), answer: "yes", ...how }, { class: name, answer: "yes" });
   }
 
   /** Show a class that is named for the first time. */
   introduce(name) {
-    if (!this.labels.classes.some((one) => one.name === name)) this.labels.classes.push({ name, key: String(this.labels.classes.length + 1).replace(/^\d\d+$/, "") || null, colour: "var(--quiet)", labels: 0, predicted: null });
+    if (!this.labels.classes.some((one) => one.name === name)) this.labels.classes.push({ name, fresh: true, key: String(this.labels.classes.length + 1).replace(/^\d\d+$/, "") || null, colour: "var(--quiet)", labels: 0, predicted: null });
   }
 
   noneOfThese() {

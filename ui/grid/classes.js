@@ -1,8 +1,8 @@
 // The classes in the hand: name, key and colour of each; the name of another one merges the two, and how many labels
-// that moves is said before it is done. Each change is a step as a label is, and one undo takes it back.
+// that moves is said before it is done; one that is removed takes its labels with it. Each change is a step as a label is, and one undo takes it back.
 
 class Classes {
-  /** `name` is the class to begin with. `does`: {change({from, to, into, was, values}) that ends when it is saved, closed(sentence)}. */
+  /** `name` is the class to begin with. `does`: {change({from, to, into, gone, was, values}) that ends when it is saved, closed(sentence)}. */
   constructor(root, collection, classes, name, does) {
     Object.assign(this, { collection, classes, does });
     const option = (text, value) => el("option", { value }, text);
@@ -14,6 +14,7 @@ class Classes {
     this.colour = el("input", { id: "class-colour", type: "color" });
     this.said = el("p.small", { role: "status" });
     this.go = el("button.primary", { type: "submit" });
+    this.away = el("button.danger", { type: "button", onclick: () => this.remove() }, say("classes.remove"));
     const field = (input, text) => [el("label", { for: input.id }, text), input];
     const title = say("label.classes");
     this.root = el(
@@ -25,7 +26,7 @@ class Classes {
         { novalidate: true, onsubmit: (event) => (event.preventDefault(), this.send()) },
         el("div.fields", {}, field(this.which, say("classes.which")), field(this.name, say("classes.name")), this.names, field(this.key, say("classes.key")), field(this.colour, say("classes.colour"))),
         this.said,
-        el("div.row", {}, el("button", { type: "button", onclick: () => this.root.close() }, say("common.cancel")), this.go),
+        el("div.row", {}, this.away, el("span.grow"), el("button", { type: "button", onclick: () => this.root.close() }, say("common.cancel")), this.go),
       ),
     );
     this.root.addEventListener("keydown", (event) => event.stopPropagation());
@@ -92,14 +93,25 @@ class Classes {
     const [into, now] = [this.into(), this.values()];
     const changed = (values) => Object.fromEntries(Object.keys(now).filter((field) => now[field] !== was[field]).map((field) => [field, values[field]]));
     if (!into && !Object.keys(changed(now)).length) return this.root.close();
-    this.go.disabled = this.sending = true;
+    const done = into ? say("classes.merged", { n, from: one.name, into: into.name }) : say("classes.changed", { name: now.name });
+    await this.make({ from: one.name, to: now.name, into: Boolean(into), was: changed(one), values: changed(now) }, done);
+  }
+
+  /** Hide the class with its labels; nothing is asked, for one undo brings both back. */
+  async remove() {
+    const { name, labels } = this.one;
+    if (!this.sending) await this.make({ from: name, to: name, gone: true }, say("classes.removed", { name, n: labels }));
+  }
+
+  async make(change, done) {
+    this.go.disabled = this.away.disabled = this.sending = true;
     try {
-      await this.does.change({ from: one.name, to: now.name, into: Boolean(into), was: changed(one), values: changed(now) });
-      this.done = into ? say("classes.merged", { n, from: one.name, into: into.name }) : say("classes.changed", { name: now.name });
+      await this.does.change(change);
+      this.done = done;
       this.root.close();
     } catch (error) {
       this.tell(error.message, true);
-      this.go.disabled = this.sending = false;
+      this.go.disabled = this.away.disabled = this.sending = false;
     }
   }
 

@@ -29,11 +29,12 @@ class ClassSteps {
     new Classes(part.root, part.collection, part.labels.classes, name, { change: (change) => this.make(change), closed });
   }
 
-  /** A class gets other values, or gives its labels to another and goes. */
+  /** A class gets other values, gives its labels to another and goes, or goes with them. */
   make(change) {
     const { part } = this;
     const path = `classes/${encodeURIComponent(change.from)}`;
-    const [to, body, method] = change.into ? [`${path}/merge`, { into: change.to }, "POST"] : [path, change.values, "PATCH"];
+    const merge = [`${path}/merge`, { into: change.to }, "POST"];
+    const [to, body, method] = change.gone ? [path, undefined, "DELETE"] : change.into ? merge : [path, change.values, "PATCH"];
     part.begun = true;
     // A step from now on, whether the dialog waits for it or not: what follows is sent behind it.
     const step = { change };
@@ -50,20 +51,22 @@ class ClassSteps {
   }
 
   /** How the API shows that it was done. */
-  standing({ from, to, into, values }) {
-    return into ? { named: from, there: false } : { named: to, there: true, ...values };
+  standing({ from, to, into, gone, values }) {
+    return into || gone ? { named: from, there: false } : { named: to, there: true, ...values };
   }
 
   /** Undo or redo one; the names that keys stand for are right before the API has answered. */
   revert({ change }, which) {
     const { part } = this;
-    const { from, to, into, was } = change;
+    const { from, to, was } = change;
+    const goes = change.into || change.gone;
     const back = which === "undo";
     const [now, then] = back ? [to, from] : [from, to];
-    if (!into) part.labels.classes.filter(({ name }) => name === now).forEach((one) => (one.name = then));
+    if (!goes) part.labels.classes.filter(({ name }) => name === now).forEach((one) => (one.name = then));
     else if (!back) part.labels.classes = part.labels.classes.filter(({ name }) => name !== from);
     part.drawClasses();
-    const done = () => this.changed().then(() => part.toast.say(say(back ? "classes.undone" : "classes.redone", { name: into ? from : then })));
+    const plainly = () => say(back ? "classes.undone" : "classes.redone", { name: goes ? from : then }); // its answer was lost
+    const done = (said) => this.changed().then(() => part.toast.say(said ? stepSaid(which, said.action) : plainly()));
     const check = back ? { named: from, there: true, ...was } : this.standing(change);
     outbox().add(part.collection, `labels/${which}`, {}, { check, done, refused: (sentence) => part.toast.say(sentence, { bad: true }) });
   }

@@ -20,11 +20,17 @@ class Labels {
     return this.classes.find((one) => one.key === key)?.name;
   }
 
+  /** A class as a request names it: one that the API has said is `known`, and then meant whatever it is called by now. */
+  named(name) {
+    const known = this.classes.some((one) => one.name === name && !one.fresh);
+    return known ? { class: name, known } : { class: name };
+  }
+
   /** Give pictures a class (or take it away with "none"); the images here change at once, as the server's will have. */
   async give(images, name, answer = "yes") {
     if (!images.length) return null;
     const ids = images.map((image) => image.id);
-    const said = await save(of(this.collection, "labels"), { image_ids: ids, class: name, answer });
+    const said = await save(of(this.collection, "labels"), { image_ids: ids, ...this.named(name), answer });
     for (const image of images) {
       if (image.classes && name) this.giveOneOfSeveral(image, name, answer);
       else {
@@ -54,11 +60,16 @@ class Labels {
       return false;
     }
     tellOthers("labels", this.collection);
-    const about = said.of === "classes" ? "_class" : "";
-    if (about) tellOthers("classes", this.collection);
-    this.toast.say(say(which === "undo" ? `labels.undone${about}` : `labels.redone${about}`, { n: said.changed }));
+    if (said.of === "classes") tellOthers("classes", this.collection);
+    this.toast.say(stepSaid(which, said.action));
     return true;
   }
+}
+
+/** What was undone or done again, by what the API says of the action. */
+function stepSaid(which, { kind, class: name, to, answer, images: n }) {
+  const about = answer === "unsure" && name ? "unsure_of" : (answer ?? kind);
+  return say(which === "undo" ? "labels.undone" : "labels.redone", { what: say(`labels.step_${about}`, { name, to, n }) });
 }
 
 /** A form of one line that makes a class; Enter makes it. */

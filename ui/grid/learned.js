@@ -21,9 +21,9 @@ async function learned(collection, signal) {
 }
 
 function inWords({ accuracy, interval, labels, judged, note: words, note_said: said, settled, ...about }) {
-  const note = sentenceFor(words, said);
+  const note = [sentenceFor(words, said), about.calibrated === false ? say("label.cautious") : null].filter(Boolean).join(" ");
   if (accuracy === null && !settled) return { head: null, rest: say("label.following", { n: labels }) };
-  if (accuracy === null) return { head: say("label.accuracy_unknown"), rest: note ?? say("label.label_more") };
+  if (accuracy === null) return { head: say("label.accuracy_unknown"), rest: note || say("label.label_more") };
   const [low, high] = interval ?? [0, 1];
   const measured = say(interval ? "label.measured_between" : "label.measured", { low: percent(low), high: percent(high), n: judged ?? labels });
   const rest = [measured, lackingInWords(about), pretendedInWords(accuracy, about), note].filter(Boolean).join(" ");

@@ -62,7 +62,7 @@ async function call(method, path, body, signal) {
   }
 }
 
-/** A write that the person must be able to rely on: the tray shows it on its way, safe, or lost. */
+/** A write that the person must be able to rely on: the tray shows it on its way, safe, or lost. What the API will not do as things are (409) is not lost: whoever asked says why. */
 async function save(path, body, method = "POST") {
   tell("saving", {});
   try {
@@ -70,7 +70,8 @@ async function save(path, body, method = "POST") {
     tell("saved", {});
     return said;
   } catch (error) {
-    tell("unsaved", { sentence: error.message });
+    if (error.status === 409) tell("refused", {});
+    else tell("unsaved", { sentence: error.message });
     throw error;
   }
 }

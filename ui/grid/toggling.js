@@ -23,7 +23,7 @@ class Toggling extends Answering {
     const step = {
       subject: this.subject(),
       stays: true,
-      body: { class: name, answer, image_ids: [image.id] },
+      body: { ...this.labels.named(name), answer, image_ids: [image.id] },
       images: [image],
       before: [{ class: last, answer: said, classes, answers }],
       after: { class: yes.at(-1) ?? null, answer: yes.length ? "yes" : null, classes: yes, answers: now },

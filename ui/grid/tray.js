@@ -26,7 +26,7 @@ class Tray extends Jobs {
   told({ what, sentence, sending, ...about }) {
     if (what === "outbox") this.kept = about;
     else if (what === "saving") this.open += 1;
-    else if (what === "saved" || what === "unsaved") this.open = Math.max(0, this.open - 1);
+    else if (["saved", "unsaved", "refused"].includes(what)) this.open = Math.max(0, this.open - 1);
     else if (what === "slow" || what === "answered") {
       this.late = Math.max(0, this.late + (what === "slow" ? 1 : -1));
       this.slow.hidden = this.late === 0;
