@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from app.uploads import KEPT_FREE
 from model.files import PARTIAL
 from tests.abuse.server import HOME, Server
 from tests.faults.disk import Disk
@@ -19,7 +20,7 @@ URL = "/v1/collections/photos"
 @pytest.fixture
 def disk(tmp_path):
     (tmp_path / "home").mkdir()
-    mounted = Disk(tmp_path / "home", 64)
+    mounted = Disk(tmp_path / "home", (KEPT_FREE >> 20) + 64)  # or an upload would never be taken
     shutil.copytree(HOME, mounted.seen, dirs_exist_ok=True)
     yield mounted
     mounted.end()
