@@ -58,6 +58,7 @@ class LabelBook:
     revision: int = -1
     several: bool = False  # whether it was read as of a collection whose images may have several classes
     gone: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # images that had left; sorted
+    away: set[int] = field(default_factory=set)  # the same, to look one up: it takes long to make where many left
     told: LabelBook | None = None  # what the last reader was given; nobody changes it
 
     @property
@@ -84,10 +85,13 @@ class LabelBook:
         """A book as the labels are now; this one is brought up to date and stays with whoever holds it."""
         with engine.connect() as connection:
             fresh = connection.execute(_SINCE, {"collection": collection.id, "last": self.last_action}).all()
-        if self.told is not None and not fresh and self.revision == collection.revision:
-            return self.told
-        changed = self.several != collection.multi_label or any(kind == "classes" for _, kind in fresh)
-        if self.told is None or changed:  # classes that change reach back to labels of any age
+        told, self.told = self.told, None  # a reading that fails halfway is begun anew by the next
+        toggled = self.several != collection.multi_label
+        if told is not None and not fresh and not toggled and self.revision == collection.revision:
+            self.told = told
+            return told
+        changed = toggled or any(kind == "classes" for _, kind in fresh)
+        if told is None or changed:  # classes that change reach back to labels of any age
             self._read_all(engine, collection)
         else:
             if fresh:
@@ -103,6 +107,7 @@ class LabelBook:
     def _read_all(self, engine: Engine, collection: Collection) -> None:
         self.classes, self.answers, self.unsure = {}, {}, set()
         self.several, self.gone = collection.multi_label, gone_ids(engine, collection)
+        self.away = set(self.gone.tolist())
         self._take(_rows(engine, _STANDING, collection=collection.id))
 
     def _follow(self, engine: Engine, collection: Collection) -> None:
@@ -112,19 +117,21 @@ class LabelBook:
         if len(back) > MANY:
             self._read_all(engine, collection)
             return
-        for image_id in (*np.setdiff1d(gone, self.gone, assume_unique=True).tolist(), *back):
+        went = np.setdiff1d(gone, self.gone, assume_unique=True).tolist()
+        for image_id in (*went, *back):
             self.classes.pop(image_id, None)
             self.answers.pop(image_id, None)
             self.unsure.discard(image_id)
         self.gone = gone
+        self.away.difference_update(back)
+        self.away.update(went)
         for part in portions(back):
             self._take(_rows(engine, _STANDING_OF_SOME, images=part))
 
     def _take(self, rows: Iterable[Any]) -> None:
         """Note answers, (image, answer, class) in the order in which they were given."""
-        gone = set(self.gone.tolist())
         for image_id, answer, name in rows:
-            if image_id in gone:
+            if image_id in self.away:
                 continue
             if name == UNSURE:
                 (self.unsure.add if answer == "yes" else self.unsure.discard)(image_id)

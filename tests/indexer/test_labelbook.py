@@ -1,6 +1,8 @@
 import random
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
 from indexer.catalog import collection_with_id, touch, update_collection
 from indexer.classes import remove_class, update_class
@@ -8,6 +10,7 @@ from indexer.labelbook import LabelBook
 from indexer.labels import clear, current_labels, label, last_action
 from indexer.removal import remove
 from indexer.schema import images, label_events, now
+from indexer.several import allow_several
 from indexer.undo import can_undo_redo, redo, undo
 from tests.indexer.helpers import fill
 
@@ -102,3 +105,37 @@ def test_a_book_reads_nothing_of_images_that_stayed_when_others_come_and_go(engi
     found = book.read(engine, collection_with_id(engine, photos.id))
 
     assert found.classes == dict.fromkeys((ids[0], *ids[2:]), "cat")
+
+
+def test_a_book_whose_reading_fails_once_is_whole_at_the_next(engine, photos):
+    ids = fill(engine, photos, 6)
+    label(engine, photos, ids, "cat", "yes", "hand")
+    leave(engine, photos, ids[:2])
+    book = LabelBook()
+    book.read(engine, collection_with_id(engine, photos.id))
+    leave(engine, photos, ids[:2], away=False)
+
+    def lose(connection, cursor, statement, *_):
+        if "label_events" in statement:
+            raise OperationalError(statement, {}, Exception("the connection is lost"))
+
+    event.listen(engine, "before_cursor_execute", lose)
+    with pytest.raises(OperationalError):
+        book.read(engine, collection_with_id(engine, photos.id))
+    event.remove(engine, "before_cursor_execute", lose)
+    found = book.read(engine, collection_with_id(engine, photos.id))
+
+    assert found.classes == dict.fromkeys(ids, "cat")
+
+
+def test_a_reader_from_before_a_collection_allowed_several_leaves_the_next_one_its_answers(engine, photos):
+    ids = fill(engine, photos, 2)
+    label(engine, photos, ids, "cat", "yes", "hand")
+    before = collection_with_id(engine, photos.id)
+    allow_several(engine, photos, True)
+    book = LabelBook()
+
+    book.read(engine, before)
+    found = book.read(engine, collection_with_id(engine, photos.id))
+
+    assert found.answers == {image_id: {"cat": True} for image_id in ids}
