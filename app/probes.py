@@ -72,7 +72,8 @@ class Probes:
     def fitted(self, collection: Collection) -> Fitted:
         """The probe from the labels as they are now. Raises `TooFewLabels`, `NoIndex`, `DamagedIndex`."""
         index, book = self.index(collection), self.labels(collection)
-        key = (index.published.sha256, book.last_action, collection.revision)
+        # Who read the collection before it allowed several classes has a probe of another kind.
+        key = (index.published.sha256, book.last_action, collection.revision, collection.multi_label)
         here = (collection.id, collection.active_model or "")
         held = self._fitted.get(here)
         if held is None or held.key != key:

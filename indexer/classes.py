@@ -212,6 +212,12 @@ def ensure_class(connection: Connection, collection: Collection, name: str, colo
     return connection.execute(classes.insert().values(**values).returning(classes.c.id)).scalar_one()
 
 
+def class_called(connection: Connection, collection: Collection, name: str) -> int | None:
+    """The id of the class of that name, shown or hidden, where there is one."""
+    query = select(classes.c.id).where(classes.c.collection_id == collection.id, classes.c.name == _checked(name))
+    return connection.execute(query).scalar()
+
+
 def show(connection: Connection, collection: Collection, class_ids: Iterable[int]) -> list[dict[str, Any]]:
     """Show these classes again where they were hidden; returns what changed, for the action that did it."""
     return write_values(connection, collection, {class_id: {"removed_at": None} for class_id in class_ids})

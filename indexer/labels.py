@@ -17,7 +17,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Engine, func, select
 
 from indexer.catalog import Collection, lock_writes, visible
-from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, ensure_class, note_change, show
+from indexer.classes import NONE_OF_THESE, OWN_ANSWERS, class_called, ensure_class, note_change, show
 from indexer.errors import NoSuchImage, SeveralClasses
 from indexer.journal import FEW, Change, allows_several, answers_of, listed, record, shown_answers
 from indexer.meant import class_meant
@@ -88,8 +88,9 @@ def answer_each(
 ) -> Change:
     """Give each image answers about classes of its own (a CSV), as one action.
 
-    Classes that are there no more are made or come back, but for `known` ones (`label`). With `open_only` no answer
-    that stands is replaced: what is settled by then gets none (`Standing`).
+    Classes that are there no more are made or come back, but for `known` ones (`label`) and for those of which answers
+    are only taken away. With `open_only` no answer that stands is replaced: what is settled by then gets none
+    (`Standing`).
     Raises SeveralClasses where an image is given several and may have one, BadInput for a no to an answer of its own.
     """
     for name, answer in ((name, answer) for given in of.values() for name, answer in given.items()):
@@ -101,15 +102,19 @@ def answer_each(
         _check_images(connection, collection, of)
         if open_only:
             of = _standing(connection, collection, of).open_of(of)
-        names = dict.fromkeys(name for given in of.values() for name in given)
-        find = class_meant if known else ensure_class
-        ids = {name: find(connection, collection, name) for name in names}
-        back = show(connection, collection, ids.values())
+        needed = {name for given in of.values() for name, answer in given.items() if answer != "none"}
+        ids: dict[str, int] = {}  # without classes that nobody has made, of which nothing can be taken away
+        for name in dict.fromkeys(name for given in of.values() for name in given):
+            find = class_meant if known else ensure_class if name in needed else class_called
+            if (class_id := find(connection, collection, name)) is not None:
+                ids[name] = class_id
+        back = show(connection, collection, [ids[name] for name in ids if name in needed])
         if back:
             note_change(connection, collection)
         alone = None  # the classes that no other goes with: all, or only "none of these" and "unsure"
         if allows_several(connection, collection):
-            alone = {ids[name] for name in names if name in OWN_ANSWERS.values()} | _own_answers(connection, collection)
+            own = {class_id for name, class_id in ids.items() if name in OWN_ANSWERS.values()}
+            alone = own | _own_answers(connection, collection)
         current = answers_of(connection, collection, of)
         wanted: dict[tuple[int, int], str] = {}
         for image_id, given in of.items():
@@ -120,7 +125,7 @@ def answer_each(
             for class_id, before in current.get(image_id, {}).items():
                 if before == "yes" and yes and class_id not in yes and (alone is None or alone & (yes | {class_id})):
                     wanted[image_id, class_id] = "none"
-            wanted |= {(image_id, ids[name]): answer for name, answer in given.items()}
+            wanted |= {(image_id, ids[name]): answer for name, answer in given.items() if name in ids}
         return record(connection, collection, "label", wanted, current, source, by=by, class_changes=back)
 
 

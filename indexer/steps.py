@@ -49,6 +49,8 @@ def step_of(connection: Connection, action: int) -> Step:
         return _merge(action, said, answers, names, images)
     if said.kind == "classes":
         return _change(action, said.changes or [], names)
+    if said.changes and not answers:  # a label that stood, of a class that came back by it
+        return _change(action, said.changes, names)
     given = {(row.class_id, row.answer) for row in answers if row.answer != "none"}
     if not given:
         return Step(action, "labels", answer="none", images=images)

@@ -19,6 +19,7 @@ from indexer.classes import LONGEST_NAME
 from indexer.images import get_images
 from indexer.journal import Change
 from indexer.labels import current_labels
+from indexer.meant import name_meant
 from model.errors import BadInput
 from model.progress import Line
 
@@ -34,7 +35,7 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
     With `as_predicted` each gets the class that it is predicted to have, all as one action; no answer that stands is
     replaced: `left_alone` counts those that say otherwise. With the `seen` of a preview it does just what that said.
     `known`: the class is one that the sender was shown. Renamed or merged since, it is meant all the same; removed
-    since, it is 409. Without `known` a class that is not there is made.
+    since, it is 409. Without `known` a class that is not there is made, unless answers are only taken away.
     `not_image_ids` are said not to be of the class, in the same action, as ✓ and ✗ of a search are.
     `source` says how it came about and `by` who said so, for the history.
     """
@@ -56,13 +57,12 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
 
 def _preview(engine: EngineDep, collection: Collection, body: LabelRequest, ids: list[int]) -> dict[str, Any]:
     """What labelling would change, and the first pictures of it; nothing is written."""
-    given = {
-        (x.image_id, x.class_name or None): x.answer
-        for x in current_labels(engine.workspace.engine, collection, ids)
-        if x.class_name == (body.class_ or "")
-    }
-    changing = [i for i in dict.fromkeys(ids) if given.get((i, body.class_), "none") != body.answer]
-    shown = get_images(engine.workspace.engine, changing[:PREVIEWED])
+    catalog, name = engine.workspace.engine, body.class_ or ""
+    if name and body.known:
+        name = name_meant(catalog, collection, name)
+    given = {x.image_id: x.answer for x in current_labels(catalog, collection, ids) if x.class_name == name}
+    changing = [i for i in dict.fromkeys(ids) if given.get(i, "none") != body.answer]
+    shown = get_images(catalog, changing[:PREVIEWED])
     return {
         "changed": len(changing), "action": 0, "labelled": engine.probes.labels(collection).labelled,
         "preview": images_json(engine, collection, shown),

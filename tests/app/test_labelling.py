@@ -186,6 +186,22 @@ def test_a_label_for_a_class_that_was_renamed_goes_to_it_and_for_one_that_was_re
     assert {item["name"]: item["labels"] for item in indexed.get(f"{path}/classes").json()["items"]} == {"tabby": 3}
 
 
+def test_a_preview_for_a_class_that_was_renamed_says_what_happens_and_for_one_that_was_removed_is_409(indexed):
+    cats = of_subject(indexed, "cat", 3)
+    label(indexed, cats[:2], "cat")
+    path = "/v1/collections/photos"
+    body = {"image_ids": cats, "class": "cat", "known": True, "preview": True}
+
+    indexed.patch(f"{path}/classes/cat", json={"name": "tabby"})
+    given, taken = (indexed.post(f"{path}/labels", json=body | {"answer": answer}) for answer in ("yes", "none"))
+    indexed.delete(f"{path}/classes/tabby")
+    refused = indexed.post(f"{path}/labels", json=body)
+
+    assert [image["id"] for image in given.json()["preview"]] == cats[2:]
+    assert (given.json()["changed"], taken.json()["changed"]) == (1, 2)
+    assert (refused.status_code, refused.json()["error"]) == (409, "ClassGone")
+
+
 def test_accepting_all_above_a_line_is_previewed_and_undone_in_one_step(indexed):
     for subject in SUBJECTS:
         label(indexed, of_subject(indexed, subject, 4), subject)

@@ -105,6 +105,40 @@ def test_an_undone_merge_sends_no_label_to_the_other_class(engine, photos, ids):
         label(engine, photos, ids[1:2], "brik", "yes", "hand", known=True)
 
 
+def test_a_class_that_came_back_after_a_merge_and_was_removed_then_is_gone(engine, photos, ids):
+    label(engine, photos, ids[:1], "brik", "yes", "hand")
+    label(engine, photos, ids[1:2], "brick", "yes", "hand")
+    merge_class(engine, photos, "brik", "brick")
+    create_class(engine, photos, "brik")
+    remove_class(engine, photos, "brik")
+
+    with pytest.raises(ClassGone):
+        label(engine, photos, ids[2:3], "brik", "yes", "hand", known=True)
+
+
+def test_taking_an_answer_away_makes_no_class_and_brings_none_back(engine, photos, ids, answers):
+    label(engine, photos, ids[:3], "cat", "yes", "hand")
+    remove_class(engine, photos, "cat")
+
+    unknown = label(engine, photos, ids[:1], "unicorn", "none", "hand")
+    label(engine, photos, ids[:1], "cat", "none", "hand")
+    names, said = [item.name for item in all_classes(engine, photos)], answers()
+    create_class(engine, photos, "cat")
+
+    assert (unknown.action, unknown.changed) == (0, 0)
+    assert (names, said) == ([], {})
+    assert answers() == {image_id: {"cat": "yes"} for image_id in ids[1:3]}
+
+
+def test_an_answer_of_a_class_that_was_renamed_is_taken_away_by_the_name_that_was_shown(engine, photos, ids, answers):
+    label(engine, photos, ids[:2], "cat", "yes", "hand")
+    update_class(engine, photos, "cat", "tabby")
+
+    label(engine, photos, ids[:1], "cat", "none", "hand", known=True)
+
+    assert answers() == {ids[1]: {"tabby": "yes"}}
+
+
 def test_whatever_changes_the_classes_is_seen_by_whoever_fitted_a_probe(engine, photos, ids):
     label(engine, photos, ids[:1], "cat", "yes", "hand")
 

@@ -158,6 +158,18 @@ def test_an_undo_names_the_action_that_it_took_back(engine, photos, ids):
     ]
 
 
+def test_a_label_that_only_brought_its_class_back_is_undone_by_that_name(engine, photos, ids):
+    label(engine, photos, ids[:2], "cat", "yes", "hand")
+    remove_class(engine, photos, "cat")
+    label(engine, photos, ids[:1], "cat", "yes", "hand")
+
+    step = undo(engine, photos).step
+
+    assert step is not None
+    assert (step.kind, step.class_name, step.answer) == ("return", "cat", None)
+    assert all_classes(engine, photos) == []
+
+
 def test_every_change_of_a_class_is_one_step_of_undo_and_redo_in_order_with_labels(engine, photos, ids, answers):
     def state():
         return [(item.name, item.colour) for item in all_classes(engine, photos)], answers()
