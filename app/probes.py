@@ -231,7 +231,7 @@ class Probes:
                 now_held = self._fitted.get(here)
                 if now_held is not None and now_held.key == fitted.key:
                     self._fitted[here] = settled
-                elif now_held is not None and not now_held.settled:
+                elif now_held is not None and not now_held.settled and now_held.probe.several == probe.several:
                     # Labels came meanwhile: what was chosen a moment ago is still closer than what was chosen before.
                     self._fitted[here] = self._refitted(now_held, probe)
                 self.store(collection, settled)

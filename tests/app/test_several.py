@@ -13,6 +13,7 @@ from PIL import Image
 from app.cli import main
 from app.questions import Question, in_turn
 from app.reasons import AUDIT
+from indexer.catalog import collection_named
 from model.encoder import open_encoder
 from tests.app.conftest import EACH, SUBJECTS, subject_of
 from tests.app.test_api import images, label, of_subject
@@ -35,6 +36,20 @@ def answer_some(client, each=5):
         for name in SUBJECTS:
             label(client, ids, name, "yes" if name == subject else "no")
         label(client, ids, DRINKS, "yes" if subject in WITH_DRINKS else "no")
+
+
+def test_a_request_that_began_before_several_classes_were_allowed_leaves_the_next_one_its_probe(indexed):
+    engine = indexed.app.state.engine
+    for subject in SUBJECTS:
+        for name in SUBJECTS:
+            label(indexed, of_subject(indexed, subject, 3), name, "yes" if name == subject else "no")
+    before = collection_named(engine.workspace.engine, "photos")
+    indexed.patch(HERE, json={"multi_label": True})
+
+    late = engine.probes.fitted(before)
+    now = engine.probes.fitted(collection_named(engine.workspace.engine, "photos"))
+
+    assert (late.probe.several, now.probe.several) == (False, True)
 
 
 def test_questions_come_from_each_queue_in_turn_no_picture_twice_and_none_is_thought_of_in_vain():
