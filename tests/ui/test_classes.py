@@ -228,6 +228,75 @@ def test_an_answer_that_changed_nothing_is_taken_back_alone(walls: Site, page: P
         assert answers(walls, "walls") == said
 
 
+@pytest.mark.parametrize("how", ["refused", "nothing"])
+def test_an_undo_pressed_before_the_answer_is_in_takes_nobody_elses_action_back(
+    walls: Site, page: Page, tmp_path: Path, how: str
+) -> None:
+    here, said = f"{walls.api}/v1/collections/walls", answers(walls, "walls")
+    held: list[Route] = []
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        shown = name_of(page)
+        (image,) = [x for x in api(walls, "walls/images", limit=100)["items"] if x["name"] == shown]
+        page.route(re.compile("/labels$"), lambda route: held.append(route))
+        with page.expect_request(re.compile("/labels$")):
+            page.keyboard.press("3")
+        expect(picture(page)).not_to_have_attribute("alt", shown)
+        page.keyboard.press("Control+z")
+        expect(picture(page)).to_have_attribute("alt", shown)
+
+        if how == "refused":  # for somebody removed the class
+            httpx.delete(f"{here}/classes/moon", trust_env=False).raise_for_status()
+        else:  # for somebody said so
+            body = {"image_ids": [image["id"]], "class": "moon"}
+            httpx.post(f"{here}/labels", json=body, trust_env=False).raise_for_status()
+        after = answers(walls, "walls")
+        held.pop().fallback()
+        page.unroute(re.compile("/labels$"))
+        if how == "refused":
+            expect(page.get_by_text("The class 'moon' is gone from 'walls'")).to_be_visible()
+            expect(listed(page)).to_have_text(["brik", "brick"])
+        saved(page)
+        assert answers(walls, "walls") == after != said
+        assert name_of(page) == shown
+
+        if how == "nothing":  # it is given again by the next redo
+            page.keyboard.press("Control+y")
+            expect(picture(page)).not_to_have_attribute("alt", shown)
+            saved(page)
+            assert answers(walls, "walls") == after
+        httpx.post(f"{here}/labels/undo", trust_env=False).raise_for_status()
+    assert answers(walls, "walls") == said
+
+
+def test_the_gallery_gives_and_takes_away_classes_that_were_renamed_elsewhere_and_drops_one_that_was_removed(
+    walls: Site, page: Page, tmp_path: Path
+) -> None:
+    here, said = f"{walls.api}/v1/collections/walls", answers(walls, "walls")
+    chips = page.get_by_role("group", name="Label as").locator(".chip")
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/gallery?c=walls&sort=name")
+        page.get_by_role("option", name=re.compile("brick-05.png")).click()
+        expect(chips).to_have_text([re.compile("brik"), re.compile("brick"), re.compile("moon")])
+        httpx.patch(f"{here}/classes/brick", json={"name": "wall"}, trust_env=False).raise_for_status()
+        with page.expect_response(re.compile("/labels$")):
+            page.keyboard.press("2")  # still called brick on this page
+        assert answers(walls, "walls")["brick-05.png"] == "wall"
+
+        httpx.delete(f"{here}/classes/moon", trust_env=False).raise_for_status()
+        page.keyboard.press("3")
+        expect(page.get_by_text("The class 'moon' is gone from 'walls'")).to_be_visible()
+        expect(chips).to_have_text([re.compile("brik"), re.compile("wall")])
+        with page.expect_response(re.compile("/labels$")):
+            page.keyboard.press("0")
+        assert "brick-05.png" not in answers(walls, "walls")
+        assert [one[0] for one in classes(walls)] == ["brik", "wall"]
+        for _ in range(4):
+            httpx.post(f"{here}/labels/undo", trust_env=False).raise_for_status()
+    assert answers(walls, "walls") == said
+
+
 def test_the_dialog_of_the_classes_has_no_barrier_in_light_or_dark_and_fits_a_phone(
     walls: Site, page: Page, tmp_path: Path
 ) -> None:

@@ -152,10 +152,12 @@ class Answering {
   /** Hand a step to the outbox; when the API refuses it, its pictures come back with the API's sentence. */
   send(step) {
     const refused = (sentence) => {
+      const shown = this.past.includes(step); // or it was taken back meanwhile
+      this.drop(step);
       if (this.gone) return tell("unsaved", { sentence });
       this.toast.say(sentence, { bad: true });
-      this.past = this.past.filter((one) => one !== step);
-      this.backward(step);
+      if (shown) this.backward(step);
+      this.refreshClasses(); // it may be refused because its class is gone
     };
     this.begun = true;
     step.nothing = false;
@@ -164,10 +166,24 @@ class Answering {
   }
 
   done(step, said) {
-    if (said?.action === 0) step.nothing = true; // it was said before, so no undo takes it back
+    if (said?.action === 0) {
+      step.nothing = true; // it was said before, so no undo takes it back
+      this.cancel(step);
+      step.never = this.future.includes(step);
+    }
     if (this.gone) return;
     if (!outbox().waiting.length) this.recount();
     this.answered?.(step);
+  }
+
+  /** Of what did nothing nothing can be undone: the undo that waits behind it would take back what somebody else did. */
+  cancel(step) {
+    step.turns?.splice(0).forEach((one) => outbox().withdraw(one));
+  }
+
+  drop(step) {
+    this.cancel(step);
+    for (const steps of [this.past, this.future]) if (steps.includes(step)) steps.splice(steps.indexOf(step), 1);
   }
 
   forward(step) {
@@ -212,7 +228,13 @@ class Answering {
   revert(step, which, state) {
     const wanted = state.answers ? { answers: state.answers } : { class: state.class, answer: state.answer };
     const check = { image: step.images[0].id, ...wanted };
-    outbox().add(this.collection, `labels/${which}`, {}, { check, done: () => this.done(step), refused: (sentence) => this.toast.say(sentence, { bad: true }) });
+    this.sendBack(step, which, check, () => this.done(step));
+  }
+
+  /** Hand the undo or redo of a step to the outbox. */
+  sendBack(step, which, check, done) {
+    const refused = (sentence) => this.toast.say(sentence, { bad: true });
+    (step.turns ??= []).push(outbox().add(this.collection, `labels/${which}`, {}, { check, done, refused }));
   }
 
   /** What was labelled before this sitting, or elsewhere. */

@@ -70,6 +70,7 @@ class Board {
       return true;
     } catch (error) {
       this.toast.fail(error);
+      if (error.status === 409) this.refreshClasses(); // a class that was renamed or removed elsewhere
       return false;
     }
   }

@@ -50,7 +50,7 @@ class Chosen {
   async label(name, answer = "yes") {
     const { board, selection } = this;
     if (selection.everything || selection.size > MANY || board.grid.chosen().length < selection.size) {
-      const source = { ...this.body(), ...board.labels.named(name), answer, source: "bulk" };
+      const source = { ...this.body(), ...board.labels.named(name, answer), answer, source: "bulk" };
       const seen = await post(of(board.collection, "labels"), { ...source, preview: true });
       if (!seen.changed) return board.toast.say(say("chosen.nothing_changes"));
       const question = say(answer === "none" ? "chosen.ask_unlabel" : "chosen.ask_label", { n: seen.changed, name });

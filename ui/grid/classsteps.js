@@ -43,7 +43,7 @@ class ClassSteps {
     return new Promise((saved, failed) => {
       const done = () => this.changed().then(saved);
       const refused = (sentence) => {
-        part.past = part.past.filter((one) => one !== step);
+        part.drop(step);
         failed(new Sentence(sentence));
       };
       outbox().add(part.collection, to, body, { method, check: this.standing(change), done, refused });
@@ -56,8 +56,9 @@ class ClassSteps {
   }
 
   /** Undo or redo one; the names that keys stand for are right before the API has answered. */
-  revert({ change }, which) {
+  revert(step, which) {
     const { part } = this;
+    const { change } = step;
     const { from, to, was } = change;
     const goes = change.into || change.gone;
     const back = which === "undo";
@@ -68,7 +69,7 @@ class ClassSteps {
     const plainly = () => say(back ? "classes.undone" : "classes.redone", { name: goes ? from : then }); // its answer was lost
     const done = (said) => this.changed().then(() => part.toast.say(said ? stepSaid(which, said.action) : plainly()));
     const check = back ? { named: from, there: true, ...was } : this.standing(change);
-    outbox().add(part.collection, `labels/${which}`, {}, { check, done, refused: (sentence) => part.toast.say(sentence, { bad: true }) });
+    part.sendBack(step, which, check, done);
   }
 
   async changed() {

@@ -20,9 +20,12 @@ class Labels {
     return this.classes.find((one) => one.key === key)?.name;
   }
 
-  /** A class as a request names it: one that the API has said is `known`, and then meant whatever it is called by now. */
-  named(name) {
-    const known = this.classes.some((one) => one.name === name && !one.fresh);
+  /**
+   * A class as a request names it: one that the API has said is `known`, and then meant whatever it is called by now; so
+   * is one that a picture has, whose answer is taken away.
+   */
+  named(name, answer = "yes") {
+    const known = answer === "none" || this.classes.some((one) => one.name === name && !one.fresh);
     return known ? { class: name, known } : { class: name };
   }
 
@@ -30,7 +33,7 @@ class Labels {
   async give(images, name, answer = "yes") {
     if (!images.length) return null;
     const ids = images.map((image) => image.id);
-    const said = await save(of(this.collection, "labels"), { image_ids: ids, ...this.named(name), answer });
+    const said = await save(of(this.collection, "labels"), { image_ids: ids, ...this.named(name, answer), answer });
     for (const image of images) {
       if (image.classes && name) this.giveOneOfSeveral(image, name, answer);
       else {
