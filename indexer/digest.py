@@ -13,8 +13,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from io import BufferedReader, BytesIO
+from io import BytesIO
 
 from indexer.decoders import TooLong, end, given, pool_of, waited_for, without_main
 from indexer.home import Home
@@ -141,13 +142,12 @@ def digest_file(work: Work, home: Home, cutting: Cutting, preparation: Preparati
     """Read, hash, decode and write the previews of one file."""
     source = work.source
     try:
-        if cutting.tile or source.size > MAX_FILE_BYTES:
-            with opened(source) if work.data is None else BytesIO(work.data) as file:
-                if (found := _slide(file, source, home, cutting)) is not None:
-                    return found
-        data = read(source) if work.data is None else work.data
+        if (cutting.tile or source.size > MAX_FILE_BYTES) and (tiles := _slide(work, home, cutting)) is not None:
+            return tiles
     except CannotDecode as error:
         return [_failed(error.reason)]
+    try:
+        data = read(source) if work.data is None else work.data
     except OSError as error:
         return [_failed(unreadable(error), again=True)]
     sha256 = hashlib.sha256(data).hexdigest()
@@ -173,22 +173,28 @@ def _tags(data: bytes, source: Source) -> Tags | None:
         return None
 
 
-def _slide(file: BufferedReader | BytesIO, source: Source, home: Home, cutting: Cutting) -> list[Digest] | None:
+def _slide(work: Work, home: Home, cutting: Cutting) -> list[Digest] | None:
     """The tiles of a TIFF that cannot be held in memory; None for a file that can."""
-    slide = is_slide(file, source.name, MAX_FILE_BYTES)
-    if not (cutting.tile and slide):
-        if source.size > MAX_FILE_BYTES:
-            raise CannotDecode(source.name, tiled(TOO_LARGE) if slide else TOO_LARGE)
-        return None
-    file.seek(0)
-    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    parts = previews_of_slide(file, source.name, PREVIEW_SIDE, cutting.tile, cutting.pages)
-    found = [_written_part(home, sha256, part, preview, source.size) for part, preview in parts]
-    if source.stored:
-        folder = home.original(sha256).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        file.seek(0)
-        write_named_by_hash(folder, "", iter(lambda: file.read(HASHED_AT_ONCE), b""))
+    source = work.source
+    with ExitStack() as stack:
+        try:  # around what is read alone: a disk that takes no more is no fault of the file
+            file = stack.enter_context(opened(source) if work.data is None else BytesIO(work.data))
+            slide = is_slide(file, source.name, MAX_FILE_BYTES)
+            if not (cutting.tile and slide):
+                if source.size > MAX_FILE_BYTES:
+                    raise CannotDecode(source.name, tiled(TOO_LARGE) if slide else TOO_LARGE)
+                return None
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            return [_failed(unreadable(error), again=True)]
+        parts = previews_of_slide(file, source.name, PREVIEW_SIDE, cutting.tile, cutting.pages)
+        found = [_written_part(home, sha256, part, preview, source.size) for part, preview in parts]
+        if source.stored:
+            folder = home.original(sha256).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            file.seek(0)
+            write_named_by_hash(folder, "", iter(lambda: file.read(HASHED_AT_ONCE), b""))
     return found
 
 

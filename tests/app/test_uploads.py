@@ -16,8 +16,9 @@ from app import jobs, uploads, worker
 from app.api import create_api
 from app.settings import Settings
 from indexer.importer import LISTED
+from indexer.sources import MAX_FILE_BYTES
 from model.parts import tiles
-from tests.pictures import jpeg, picture, stack
+from tests.pictures import encoded, jpeg, picture, stack
 
 
 def do_import(workspace) -> None:
@@ -270,6 +271,29 @@ def test_an_import_that_failed_keeps_its_upload_and_can_be_tried_again(
     assert states == ["succeeded", "failed"]
     assert client.get(f"/v1/jobs/{again['id']}").json()["result"]["added_total"] == 1
     assert not workspace.home.upload(begun).exists()
+
+
+@pytest.mark.promise(7)
+def test_a_slide_of_which_the_original_cannot_be_kept_stays_in_its_upload(client, workspace, begun, put):
+    put("slide.tif", encoded(picture("cat", 64), "TIFF"))
+    finish = {"url": f"/v1/uploads/{begun}/finish", "json": {"tile": 32}}
+    client.post(**finish)
+    [sent] = (path for path in workspace.home.upload(begun).iterdir() if not path.suffix)
+    os.truncate(sent, MAX_FILE_BYTES + 1)  # only by its tiles does it fit into memory
+    originals = workspace.home.root / "originals"
+    originals.write_bytes(b"")  # in the way of the folder
+
+    do_import(workspace)
+    kept = sent.exists()
+    originals.unlink()
+    again = client.post(**finish).json()
+    do_import(workspace)
+
+    states = [job["state"] for job in client.get("/v1/jobs").json()["items"] if job["kind"] == "import"]
+    result = client.get(f"/v1/jobs/{again['id']}").json()["result"]
+    assert (kept, states) == (True, ["succeeded", "failed"])
+    assert result["refused"] == []
+    assert result["added_total"] > 1
 
 
 def test_a_file_can_be_left_out_of_a_batch(client, workspace, begun, put):

@@ -14,7 +14,7 @@ from indexer.catalog import collection_named, count_images, ensure_collection, o
 from indexer.importer import import_sources
 from indexer.index import open_index
 from indexer.removal import remove
-from indexer.sources import scan
+from indexer.sources import MAX_FILE_BYTES, scan
 from model.files import PARTIAL
 from tests.faults.kill import ROOT
 from tests.indexer.helpers import tree
@@ -64,6 +64,26 @@ def test_promise_7_no_space_for_a_preview_names_the_file_and_the_free_space_and_
     assert result["added"] + result["known"] == 7
     assert result["refused"] == []
     assert tree(large) == before
+
+
+@pytest.mark.promise(7)
+def test_promise_7_no_space_for_the_tiles_of_a_slide_stops_the_import_and_the_slide_comes_in_later(home, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (200, 20_000, 3), np.uint8)
+    slide = tmp_path / "slide.tif"
+    slide.write_bytes(encoded(Image.fromarray(noise), "TIFF"))  # the preview of a tile is 5 MB
+    os.truncate(slide, MAX_FILE_BYTES + 1)
+
+    stopped = limited(home, 1 << 20, "import", slide, "--tile", 8192)
+    again = limited(home, 64 << 20, "import", slide, "--tile", 8192)
+
+    assert stopped.returncode == 1
+    assert "File too large" in stopped.stderr
+    assert f"{home.root}/previews/" in stopped.stderr
+    assert "MB free" in stopped.stderr
+    assert not list(home.root.rglob(f"{PARTIAL}*"))
+    assert again.returncode == 0
+    result = json.loads(again.stdout)
+    assert (result["added"], result["refused"]) == (3, [])
 
 
 @pytest.mark.promise(7)
