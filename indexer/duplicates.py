@@ -21,7 +21,8 @@ Pair = tuple[int, int]  # image ids, the smaller first
 
 def group(engine: Engine, collection: Collection, pairs: Sequence[Pair]) -> list[list[Image]]:
     """Groups of images that pairs connect, but for those a person called distinct; in each the best to keep first."""
-    kept = set(pairs) - _distinct(engine, collection)
+    gone = _gone(engine, collection)  # they connect nothing any more: what two crops of one share may be too little
+    kept = {pair for pair in set(pairs) - _distinct(engine, collection) if gone.isdisjoint(pair)}
     parent: dict[int, int] = {}
 
     def root(image_id: int) -> int:
@@ -31,11 +32,9 @@ def group(engine: Engine, collection: Collection, pairs: Sequence[Pair]) -> list
 
     for first, second in sorted(kept):
         parent[root(second)] = root(first)
-    gone = _gone(engine, collection)
     groups: dict[int, list[int]] = {}
     for image_id in sorted(parent):
-        if image_id not in gone:
-            groups.setdefault(root(image_id), []).append(image_id)
+        groups.setdefault(root(image_id), []).append(image_id)
     found = {image.id: image for image in get_images(engine, sorted(parent))}
     ranked = [sorted((found[i] for i in ids if i in found), key=_worth) for ids in groups.values()]
     return [members for members in ranked if len(members) > 1]

@@ -161,6 +161,17 @@ def test_a_removed_image_leaves_its_group(engine, home, photos, brought):
     assert [set(members) for members in names(group(engine, photos, pairs))] == [{"cat small.jpg", "cat wide.jpg"}]
 
 
+def test_what_a_removed_image_alone_connected_is_no_group(engine, home, photos, ids):
+    left, whole, right = ids[:3]
+    pairs = [(left, whole), (whole, right)]
+    before = group(engine, photos, pairs)
+
+    remove(engine, home, photos, [whole])
+
+    assert [{image.id for image in members} for members in before] == [{left, whole, right}]
+    assert group(engine, photos, pairs) == []
+
+
 def test_only_images_of_the_collection_can_be_called_distinct(engine, photos, brought):
     ids, _ = brought
     other = create_collection(engine, "other")
