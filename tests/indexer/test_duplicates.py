@@ -297,3 +297,31 @@ def test_a_removed_picture_leaves_no_traits(shots, engine, home, photos):
     remove(engine, home, photos, [cat.id])
 
     assert (before, TraitStore(home.traits).known([cat.sha256])) == ({cat.sha256}, set())
+
+
+HARM = {
+    "something else": lambda path: path.write_bytes(b"no database " * 4096),
+    "torn": lambda path: path.write_bytes(path.read_bytes()[: 2 << 14]),
+    "overwritten": lambda path: path.write_bytes(path.read_bytes()[: 1 << 14].ljust(path.stat().st_size, b"\x99")),
+    "half made": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_a_look_makes_a_damaged_cache_of_traits_anew(shots, home, harm):
+    _, looked = shots(originals("cat", "rocket"))
+    harm(home.traits)
+
+    pairs, again = shots({"corner.jpg": CLOTHES["cropped to three quarters at a corner"](picture("cat", 320))}, looked)
+
+    assert (pairs, len(again.ids)) == ({frozenset({"cat.jpg", "corner.jpg"})}, 3)
+
+
+@pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
+def test_a_damaged_cache_of_traits_hinders_no_removal(shots, engine, home, photos, harm):
+    shots(originals("cat", "rocket"))
+    [cat] = [image for image in get_images(engine, all_ids(engine, photos).tolist()) if image.name == "cat.jpg"]
+    harm(home.traits)
+
+    assert remove(engine, home, photos, [cat.id]) == 1
+    assert not TraitStore(home.traits).known([cat.sha256])
