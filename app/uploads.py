@@ -15,7 +15,7 @@ import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -63,7 +63,8 @@ class Uploads:
         self.home, self.most_per_file, self.most_per_batch = home, most_per_file, most_per_batch
         home.upload("").mkdir(parents=True, exist_ok=True)
         self.finishing = threading.Lock()  # held from closing a batch until its job is in line
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # the event loop takes it: held for moments only
+        self._reading = threading.Lock()  # held while the files of a batch are read, of which there may be very many
         self._busy: set[Path] = set()  # files that a request is writing now
         self._closing: set[Path] = set()  # folders that take no files any more, or not for the moment
         self._announced: dict[str, _Announced] = {}  # by batch
@@ -138,7 +139,7 @@ class Uploads:
         with self._alone(path, name):
             for suffix in (".json", ".part", ""):
                 Path(f"{path}{suffix}").unlink(missing_ok=True)
-        with self._lock:
+        with self._reading, self._lock:
             if batch in self._announced:
                 self._announced[batch].leave_out(path.name)
 
@@ -174,8 +175,9 @@ class Uploads:
     def drop_of(self, collection: Collection) -> None:
         """Forget the batches that were begun for a collection which is gone."""
         for about in self.home.upload("").glob(f"*/{_BATCH}"):
-            if json.loads(about.read_bytes())["collection_id"] == collection.id:
-                shutil.rmtree(about.parent, ignore_errors=True)
+            with suppress(FileNotFoundError):  # another request dropped it, or its import is done
+                if json.loads(about.read_bytes())["collection_id"] == collection.id:
+                    shutil.rmtree(about.parent, ignore_errors=True)
 
     def _here(self, batch: str) -> Path:
         if not self.is_here(batch):
@@ -194,11 +196,8 @@ class Uploads:
         if size > self.most_per_file:
             words = "{file} is larger than {n:,} MB (LIKENESS_MAX_UPLOAD_MB)."
             raise BadInput(Line("large_upload", words, file=repr(name), n=self.most_per_file >> 20))
+        announced = self._announced_in(batch)
         with self._lock:
-            if batch not in self._announced:
-                sizes = {key_of(file.name): file.size for file in self.arrived(batch)}
-                self._announced[batch] = _Announced(sizes, sum(sizes.values()))
-            announced = self._announced[batch]
             before = announced.sizes.get(key)
             if before not in (None, size):
                 raise UploadConflict(f"{name!r} was announced with {before:,} bytes before.")
@@ -211,6 +210,16 @@ class Uploads:
             _require_space(folder, size - received(folder / key))
             announced.put(key, size)
         return folder
+
+    def _announced_in(self, batch: str) -> _Announced:
+        """After a restart this reads a line of every file that has arrived."""
+        if (announced := self._announced.get(batch)) is not None:
+            return announced
+        with self._reading:
+            if (announced := self._announced.get(batch)) is None:  # nobody else has read it meanwhile
+                sizes = {key_of(file.name): file.size for file in self.arrived(batch)}
+                announced = self._announced[batch] = _Announced(sizes, sum(sizes.values()))
+            return announced
 
     @contextmanager
     def _alone(self, path: Path, name: str) -> Iterator[None]:
@@ -244,10 +253,11 @@ class Uploads:
         for folder in self.home.upload("").iterdir():
             if not folder.is_dir() or folder.name in waiting:
                 continue
-            newest = max((entry.stat().st_mtime for entry in os.scandir(folder)), default=folder.stat().st_mtime)
-            if time.time() - newest > FORGOTTEN:
-                self._announced.pop(folder.name, None)
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(FileNotFoundError):  # it changes at this moment, or is gone
+                newest = max((entry.stat().st_mtime for entry in os.scandir(folder)), default=folder.stat().st_mtime)
+                if time.time() - newest > FORGOTTEN:
+                    self._announced.pop(folder.name, None)
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _no_such(batch: str) -> NoSuchUpload:

@@ -4,9 +4,11 @@ import asyncio
 import io
 import json
 import os
+import shutil
 import threading
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from starlette.requests import ClientDisconnect
@@ -15,6 +17,7 @@ from starlette.testclient import TestClient
 from app import jobs, uploads, worker
 from app.api import create_api
 from app.settings import Settings
+from indexer.catalog import collection_named
 from indexer.importer import LISTED
 from indexer.sources import MAX_FILE_BYTES
 from model.parts import tiles
@@ -403,3 +406,61 @@ def test_what_was_sent_to_a_collection_goes_with_it(client, workspace, begun, pu
 
     assert [folder.name for folder in workspace.home.upload("").iterdir()] == [kept]
     assert client.post(f"/v1/uploads/{begun}/finish").status_code == 404
+
+
+@pytest.mark.promise(26)
+def test_while_the_many_files_of_one_batch_are_read_others_arrive(client, begun, put, monkeypatch):
+    uploads_ = client.app.state.uploads
+    other = client.post("/v1/collections/photos/uploads").json()["upload"]
+    put("a.jpg", b"a")
+    arrived, reading, answered, in_time = uploads_.arrived, threading.Event(), threading.Event(), []
+
+    def slow(batch):
+        reading.set()
+        in_time.append(answered.wait(10))
+        return arrived(batch)
+
+    monkeypatch.setattr(uploads_, "arrived", slow)
+    with ThreadPoolExecutor(1) as own:
+        waiting = own.submit(put, "x.jpg", b"x", upload=other)
+        reading.wait()
+        others = put("b.jpg", b"b")
+        answered.set()
+
+    assert (waiting.result().status_code, others.status_code) == (200, 200)
+    assert in_time == [True]
+
+
+@pytest.mark.parametrize("gone", ["folder", "file"])
+def test_a_batch_that_changes_while_old_ones_are_looked_for_hinders_no_other(client, workspace, begun, put, gone):
+    put("cat.jpg", jpeg())
+    folder = workspace.home.upload(begun)
+    photos = collection_named(workspace.engine, "photos")
+
+    class Waiting(set):
+        def __contains__(self, batch):  # asked just before the folder is looked into
+            shutil.rmtree(folder)
+            if gone == "file":
+                folder.mkdir()
+                (folder / "half").symlink_to("moved away")
+            return False
+
+    batch = client.app.state.uploads.begin(photos, Waiting())
+
+    assert client.get(f"/v1/uploads/{batch}").status_code == 200
+
+
+def test_a_batch_that_goes_while_those_of_a_collection_are_looked_for_hinders_nothing(
+    client, workspace, begun, monkeypatch
+):
+    read = Path.read_bytes
+
+    def late(path):
+        shutil.rmtree(path.parent)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", late)
+
+    client.app.state.uploads.drop_of(collection_named(workspace.engine, "photos"))
+
+    assert list(workspace.home.upload("").iterdir()) == []
