@@ -19,7 +19,9 @@ _END, _SCAN = 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # within a scan FF goes before 0, a restart's number or another FF
-_OTHERS = bytes(range(1, 250))  # that could be pixels
+_PIXELS = bytes(range(1, 250))  # what could be some
+# A decoder that stands at the end of a restart interval skips all up to the number it waits for: behind each there are.
+_OTHERS = _PIXELS + b"".join(bytes((0xFF, 0xD0 + number)) + _PIXELS for number in range(8))
 
 
 @dataclass

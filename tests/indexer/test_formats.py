@@ -1,6 +1,7 @@
 """Bytes → preview: what an import makes of every kind of file."""
 
 import io
+import re
 import struct
 import subprocess
 import sys
@@ -292,6 +293,20 @@ def test_a_jpeg_with_zeros_in_place_of_its_end_is_as_torn_as_without_them(side, 
         for way in (make_preview, make_rendition, decode):
             with pytest.raises(CannotDecode, match="truncated"):
                 way(filled, "x")
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_jpeg_that_was_torn_where_a_restart_interval_ends_is_refused_unless_it_is_nearly_whole(rows):
+    data = encoded(picture("coffee", 400).resize((1050, 700)), quality=90, restart_marker_rows=rows)
+    ends = [found.start() for found in re.finditer(rb"\xff[\xd0-\xd7]", data)]
+
+    nearly = make_preview(data[: ends[-1]], "x")
+
+    assert difference(opened(nearly.data), opened(make_preview(data, "x").data)) < 4  # of up to 28 rows that are grey
+    for end in ends[:: len(ends) // 8]:
+        for behind in (0, 1, 2):  # with none, half or all of the marker
+            with pytest.raises(CannotDecode, match="truncated"):
+                make_preview(data[: end + behind], "x")
 
 
 def test_a_jpeg_whose_codes_end_in_zeros_comes_in_without_its_end():
