@@ -24,7 +24,7 @@ from indexer.traits import Traits, TraitStore, forget, traits_of
 from model.alike import SIDE, fit, same_part, same_shot
 from model.errors import Cancelled, CannotDecode
 from model.images import decode
-from model.landmarks import scaled
+from model.landmarks import Landmarks, scaled
 from model.progress import Line, Progress, rate_line
 
 NEIGHBOURS, NEAR = 6, 0.9  # of a picture whose thumbs are compared, and the cosine from which on they are
@@ -68,7 +68,7 @@ def look(
         seen = _prepare(reader, new, pool, follow)
         landmarks = _sorted_in(reader, ids, new, before.landmarks, follow)
         near = near_pairs(ids, vectors, new, follow)
-        whole = near[_same_wholes(reader, near)]
+        whole = near[_same_wholes(reader, near, follow)]
         others = _without(_candidates(reader, landmarks, ids, new, follow), whole)
         parts = others[_same_parts(reader, others, pool, follow)]
     known = before.ids[np.isin(before.ids, ids)]
@@ -122,7 +122,10 @@ def _sorted_in(
     follow("sorting", 0, 1)
     if landmarks is None or landmarks.is_full:
         some = np.sort(np.random.default_rng(0).choice(ids, min(SAMPLE, len(ids)), replace=False))
-        sample = {image_id: each.landmarks for part in _parts(some) for image_id, each in reader.traits(part).items()}
+        sample: dict[int, Landmarks] = {}
+        for part in _parts(some):
+            follow("sorting", 0, len(ids))
+            sample |= {image_id: each.landmarks for image_id, each in reader.traits(part).items()}
         landmarks, new = LandmarkIndex.like(sample, len(ids)), ids
     for done, part in enumerate(_parts(new)):
         follow("sorting", done * AT_ONCE, len(new))
@@ -130,15 +133,17 @@ def _sorted_in(
     return landmarks
 
 
-def _same_wholes(reader: _Reader, pairs: np.ndarray) -> np.ndarray:
+def _same_wholes(reader: _Reader, pairs: np.ndarray, follow: Follow) -> np.ndarray:
     """(P,) bool: which of these show one shot, uncropped."""
     wanted = np.unique(pairs)
     thumbs = np.zeros((len(wanted), SIDE, SIDE), np.uint8)  # a flat one is like none
     for part in _parts(wanted):
+        follow("near", len(wanted), len(wanted))
         for image_id, each in reader.traits(part).items():
             thumbs[np.searchsorted(wanted, image_id)] = each.thumb
     same = np.zeros(len(pairs), bool)
     for start in range(0, len(pairs), PAIRS_AT_ONCE):
+        follow("near", len(wanted), len(wanted))
         first, second = np.searchsorted(wanted, pairs[start : start + PAIRS_AT_ONCE].T)
         same[start : start + PAIRS_AT_ONCE] = same_shot(thumbs[first], thumbs[second])
     return same

@@ -249,6 +249,32 @@ def test_a_look_that_is_stopped_says_so_and_keeps_the_traits_it_made(shots, home
     assert (pairs, len(looked.ids)) == (set(), 2)
 
 
+def test_a_look_can_be_stopped_while_the_landmarks_of_many_are_read(shots, monkeypatch):
+    lines = []
+    monkeypatch.setattr(look_module.LandmarkIndex, "like", None)  # it is not to come so far
+
+    with pytest.raises(Cancelled):
+        shots(
+            originals("cat", "rocket"),
+            stop=lambda: bool(lines) and lines[-1].name == "duplicates_sorting",
+            progress=lambda share, line: lines.append(line),
+        )
+
+
+@pytest.mark.parametrize("said", [2, 3], ids=["as thumbs are read", "as they are compared"])
+def test_a_look_can_be_stopped_while_whole_pictures_are_compared(shots, engine, home, photos, monkeypatch, said):
+    shots(originals("cat", "rocket"))
+    ids, near, lines = all_ids(engine, photos), np.ones((2, 1), np.float32), []
+    monkeypatch.setattr(look_module, "same_shot", None)  # it is not to come so far
+
+    with pytest.raises(Cancelled):
+        look(
+            engine, home, ids, near,
+            stop=lambda: [line.name for line in lines].count("duplicates_near") == said,
+            progress=lambda share, line: lines.append(line),
+        )  # fmt: skip
+
+
 def test_progress_never_goes_back_and_ends_before_all_is_said(shots):
     shares = []
 
