@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from io import BytesIO
+from io import BufferedReader, BytesIO
 
 from indexer.decoders import TooLong, end, given, pool_of, waited_for, without_main
 from indexer.home import Home
@@ -178,7 +178,8 @@ def _slide(work: Work, home: Home, cutting: Cutting) -> list[Digest] | None:
     source = work.source
     with ExitStack() as stack:
         try:  # around what is read alone: a disk that takes no more is no fault of the file
-            file = stack.enter_context(opened(source) if work.data is None else BytesIO(work.data))
+            file: BufferedReader | BytesIO = opened(source) if work.data is None else BytesIO(work.data)
+            stack.callback(file.close)
             slide = is_slide(file, source.name, MAX_FILE_BYTES)
             if not (cutting.tile and slide):
                 if source.size > MAX_FILE_BYTES:
