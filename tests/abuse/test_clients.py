@@ -1,6 +1,8 @@
 """Promise 27: slow and vanishing clients hold nothing."""
 
 import asyncio
+import contextlib
+import http.client
 import socket
 import threading
 import time
@@ -12,7 +14,7 @@ import uvicorn
 from app import listening, pressure
 from app.listening import Patience
 from app.pressure import Pressure
-from tests.abuse.server import free_port, head
+from tests.abuse.server import PATIENCE, free_port, head
 
 FORM = "Content-Type: multipart/form-data; boundary=x"
 START = b'--x\r\nContent-Disposition: form-data; name="files"; filename="1.jpg"\r\n\r\n'
@@ -66,10 +68,13 @@ def test_promise_27_clients_that_do_not_read_their_answer_keep_nobody_waiting(se
 
 def test_a_connection_outlives_the_time_that_the_page_keeps_one_between_two_requests(server):
     keeps = httpx.Limits().keepalive_expiry  # seconds; what `ui` and the proxy rely on
-    with server.connect() as connection:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    with contextlib.closing(connection):
         for wait in (keeps + 1, 0):
-            connection.sendall(head("GET", "/v1/health"))
-            assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+            connection.request("GET", "/v1/health")
+            answer = connection.getresponse()  # raises where the other side has closed the connection
+            assert (answer.status, answer.will_close) == (200, False)
+            answer.read()
             time.sleep(wait)
 
 

@@ -30,6 +30,7 @@ def accept(client, **body):
 
 
 def predictions(client):
+    client.get(PROBE)  # waits until probabilities do not change any more
     items = client.get("/v1/collections/photos/predictions", params={"limit": 500}).json()["items"]
     return {item["image"]["id"]: item for item in items if item["image"]["class"] is None}
 
