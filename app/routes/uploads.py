@@ -100,7 +100,7 @@ def finish_upload(
 ) -> dict[str, Any]:
     """Import what has arrived; every file must be whole.
 
-    Asked again it answers with the same job, or with a new one when that failed.
+    Asked again it answers with the same job, or with a new one when that failed; without options with that one's.
     """
     uploads, chosen = _uploads(request), (body or Options()).chosen()
     with uploads.finishing:
@@ -108,6 +108,8 @@ def finish_upload(
         if job is not None and (job.state != "failed" or not uploads.is_here(upload)):
             return job.public()
         collection = collection_with_id(workspace.engine, uploads.collection_id(upload))
+        if job is not None and body is None:  # cut otherwise, a slide would be refused, and its upload dropped
+            chosen = {name: job.params[name] for name in Options.model_fields if name in job.params}
         params = {"upload": upload, "files": uploads.finish(upload), **chosen}
         return jobs.create(workspace.engine, collection, "import", params).public()
 

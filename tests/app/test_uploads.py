@@ -279,8 +279,7 @@ def test_an_import_that_failed_keeps_its_upload_and_can_be_tried_again(
 @pytest.mark.promise(7)
 def test_a_slide_of_which_the_original_cannot_be_kept_stays_in_its_upload(client, workspace, begun, put):
     put("slide.tif", encoded(picture("cat", 64), "TIFF"))
-    finish = {"url": f"/v1/uploads/{begun}/finish", "json": {"tile": 32}}
-    client.post(**finish)
+    client.post(f"/v1/uploads/{begun}/finish", json={"tile": 32})
     [sent] = (path for path in workspace.home.upload(begun).iterdir() if not path.suffix)
     os.truncate(sent, MAX_FILE_BYTES + 1)  # only by its tiles does it fit into memory
     originals = workspace.home.root / "originals"
@@ -289,7 +288,7 @@ def test_a_slide_of_which_the_original_cannot_be_kept_stays_in_its_upload(client
     do_import(workspace)
     kept = sent.exists()
     originals.unlink()
-    again = client.post(**finish).json()
+    again = client.post(f"/v1/uploads/{begun}/finish").json()  # as it was asked for before
     do_import(workspace)
 
     states = [job["state"] for job in client.get("/v1/jobs").json()["items"] if job["kind"] == "import"]

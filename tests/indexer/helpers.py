@@ -1,6 +1,7 @@
 """What the tests of the indexer share: a small real model, unit vectors, images without files, the journal."""
 
 import hashlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sqlalchemy import Engine, insert, select
 
 from indexer.catalog import Collection
 from indexer.schema import contents, images, label_events, now
+from indexer.undo import redo, undo
 from tests.pictures import NAMES, views
 
 SIDE = 32
@@ -67,6 +69,16 @@ def fill(engine: Engine, collection: Collection, count: int) -> list[int]:
 def events(engine: Engine) -> list[tuple]:
     with engine.connect() as connection:
         return [tuple(row) for row in connection.execute(select(label_events).order_by(label_events.c.id))]
+
+
+def assert_goes_back_and_forth(engine: Engine, collection: Collection, states: list, state: Callable) -> None:
+    """One undo leads from each of `states`, the last of which is now, to the one before; one redo to the next."""
+    for before in states[-2::-1]:
+        undo(engine, collection)
+        assert state() == before
+    for after in states[1:]:
+        redo(engine, collection)
+        assert state() == after
 
 
 def clustered(count: int, dim: int = 32, seed: int = 0, groups: int = 60) -> np.ndarray:

@@ -20,7 +20,7 @@ from indexer.removal import remove
 from indexer.schema import label_events, now
 from indexer.undo import can_undo_redo, redo, undo
 from model.errors import BadInput
-from tests.indexer.helpers import events, fill
+from tests.indexer.helpers import assert_goes_back_and_forth, events, fill
 
 
 def test_an_answer_stands_with_its_time_and_its_source(engine, photos, ids):
@@ -348,12 +348,7 @@ def test_several_bulk_actions_are_undone_and_done_again_one_by_one(engine, photo
         act()
         states.append(state())
 
-    for before in states[-2::-1]:
-        undo(engine, photos)
-        assert state() == before
-    for after in states[1:]:
-        redo(engine, photos)
-        assert state() == after
+    assert_goes_back_and_forth(engine, photos, states, state)
     assert "cat" not in {item.name for item in all_classes(engine, photos)}
     with pytest.raises(NothingToUndo):
         redo(engine, photos)

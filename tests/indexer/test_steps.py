@@ -10,6 +10,7 @@ from indexer.errors import ClassExists
 from indexer.labels import label, label_each
 from indexer.schema import actions
 from indexer.undo import redo, stacks, undo
+from tests.indexer.helpers import assert_goes_back_and_forth
 
 
 def test_removing_a_class_and_its_coming_back_are_steps_of_undo(engine, photos, ids, answers):
@@ -32,12 +33,7 @@ def test_removing_a_class_and_its_coming_back_are_steps_of_undo(engine, photos, 
     assert states[1] == (["dog"], {ids[2]: {"dog": "yes"}})
     assert states[3] == (["cat", "dog"], {ids[0]: {"dog": "yes"}, ids[1]: {"cat": "yes"}, ids[2]: {"dog": "yes"},
                                           ids[3]: {"cat": "yes"}})  # fmt: skip
-    for before in states[-2::-1]:
-        undo(engine, photos)
-        assert state() == before
-    for after in states[1:]:
-        redo(engine, photos)
-        assert state() == after
+    assert_goes_back_and_forth(engine, photos, states, state)
 
 
 def anything(engine, photos, ids, rng):
@@ -189,12 +185,7 @@ def test_every_change_of_a_class_is_one_step_of_undo_and_redo_in_order_with_labe
         states.append(state())
     update_class(engine, photos, "wall", "wall", None, key=2)  # which it is: that is no step
 
-    for before in states[-2::-1]:
-        undo(engine, photos)
-        assert state() == before
-    for after in states[1:]:
-        redo(engine, photos)
-        assert state() == after
+    assert_goes_back_and_forth(engine, photos, states, state)
     assert len(states) == len({str(each) for each in states}) == 6
 
 
