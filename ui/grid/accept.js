@@ -37,7 +37,7 @@ class Accepting {
       this.faces,
       el("form.row", { method: "dialog" }, el("button", { value: "no" }, say("common.cancel")), this.yes),
     );
-    this.dialog.addEventListener("keydown", (event) => event.stopPropagation());
+    keepKeys(this.dialog);
     this.board.root.append(this.dialog);
     this.dialog.showModal();
     this.slider.focus();

@@ -29,7 +29,7 @@ class Classes {
         el("div.row", {}, this.away, el("span.grow"), el("button", { type: "button", onclick: () => this.root.close() }, say("common.cancel")), this.go),
       ),
     );
-    this.root.addEventListener("keydown", (event) => event.stopPropagation());
+    keepKeys(this.root);
     this.deaf = hear(({ what, trouble }) => what === "outbox" && this.sending && trouble && this.tell(trouble, true));
     root.append(this.root);
     this.root.showModal();

@@ -72,11 +72,14 @@ function ask(root, question, yes, { pictures = [], more = 0, harmless = false } 
       pictures.length ? el("div.faces", { "aria-hidden": "true" }, pictures.map((image) => el("img", { src: image.preview, alt: "" })), more > 0 ? el("span.quiet", {}, `+${number(more)}`) : "") : "",
       el("form.row", { method: "dialog" }, el("button", { value: "no" }, say("common.cancel")), el(harmless ? "button.primary" : "button.danger", { value: "yes" }, yes)),
     );
-    dialog.addEventListener("keydown", (event) => event.stopPropagation());
+    keepKeys(dialog);
     root.append(dialog);
     dialog.showModal();
   });
 }
+
+/** Keys pressed in a dialog are no shortcuts while it is open. One that comes right after it closed still finds the focus on its button, and is the page's. */
+const keepKeys = (dialog) => dialog.addEventListener("keydown", (event) => dialog.open && event.stopPropagation());
 
 /** A component that ends where the window ends, so that it scrolls inside and its tools stay. */
 function fitWindow(root, least, set) {

@@ -9,7 +9,7 @@ function shortcuts(root, lines) {
     el("dl", {}, lines.map(([keys, what]) => [el("dt", {}, keys.split(" ").map((k) => [el("kbd", {}, k), " "])), el("dd", {}, what)])),
     el("form", { method: "dialog" }, el("button", {}, say("common.close"))),
   );
-  dialog.addEventListener("keydown", (event) => event.stopPropagation());
+  keepKeys(dialog);
   root.append(dialog);
   dialog.showModal();
 }

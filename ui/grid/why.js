@@ -24,7 +24,7 @@ async function whyAlike(root, collection, query, image, picture) {
     el("div.pair", {}, half(picture(query), say("why.searched_with"), said.query), half(image.preview, image.name, said.image)),
     el("form.row", { method: "dialog" }, el("label.row", {}, shown, say("why.show")), el("span.grow"), el("button", {}, say("common.close"))),
   );
-  dialog.addEventListener("keydown", (event) => event.stopPropagation());
+  keepKeys(dialog);
   root.append(dialog);
   dialog.showModal();
 }
