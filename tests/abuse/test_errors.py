@@ -113,12 +113,12 @@ def test_promise_33_an_empty_home_is_ready_and_says_the_next_step(own, tmp_path)
 @pytest.mark.promise(33)
 def test_promise_33_sigterm_finishes_the_requests_that_run_and_takes_no_others(own, record_property):
     server, body = own(), b'{"name": "late"}'
+    headers = ("Content-Type: application/json", f"Content-Length: {len(body)}", "Expect: 100-continue")
     heard = []
     with server.connect() as connection:
-        connection.sendall(
-            head("POST", "/v1/collections", "Content-Type: application/json", f"Content-Length: {len(body)}") + body[:5]
-        )
-        time.sleep(0.3)  # it is being read
+        connection.sendall(head("POST", "/v1/collections", *headers))
+        assert status_of(connection.recv(1 << 16)) == 100  # it runs, and its body is waited for
+        connection.sendall(body[:5])
 
         server.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + 30
