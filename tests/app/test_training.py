@@ -33,7 +33,7 @@ def test_an_estimate_says_what_the_training_will_be_and_cost(indexed, workspace,
     assert (cost["pictures"], cost["epochs"], cost["batch_size"], cost["device"]) == (24, 7, 8, "cpu")
     assert cost["seconds"] == pytest.approx(sum(cost["parts"].values()), abs=0.2)
     # 24 pictures, two of them kept out: two batches of eight an epoch, two views each
-    assert cost["parts"]["learning"] == pytest.approx(7 * 2 * 8 * 2 / cost["views_per_second"], abs=0.1)
+    assert cost["parts"]["learning"] == pytest.approx(7 * 2 * 8 * 2 / cost["views_per_second"], abs=0.1, rel=0.02)
     assert cost["memory_mb"] > 0
     assert cost["disk_mb"] > 45  # a ResNet-18 alone has 45 MB of weights
     assert cost["sentence"].startswith("About ")

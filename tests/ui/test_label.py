@@ -152,6 +152,11 @@ def test_every_key_is_undone_and_done_again_in_order(mixed: Site, page: Page, tm
         page.keyboard.type("SK")
         expect(page.get_by_role("listbox", name="Classes").get_by_role("option").first).to_have_text("sky")
         page.keyboard.press("Escape")
+        page.keyboard.press("Enter")  # named again at once: what went before does not close the list
+        page.keyboard.type("S")
+        page.wait_for_timeout(300)
+        expect(page.get_by_role("listbox", name="Classes").get_by_role("option").first).to_have_text("sky")
+        page.keyboard.press("Escape")
         page.keyboard.press("w")
         painted = page.get_by_role("group", name="Picture to label").locator("canvas")
         expect(page.get_by_text("of what speaks for")).to_be_visible()  # first, for it goes after some seconds

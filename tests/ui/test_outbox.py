@@ -11,8 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.ui.conftest import NAMES, Site, collect, free_port, seen, serving
-from tests.ui.labelling import answers, name_of, picture, saved
+from tests.ui.labelling import answers, api, name_of, picture, saved
+from tests.ui.test_map import comes_true
 from ui.client import Likeness
+
+CLASSES_CHANGED = "dispatchEvent(new CustomEvent('likeness', { detail: { what: 'classes', collection: 'mixed' } }))"
 
 
 def test_a_label_that_is_refused_brings_its_picture_back_with_the_reason(
@@ -47,6 +50,85 @@ def test_without_an_answer_the_queue_says_so_in_one_sentence_and_goes_on_by_itse
         expect(page.get_by_role("alert")).to_have_text("Likeness does not answer. Is it still running?")
         down = False
         expect(picture(page)).to_have_count(1)
+
+
+def test_a_class_that_was_just_named_keeps_its_key_whatever_an_earlier_answer_says(
+    mixed: Site, page: Page, tmp_path: Path
+) -> None:
+    before, held = answers(mixed, "mixed"), []
+
+    def hold_the_first(route: Route) -> None:
+        if held:
+            route.fallback()
+        else:
+            held.append((route, route.fetch()))
+
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed")
+        expect(picture(page)).to_have_count(1)
+        page.route(re.compile("/classes$"), hold_the_first)
+        page.evaluate(CLASSES_CHANGED)
+        comes_true(page, lambda: bool(held))
+        names = []
+        fresh = str(len(api(mixed, "mixed/classes")["items"]) + 1)
+        for key in ("Enter", fresh):  # a class of that name is made, and then has the next key
+            names.append(name_of(page))
+            page.keyboard.press(key)
+            if key == "Enter":
+                page.keyboard.type("late")
+                page.keyboard.press("Enter")
+                expect(picture(page)).not_to_have_attribute("alt", names[0])
+                route, response = held[0]
+                route.fulfill(response=response)
+        expect(picture(page)).not_to_have_attribute("alt", names[1])
+        saved(page)
+        assert answers(mixed, "mixed") == {**before, **dict.fromkeys(names, "late")}
+        for _ in names:
+            page.keyboard.press("Control+z")
+        saved(page)
+    httpx.delete(f"{mixed.api}/v1/collections/mixed/classes/late", trust_env=False).raise_for_status()
+    assert answers(mixed, "mixed") == before
+
+
+def test_a_button_under_the_hand_stays_until_it_is_let_go(mixed: Site, page: Page, tmp_path: Path) -> None:
+    before = answers(mixed, "mixed")
+    with seen(page, tmp_path):
+        page.goto(f"{mixed.page}/label?c=mixed")
+        expect(picture(page)).to_have_count(1)
+        first = name_of(page)
+        page.get_by_role("button", name=re.compile("^sky, ")).hover()
+        page.mouse.down()
+        page.keyboard.press("n")  # the list of classes is drawn anew
+        expect(picture(page)).not_to_have_attribute("alt", first)
+        second = name_of(page)
+        page.mouse.up()
+        expect(picture(page)).not_to_have_attribute("alt", second)
+        saved(page)
+        assert answers(mixed, "mixed") == {**before, first: "none_of_these", second: "sky"}
+        for _ in range(2):
+            page.keyboard.press("Control+z")
+        saved(page)
+    assert answers(mixed, "mixed") == before
+
+
+def test_a_key_that_comes_before_the_classes_waits_for_them(mixed: Site, page: Page, tmp_path: Path) -> None:
+    before, held, late = answers(mixed, "mixed"), [], True
+    with seen(page, tmp_path):
+        page.route(re.compile("/classes$"), lambda route: held.append(route) if late else route.fallback())
+        page.goto(f"{mixed.page}/gallery?c=mixed")
+        tiles = page.get_by_role("listbox", name="Pictures").get_by_role("option")
+        expect(tiles.first).to_be_visible()
+        tiles.first.click()
+        page.keyboard.press("2")
+        comes_true(page, lambda: len(held) > 1)
+        late = False
+        for route in held:
+            route.continue_()
+        expect(page.get_by_text("1 picture labelled")).to_be_visible()
+        assert len(answers(mixed, "mixed")) == len(before) + 1
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("Undone")).to_be_visible()
+    assert answers(mixed, "mixed") == before
 
 
 @pytest.fixture

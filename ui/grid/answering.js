@@ -75,6 +75,10 @@ class Answering {
   }
 
   drawClasses() {
+    onceLetGo(this.list, () => this.gone || this.drawList());
+  }
+
+  drawList() {
     const guess = this.offered();
     this.accepting.disabled = !guess;
     const inside = this.list.contains(this.root.getRootNode().activeElement);

@@ -150,9 +150,10 @@ class Board {
   // --- labels
 
   async giveKey(key) {
-    const name = this.labels.withKey(key);
+    const images = this.grid.chosen(); // when the key was pressed
+    const name = await this.labels.called(key);
     if (!name) return this.toast.say(say("board.no_such_key", { key }));
-    await this.chosen.label(name);
+    await this.chosen.label(name, "yes", images);
   }
 
   async give(images, name, answer = "yes") {

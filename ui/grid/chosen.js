@@ -47,9 +47,9 @@ class Chosen {
     return this.selection.size ? this.selection.body() : { image_ids: this.board.grid.chosen().map(({ id }) => id) };
   }
 
-  async label(name, answer = "yes") {
+  async label(name, answer = "yes", images = this.board.grid.chosen()) {
     const { board, selection } = this;
-    if (selection.everything || selection.size > MANY || board.grid.chosen().length < selection.size) {
+    if (selection.everything || selection.size > MANY || images.length < selection.size) {
       const source = { ...this.body(), ...board.labels.named(name, answer), answer, source: "bulk" };
       const seen = await post(of(board.collection, "labels"), { ...source, preview: true });
       if (!seen.changed) return board.toast.say(say("chosen.nothing_changes"));
@@ -60,7 +60,7 @@ class Chosen {
       board.labelled(changed, name, answer);
       return board.reload({ keepPlace: true });
     }
-    await board.give(board.grid.chosen(), name, answer);
+    await board.give(images, name, answer);
   }
 
   async remove() {

@@ -17,7 +17,7 @@ class Clusters {
       return this.line({ title, about: most && say(most.by === "prediction" ? "map.look_like" : "map.mostly", most), n: size, faces: representatives, choose: () => this.does.choose(cluster, title) });
     });
     const strange = outliers.length ? this.line({ title: say("map.outliers"), about: say("map.outliers_about"), n: outliers.length, faces: outliers.slice(0, 5), choose: () => this.does.choose("outliers", say("map.outliers")) }) : "";
-    this.list.replaceChildren(...named, strange);
+    drawAnew(this.list, [...named, strange]);
   }
 
   line({ title, about, n, faces, choose }) {

@@ -95,7 +95,7 @@ class Colouring {
       const shown = !ats.every((at) => this.hidden.has(at));
       return el(
         "button.chip",
-        { type: "button", "aria-pressed": String(shown), title: say(shown ? "map.hide" : "map.show", { name: text }), onclick: (event) => this.toggle(ats, event.currentTarget) },
+        { type: "button", "aria-pressed": String(shown), title: say(shown ? "map.hide" : "map.show", { name: text }), onclick: () => this.toggle(ats) },
         mark,
         text,
         el("span.quiet", {}, number(n)),
@@ -103,20 +103,18 @@ class Colouring {
     };
     const mark = (at) => el("span.mark", { "aria-hidden": "true", style: `--colour:${own(at)};clip-path:${clipped(this.look.shapes[at])}` });
     const [first, rest] = [order.slice(0, NAMED), order.slice(NAMED)];
-    this.legend.replaceChildren(
+    drawAnew(this.legend, [
       ...first.map((at) => chip([at], names[at], counts[at], mark(at))),
       rest.length ? chip(rest, say("map.others", { n: rest.length }), rest.reduce((sum, at) => sum + counts[at], 0), "") : "",
       counts[names.length] && this.by !== "group" ? chip([-1], say(`map.none_${this.by}`), counts[names.length], el("span.mark", { "aria-hidden": "true", style: `--colour:rgb(${GREY});clip-path:${clipped(0)}` })) : "",
       this.hidden.size ? el("button.link", { type: "button", onclick: () => (this.hidden.clear(), this.show(this.map)) }, say("map.show_all")) : "",
-    );
+    ]);
   }
 
-  toggle(ats, button) {
+  toggle(ats) {
     const hide = ats.some((at) => !this.hidden.has(at));
     for (const at of ats) hide ? this.hidden.add(at) : this.hidden.delete(at);
-    const place = [...this.legend.children].indexOf(button);
     this.show(this.map);
-    this.legend.children[place]?.focus();
   }
 
   /** What a picture is said to be: its name in a column, with how sure that is; null where nothing is said of it. */

@@ -81,6 +81,22 @@ function ask(root, question, yes, { pictures = [], more = 0, harmless = false } 
 /** Keys pressed in a dialog are no shortcuts while it is open. One that comes right after it closed still finds the focus on its button, and is the page's. */
 const keepKeys = (dialog) => dialog.addEventListener("keydown", (event) => dialog.open && event.stopPropagation());
 
+/** Put other lines into a list; the button that had the focus is another now, at the same place. */
+function drawAnew(list, lines) {
+  const held = list.getRootNode().activeElement;
+  const place = [...list.children].findIndex((line) => line.contains(held));
+  list.replaceChildren(...lines);
+  const line = list.children[place];
+  (line?.matches("button") ? line : line?.querySelector("button"))?.focus({ preventScroll: true });
+}
+
+/** Draw buttons anew, but not while one of `list` is pressed down: its click would be lost with it. */
+function onceLetGo(list, draw) {
+  clearTimeout(list.drawn);
+  if (list.querySelector(":active")) list.drawn = setTimeout(() => onceLetGo(list, draw), LET_GO);
+  else draw();
+}
+
 /** A component that ends where the window ends, so that it scrolls inside and its tools stay. */
 function fitWindow(root, least, set) {
   const scroller = root.getRootNode().host?.closest('[data-testid="stMain"]');
@@ -92,6 +108,8 @@ function fitWindow(root, least, set) {
 // bring them back: from the click that leaves until the next page's component is there, nothing is told.
 const LEAVES = ["show", "similar", "varied"];
 const PATIENCE = 5000; // ms
+const LET_GO = 50; // ms between two looks whether a button is still pressed
+const TAKEN_OVER = 200; // ms within which Streamlit calls again
 const leaving = (window.likenessLeaving ??= { since: 0 });
 if (!leaving.watched) {
   leaving.watched = true;
@@ -117,12 +135,14 @@ function mount(component, Part) {
     setTriggerValue(name, value);
   };
   part.update(data);
-  return () => {
+  const end = () => {
     if (part.turn !== turn) return; // a later call has taken over
     part.destroy();
     part.root.remove();
     delete parentElement.likeness;
   };
+  // When two changes of data come at once, Streamlit cleans up after the first before it calls again for the second.
+  return () => void (parentElement.isConnected ? setTimeout(end, TAKEN_OVER) : end());
 }
 
 /** True when a key was pressed while typing somewhere, so it is not a shortcut. */

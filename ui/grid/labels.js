@@ -7,9 +7,17 @@ class Labels {
     this.classes = [];
   }
 
+  /** Fetch them; one that was named here and whose first label the API may not have had when it was asked stays. */
   async refresh() {
-    this.classes = (await get(of(this.collection, "classes"))).items;
-    return this.classes;
+    const said = new Set(this.classes.filter((one) => one.fresh && !this.isOnItsWay(one)));
+    const { items } = await get(of(this.collection, "classes"));
+    const named = this.classes.filter((one) => one.fresh && !said.has(one) && !items.some(({ name }) => name === one.name));
+    this.classes = [...items, ...named];
+    this.known = true;
+  }
+
+  isOnItsWay({ name }) {
+    return outbox().waiting.some(({ collection, body }) => collection === this.collection && body?.class === name);
   }
 
   colours() {
@@ -18,6 +26,12 @@ class Labels {
 
   withKey(key) {
     return this.classes.find((one) => one.key === key)?.name;
+  }
+
+  /** The same, once the classes are here. */
+  async called(key) {
+    if (!this.known) await this.refresh();
+    return this.withKey(key);
   }
 
   /**

@@ -16,7 +16,7 @@ class Naming {
       maxlength: "60",
       oninput: () => this.offer(),
       onkeydown: (event) => this.key(event),
-      onblur: () => setTimeout(() => this.close(), 150), // after a click on the list
+      onblur: () => this.close(), // a press on the list has taken its line before
     });
     this.list = el("ul.offers", { id: "naming-list", role: "listbox", "aria-label": say("label.classes"), hidden: true });
     this.root = el("form.naming", { onsubmit: (event) => (event.preventDefault(), this.take()) }, this.input, el("kbd", { "aria-hidden": "true" }, "Enter"), this.list);

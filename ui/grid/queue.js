@@ -55,23 +55,29 @@ class Queue extends Toggling {
   async refill() {
     if (this.filling) return void (this.unanswered = true);
     this.filling = true;
-    do {
-      this.unanswered = false;
-      const kind = this.kind.value;
-      if (!this.waiting.length) this.explain(say("label.choosing"));
-      try {
-        if (!this.known) await this.begin();
-        const { items } = await get(of(this.collection, `suggestions?${inUrl({ limit: AHEAD, kind })}`));
-        if (this.gone) return;
-        if (kind === this.kind.value) await this.take(items);
-        else this.unanswered = true;
-      } catch (error) {
-        if (!(error instanceof Sentence)) throw error;
-        if (!this.waiting.length) this.explain(error.message, error.status === 0 || error.status === 503);
-      }
-      await sleep(RETHINK);
-    } while (this.unanswered && !this.gone);
-    this.filling = false;
+    try {
+      do await this.refillOnce();
+      while (this.unanswered && !this.gone);
+    } finally {
+      this.filling = false;
+    }
+  }
+
+  async refillOnce() {
+    this.unanswered = false;
+    const kind = this.kind.value;
+    if (!this.waiting.length) this.explain(say("label.choosing"));
+    try {
+      if (!this.known) await this.begin();
+      const { items } = await get(of(this.collection, `suggestions?${inUrl({ limit: AHEAD, kind })}`));
+      if (this.gone) return;
+      if (kind === this.kind.value) await this.take(items);
+      else this.unanswered = true;
+    } catch (error) {
+      if (!(error instanceof Sentence)) throw error;
+      if (!this.waiting.length) this.explain(error.message, error.status === 0 || error.status === 503);
+    }
+    await sleep(RETHINK);
   }
 
   /** A picture is shown once its keys mean something; where there is no class yet, letters name the first. */

@@ -38,9 +38,21 @@ async function once(method, path, body, signal) {
     if (error.name === "AbortError") throw error;
     throw new Sentence(say("common.down"));
   }
-  const said = await response.json().catch(() => null);
+  const said = await answerOf(response);
   if (response.ok) return said;
   throw sentenceOf(response.status, said, Number(response.headers.get("Retry-After")) || null);
+}
+
+/** What a response says, null where that is nothing we know; throws as `once` where a good answer was torn off. */
+async function answerOf(response) {
+  if (response.status === 204) return null;
+  try {
+    return await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (response.ok) throw new Sentence(say("common.down"));
+    return null; // not the API's own
+  }
 }
 
 /** A request that waits and asks again while the API says that it is busy and for how long. */

@@ -40,8 +40,8 @@ class Toggling extends Answering {
     else super.accept();
   }
 
-  drawClasses() {
-    super.drawClasses();
+  drawList() {
+    super.drawList();
     this.accepting.lastChild.textContent = ` ${say(this.several ? "label.go_on" : "label.accept")}`;
     if (!this.several) return;
     this.accepting.disabled = false;

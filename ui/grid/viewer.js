@@ -174,9 +174,12 @@ class Viewer {
     const key = event.key.toLowerCase();
     if (event.key === "ArrowLeft" || event.key === "ArrowRight") this.step(event.key === "ArrowLeft" ? -1 : 1);
     else if (/^[1-9]$/.test(key)) {
-      const name = this.board.labels.withKey(key);
-      await this.board.safely(async () => (name ? this.board.give([this.image], name) : this.board.toast.say(say("board.no_such_key", { key }))));
-      this.show(this.image);
+      const { board, image } = this;
+      await board.safely(async () => {
+        const name = await board.labels.called(key);
+        return name ? board.give([image], name) : board.toast.say(say("board.no_such_key", { key }));
+      });
+      if (this.image) this.show(this.image);
     } else if (key === "s" && does.similar && !event.ctrlKey) {
       const { image } = this;
       this.dialog.close();
