@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -64,7 +65,7 @@ def key_of(name: str) -> str:
 
 
 def received(path: Path) -> int:
-    for candidate in (path, path.with_name(f"{path.name}.part")):
-        if candidate.exists():
+    for candidate in (path, path.with_name(f"{path.name}.part"), path):  # it may get its own name at this moment
+        with suppress(FileNotFoundError):
             return candidate.stat().st_size
     return 0

@@ -114,8 +114,12 @@ class Uploads:
         """The files of a batch, by name, whole or not."""
         folder = self._open(batch)
         found = []
-        for path in folder.glob("*.json"):
-            if path.name not in (_BATCH, NAMES):
+        try:
+            about = [path for path in folder.glob("*.json") if path.name not in (_BATCH, NAMES)]
+        except FileNotFoundError:  # the batch is dropped at this moment
+            raise _no_such(batch) from None
+        for path in about:
+            with suppress(FileNotFoundError):  # the file is left out at this moment
                 said = json.loads(path.read_bytes())
                 found.append(Arrived(said["name"], said["size"], received(folder / path.stem)))
         return sorted(found, key=lambda file: file.name)

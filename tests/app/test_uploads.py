@@ -310,6 +310,27 @@ def test_a_file_can_be_left_out_of_a_batch(client, workspace, begun, put):
     assert client.get("/v1/collections/photos/images").json()["total"] == 1
 
 
+def test_what_is_left_out_while_somebody_asks_what_has_arrived_is_not_there(client, begun, put):
+    uploads_ = client.app.state.uploads
+    names = [f"{number}.jpg" for number in range(100)]
+    for name in names:
+        put(name, b"x" * 100, size=200)
+
+    def leave_all_out() -> None:
+        for name in names:
+            uploads_.leave_out(begun, name)
+
+    counts = [len(names)]
+    with ThreadPoolExecutor(1) as other:
+        going = other.submit(leave_all_out)
+        while not going.done():
+            counts.append(len(uploads_.arrived(begun)))
+        going.result()
+
+    assert counts == sorted(counts, reverse=True)
+    assert uploads_.arrived(begun) == []
+
+
 @pytest.mark.promise(27)
 @pytest.mark.parametrize("what", ["finish", "drop"])
 def test_a_batch_that_is_finished_or_dropped_while_a_file_arrives_loses_none_in_silence(client, begun, put, what):
