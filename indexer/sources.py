@@ -21,6 +21,8 @@ from model.progress import Line
 
 MAX_FILE_BYTES = 1 << 30  # one picture file, but for TIFFs that are read in tiles; a 120 MP one with 16 bits is 720 MB
 TOO_LARGE = Line("file_too_large", "is larger than {n} GB", n=MAX_FILE_BYTES >> 30)
+_IF_TIFF = "{why}: unpack it; if it is a TIFF, import it by itself with --tile (on the page: Options)"
+_LARGE_IN_ZIP = Line("large_in_zip", _IF_TIFF, why=TOO_LARGE)  # tiles are read here and there; a zip, from the front
 MAX_ZIP_BYTES = 64 << 30  # all members of one zip together, unpacked
 MAX_RATIO = 200  # unpacked over packed: photographs stay near 1, bombs reach 1,000
 MAX_CONTENTS = 64 << 20  # bytes of a zip's list of members, which is read whole: half a million with names of 80 bytes
@@ -138,7 +140,7 @@ def scan_zip(path: Path, folder: str, found: Scan, called: str | None = None, la
         elif inside.suffix.lower() == ".zip":
             refusal = Line("zip_in_zip", "is a zip inside a zip: import it by itself")
         elif info.file_size > MAX_FILE_BYTES:
-            refusal = TOO_LARGE
+            refusal = _LARGE_IN_ZIP
         elif info.file_size > 1 << 20 and info.file_size > MAX_RATIO * max(info.compress_size, 1):
             refusal = Line("zip_bomb", "unpacks to far more than a picture would: it looks like a zip bomb")
         if refusal:

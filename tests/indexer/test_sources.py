@@ -238,6 +238,18 @@ def test_an_encrypted_a_nested_and_an_exploding_member_are_refused_and_the_rest_
     }
 
 
+def test_a_member_beyond_a_gigabyte_is_refused_with_the_way_on_which_a_slide_comes_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 1000)
+    path = write_zip(tmp_path / "slides.zip", {"slide.tif": b"II+\0" + bytes(1000), "small.tif": b"II*\0"})
+
+    found = scan([path])
+
+    assert [source.name for source in found.sources] == ["small.tif"]
+    assert list(reasons(found).values()) == [
+        "is larger than 1 GB: unpack it; if it is a TIFF, import it by itself with --tile (on the page: Options)"
+    ]
+
+
 def test_a_zip_that_declares_too_much_is_refused_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "MAX_ZIP_BYTES", 1000)
     path = write_zip(tmp_path / "big.zip", {f"{n}.jpg": b"x" * 300 for n in range(4)})
