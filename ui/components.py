@@ -71,15 +71,15 @@ _ANSWERING = ("labels", "outbox", "learned", "naming", "shortcuts", "classes", "
 _queue = _component("queue", (*_ANSWERING, "toggling", "ahead", "why", "queue"), ("menu", "queue"))
 _groups = _component("groups", (*_ANSWERING, "groups"), ("menu", "queue", "groups"))
 _probe = _component("probe", (*_BOARD, "learned", "figures", "behind", "probe"), ("grid", "menu", "viewer", "report"))
-_upload = _component("upload", ("sending", "upload"), ("upload",))
+_upload = _component("upload", ("sending", "reopen", "upload"), ("upload",))
 _train = _component(
     "train",
-    ("jobcards", "following", "curve", "watched", "cost", "pairs", "setup", "course", "models", "train"),
+    ("reopen", "jobcards", "following", "curve", "watched", "cost", "pairs", "setup", "course", "models", "train"),
     ("jobs", "train"),
 )
 _compare = _component("compare", ("following", "compare"), ("compare",))
-_jobs = _component("jobs", ("jobcards", "jobs"), ("jobs",))
-_tray = _component("tray", ("jobcards", "outbox", "tray"), ("jobs",))
+_jobs = _component("jobs", ("reopen", "jobcards", "jobs"), ("jobs",))
+_tray = _component("tray", ("reopen", "jobcards", "outbox", "tray"), ("jobs",))
 
 
 def _nothing() -> None:

@@ -1,5 +1,6 @@
 """Sending from the page: how files become pictures, what is gone on with, what is left out, and why, in Chinese too."""
 
+import os
 import re
 from pathlib import Path
 
@@ -139,6 +140,43 @@ def test_why_files_and_values_are_refused_is_said_in_chinese(site: Site, browser
         expect(page.get_by_role("listitem").filter(has_text="letter.jpg").first).to_contain_text("不是可读取的图片格式")
         likeness.delete_collection("chinese")
     context.close()
+
+
+def test_refused_files_are_opened_again_from_the_list_of_them(site: Site, page: Page, tmp_path: Path) -> None:
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    good = {name: jpeg(name, 200) for name in ("cat", "coffee")}
+    times = {}
+    for name, data in good.items():
+        (folder / f"{name}.jpg").write_bytes(bytes(len(data)))
+        times[name] = (folder / f"{name}.jpg").stat().st_mtime_ns
+
+    def heal(name: str) -> None:
+        """As a disk does that stood still: what can be told without opening the file is as before."""
+        (folder / f"{name}.jpg").write_bytes(good[name])
+        os.utime(folder / f"{name}.jpg", ns=(times[name], times[name]))
+
+    with own_collection(site, page, "reopened"), seen(page, tmp_path):
+        path = page.get_by_label("A path on this machine")
+        button = page.get_by_role("button", name="Open them again")
+        path.fill(str(folder))
+        path.press("Enter")
+        page.get_by_text("2 files refused").click(timeout=120_000)
+        expect(button).to_be_visible()
+        heal("cat")
+        path.press("Enter")
+        expect(button).to_be_hidden()
+        page.get_by_text("2 files refused").click(timeout=120_000)
+
+        button.click()
+
+        expect(page.get_by_text("1 picture added.")).to_be_visible(timeout=120_000)
+        heal("coffee")
+        page.goto(f"{site.page}/jobs?c=reopened")
+        last = page.get_by_role("article", name="Import of reopened").first
+        last.get_by_text("1 file refused").click()
+        last.get_by_role("button", name="Open them again").click()
+        expect(page.get_by_text("1 picture added, 1 known already, 0 refused.")).to_be_visible(timeout=120_000)
 
 
 def test_an_import_that_failed_is_tried_again_with_what_has_arrived_from_the_jobs_page(

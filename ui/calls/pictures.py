@@ -57,10 +57,14 @@ class Pictures(Connection):
         exclude: Iterable[str] = (),
         tile: int = 0,
         pages: str = "first",
+        retry: bool = False,
     ) -> Job:
-        """Import a folder, a file or a zip that the *server* can see. Files stay where they are and are only read."""
+        """Import a folder, a file or a zip that the *server* can see. Files stay where they are and are only read.
+
+        With `retry` files that were refused are opened again, though they are as they were.
+        """
         body = {"path": str(path), "labels_from_folders": labels_from_folders, "exclude": list(exclude)}
-        body |= {"tile": tile, "pages": pages}
+        body |= {"tile": tile, "pages": pages, "retry": retry}
         return self._call("POST", self._of(collection, "imports"), json=body)
 
     def images(

@@ -132,7 +132,7 @@ class Jobs {
       over ? "" : el("progress", { max: 1, value: job.progress, "aria-label": say("common.progress") }),
       el(job.state === "failed" ? "p.bad" : "p", {}, over ? outcome(job) : lineOf(job) || say(`jobs.${job.state}`)),
       refused.length && mode !== "tray"
-        ? el("details", {}, el("summary", {}, say("arrive.refused", { n: job.result.refused_total ?? refused.length })), el("ul", {}, refused.map((one) => el("li", {}, el("strong", {}, one.name ?? one.path), ` ${reasonOf(one)}`))))
+        ? el("details", {}, el("summary", {}, say("arrive.refused", { n: job.result.refused_total ?? refused.length })), el("ul", {}, refused.map((one) => el("li", {}, el("strong", {}, one.name ?? one.path), ` ${reasonOf(one)}`))), job.params.path ? reopening(job, () => this.look(), (error) => this.toast.fail(error)) : "")
         : "",
     );
   }

@@ -217,6 +217,7 @@ class Sending {
     this.refused.push(...(got.refused ?? []));
     this.unlisted += Math.max(0, (got.refused_total ?? 0) - (got.refused ?? []).length);
     if (job.state === "failed") this.trouble = failureOf(job);
+    if (job.params.path) this.byPath = job;
     this.indexing = null;
     tellOthers("images", this.collection);
   }

@@ -182,7 +182,7 @@ class Upload {
     this.say(job?.progress ?? null, text, searchable);
   }
 
-  finish({ added, known, refused, refusedTotal, trouble, bad = false, collection }) {
+  finish({ added, known, refused, refusedTotal, trouble, bad = false, collection, byPath }) {
     this.doing.hidden = true;
     this.done.hidden = false;
     const told = added === undefined ? "" : `${say("arrive.added", { n: added })}${known ? ` ${say("arrive.known", { n: known })}` : ""}`;
@@ -195,6 +195,7 @@ class Upload {
             {},
             el("summary", {}, say("arrive.refused", { n: refusedTotal ?? refused.length })),
             el("ul", {}, refused.slice(0, LISTED).map((one) => el("li", {}, el("strong", {}, one.name ?? one.path), ` ${reasonOf(one)}`)), (refusedTotal ?? refused.length) > LISTED ? el("li.quiet", {}, say("arrive.more_refused")) : ""),
+            byPath ? reopening(byPath, (job) => (tellOthers("jobs", collection), followImport(collection, job.id)), (error) => this.toast.say(error.message, { bad: true })) : "",
           )
         : "",
     );
