@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as Collection_
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Select, bindparam, func, select
@@ -25,6 +25,7 @@ class Change:
     changed: int
     of: Literal["labels", "classes"] = "labels"  # what an undo or a redo was about
     step: Step | None = None  # of an undo or a redo: the action that it took back, or did again
+    called: Mapping[str, str] = field(default_factory=dict)  # a class as the giver named it → its name now
 
 
 def _current(some: bool) -> Select[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as Collection_
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Engine, func, select
@@ -126,7 +126,10 @@ def answer_each(
                 if before == "yes" and yes and class_id not in yes and (alone is None or alone & (yes | {class_id})):
                     wanted[image_id, class_id] = "none"
             wanted |= {(image_id, ids[name]): answer for name, answer in given.items() if name in ids}
-        return record(connection, collection, "label", wanted, current, source, by=by, class_changes=back)
+        done = record(connection, collection, "label", wanted, current, source, by=by, class_changes=back)
+        query = select(classes.c.id, classes.c.name).where(classes.c.id.in_(ids.values()))
+        names = {row.id: row.name for row in connection.execute(query)}
+        return replace(done, called={name: names[class_id] for name, class_id in ids.items()})
 
 
 @dataclass(frozen=True)

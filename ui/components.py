@@ -67,7 +67,7 @@ _map = _component(
     ),
     ("grid", "menu", "viewer", "map"),
 )
-_ANSWERING = ("labels", "outbox", "learned", "naming", "shortcuts", "classes", "classsteps", "answering")
+_ANSWERING = ("labels", "outbox", "learned", "naming", "shortcuts", "classlist", "classes", "classsteps", "answering")
 _queue = _component("queue", (*_ANSWERING, "toggling", "ahead", "why", "queue"), ("menu", "queue"))
 _groups = _component("groups", (*_ANSWERING, "groups"), ("menu", "queue", "groups"))
 _probe = _component("probe", (*_BOARD, "learned", "figures", "behind", "probe"), ("grid", "menu", "viewer", "report"))

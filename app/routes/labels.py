@@ -35,7 +35,8 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
     With `as_predicted` each gets the class that it is predicted to have, all as one action; no answer that stands is
     replaced: `left_alone` counts those that say otherwise. With the `seen` of a preview it does just what that said.
     `known`: the class is one that the sender was shown. Renamed or merged since, it is meant all the same; removed
-    since, it is 409. Without `known` a class that is not there is made, unless answers are only taken away.
+    since, it is 409. Without `known` a class that is not there is made, unless answers are only taken away. `class` in
+    the answer is what it is called now.
     `not_image_ids` are said not to be of the class, in the same action, as ✓ and ✗ of a search are.
     `source` says how it came about and `by` who said so, for the history.
     """
@@ -52,7 +53,8 @@ def label(collection: CollectionDep, body: LabelRequest, engine: EngineDep) -> d
     else:
         change = journal.label(catalog, collection, ids, body.class_, body.answer, body.source, body.by, body.known)
     labelled = engine.probes.labels(collection).labelled
-    return {"changed": change.changed, "action": change.action, "labelled": labelled}
+    called = change.called.get(body.class_) if body.class_ else None
+    return {"changed": change.changed, "action": change.action, "labelled": labelled, "class": called}
 
 
 def _preview(engine: EngineDep, collection: Collection, body: LabelRequest, ids: list[int]) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def _preview(engine: EngineDep, collection: Collection, body: LabelRequest, ids:
     shown = get_images(catalog, changing[:PREVIEWED])
     return {
         "changed": len(changing), "action": 0, "labelled": engine.probes.labels(collection).labelled,
-        "preview": images_json(engine, collection, shown),
+        "class": name or None, "preview": images_json(engine, collection, shown),
     }  # fmt: skip
 
 

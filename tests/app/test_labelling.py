@@ -171,6 +171,9 @@ def test_a_label_for_a_class_that_was_renamed_goes_to_it_and_for_one_that_was_re
     path = "/v1/collections/photos"
     body = {"image_ids": cats[2:], "class": "cat", "known": True}
 
+    plain = indexed.post(f"{path}/labels", json=body | {"image_ids": cats[:1]}).json()
+    unsure = indexed.post(f"{path}/labels", json={"image_ids": cats[2:], "answer": "unsure"}).json()
+    indexed.post(f"{path}/labels/undo")
     indexed.patch(f"{path}/classes/cat", json={"name": "tabby"})
     given = indexed.post(f"{path}/labels", json=body)
     classes = {item["name"]: item["labels"] for item in indexed.get(f"{path}/classes").json()["items"]}
@@ -178,8 +181,9 @@ def test_a_label_for_a_class_that_was_renamed_goes_to_it_and_for_one_that_was_re
     refused = indexed.post(f"{path}/labels", json=body)
     undone = indexed.post(f"{path}/labels/undo").json()
 
-    assert given.json()["changed"] == 1
+    assert (given.json()["changed"], given.json()["class"]) == (1, "tabby")
     assert classes == {"tabby": 3}
+    assert (plain["class"], unsure["class"]) == ("cat", None)
     assert (refused.status_code, refused.json()["error"]) == (409, "ClassGone")
     assert "'cat'" in refused.json()["detail"]
     assert (undone["action"]["kind"], undone["action"]["class"], undone["of"]) == ("remove", "tabby", "classes")
@@ -199,6 +203,7 @@ def test_a_preview_for_a_class_that_was_renamed_says_what_happens_and_for_one_th
 
     assert [image["id"] for image in given.json()["preview"]] == cats[2:]
     assert (given.json()["changed"], taken.json()["changed"]) == (1, 2)
+    assert given.json()["class"] == "tabby"
     assert (refused.status_code, refused.json()["error"]) == (409, "ClassGone")
 
 

@@ -181,6 +181,7 @@ def test_a_key_pressed_while_its_class_is_renamed_elsewhere_labels_that_class(
         page.keyboard.press("2")  # which is still called brick on this page
         expect(picture(page)).not_to_have_attribute("alt", shown)
         saved(page)
+        expect(page.get_by_text("“brick” is “wall” now.")).to_be_visible()
         expect(listed(page)).to_have_text(["brik", "wall", "moon"])
         assert answers(walls, "walls")[shown] == "wall"
 
@@ -190,6 +191,7 @@ def test_a_key_pressed_while_its_class_is_renamed_elsewhere_labels_that_class(
         page.keyboard.press("3")
         expect(page.get_by_text("The class 'moon' is gone from 'walls'")).to_be_visible()
         expect(picture(page)).to_have_attribute("alt", shown)
+        expect(listed(page)).to_have_text(["brik", "wall"])
         assert [one[0] for one in classes(walls)] == ["brik", "wall"]
         for _ in range(3):
             httpx.post(f"{walls.api}/v1/collections/walls/labels/undo", trust_env=False).raise_for_status()
@@ -226,6 +228,41 @@ def test_an_answer_that_changed_nothing_is_taken_back_alone(walls: Site, page: P
         page.keyboard.press("Control+z")  # now that of elsewhere, which the page had not given: it says what it was
         expect(page.get_by_text("Undone: “brick” for 1 picture.")).to_be_visible()
         assert answers(walls, "walls") == said
+
+
+@pytest.mark.parametrize("how", ["refused", "nothing", "new"])
+def test_an_undo_that_waited_while_the_page_was_loaded_again_takes_back_the_label_that_it_is_about(
+    walls: Site, page: Page, tmp_path: Path, how: str
+) -> None:
+    here, said = f"{walls.api}/v1/collections/walls", answers(walls, "walls")
+    away = re.compile(r"/labels(/undo)?$")
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/label?c=walls")
+        expect(picture(page)).to_have_count(1)
+        shown = name_of(page)
+        (image,) = [x for x in api(walls, "walls/images", limit=100)["items"] if x["name"] == shown]
+        page.route(away, lambda route: route.abort())
+        page.keyboard.press("3")
+        expect(picture(page)).not_to_have_attribute("alt", shown)
+        expect(page.get_by_text("1 step is not saved yet")).to_be_visible()
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("2 steps are not saved yet")).to_be_visible()
+
+        if how == "refused":  # for somebody removes the class
+            httpx.delete(f"{here}/classes/moon", trust_env=False).raise_for_status()
+        if how == "nothing":  # for somebody says so
+            body = {"image_ids": [image["id"]], "class": "moon"}
+            httpx.post(f"{here}/labels", json=body, trust_env=False).raise_for_status()
+        after = answers(walls, "walls")
+        page.reload()
+        page.unroute(away)
+
+        expect(page.get_by_text("✓ All saved").or_(page.get_by_text("Not saved"))).to_be_visible()
+        expect(page.get_by_text("not saved yet")).to_have_count(0)
+        assert answers(walls, "walls") == after
+        if how != "new":
+            httpx.post(f"{here}/labels/undo", trust_env=False).raise_for_status()
+    assert answers(walls, "walls") == said
 
 
 @pytest.mark.parametrize("how", ["refused", "nothing"])
@@ -283,11 +320,29 @@ def test_the_gallery_gives_and_takes_away_classes_that_were_renamed_elsewhere_an
         with page.expect_response(re.compile("/labels$")):
             page.keyboard.press("2")  # still called brick on this page
         assert answers(walls, "walls")["brick-05.png"] == "wall"
+        expect(page.get_by_text("“brick” is “wall” now.")).to_be_visible()
+        expect(page.get_by_role("option", name=re.compile("brick-05.png, labelled wall"))).to_be_visible()
 
+        # a class that was removed leaves the list and the pictures, whether it is given or taken away
+        moon = page.get_by_role("option", name=re.compile("moon-00.png"))
+        gone = page.get_by_text("The class 'moon' is gone from 'walls'")
         httpx.delete(f"{here}/classes/moon", trust_env=False).raise_for_status()
         page.keyboard.press("3")
-        expect(page.get_by_text("The class 'moon' is gone from 'walls'")).to_be_visible()
+        expect(gone).to_be_visible()
         expect(chips).to_have_text([re.compile("brik"), re.compile("wall")])
+        expect(moon).not_to_have_attribute("aria-label", re.compile("labelled"))
+        httpx.post(f"{here}/labels/undo", trust_env=False).raise_for_status()
+        page.reload()
+        expect(moon).to_have_attribute("aria-label", re.compile("labelled moon"))
+        moon.click()
+        expect(chips).to_have_text([re.compile("brik"), re.compile("wall"), re.compile("moon")])
+        httpx.delete(f"{here}/classes/moon", trust_env=False).raise_for_status()
+        page.keyboard.press("0")
+        expect(gone).to_be_visible()
+        expect(moon).not_to_have_attribute("aria-label", re.compile("labelled"))
+        expect(chips).to_have_text([re.compile("brik"), re.compile("wall")])
+        page.keyboard.press("0")  # there is nothing to take away any more
+        page.get_by_role("option", name=re.compile("brick-05.png")).click()
         with page.expect_response(re.compile("/labels$")):
             page.keyboard.press("0")
         assert "brick-05.png" not in answers(walls, "walls")

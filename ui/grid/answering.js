@@ -82,24 +82,7 @@ class Answering {
     const guess = this.offered();
     this.accepting.disabled = !guess;
     const inside = this.list.contains(this.root.getRootNode().activeElement);
-    this.list.replaceChildren(
-      ...this.labels.classes.map(({ name, key, colour, labels, predicted }) =>
-        el(
-          "li",
-          {},
-          el(
-            guess?.class === name ? "button.guessed" : "button",
-            { type: "button", "aria-label": say("label.class_labels", { name, n: labels }), style: `--colour:${colour}`, "aria-keyshortcuts": key, onclick: () => this.answer(name) },
-            el("kbd", {}, key ?? "·"),
-            el("span.dot"),
-            el("span.grow", {}, name),
-            guess?.class === name ? el("span.sure", {}, percent(guess.probability)) : "",
-            predicted === null ? "" : el("span.quiet.small.number", { title: say("label.predicted_so", { n: predicted }) }, `≈ ${number(predicted)}`),
-            el("span.quiet.number", {}, number(labels)),
-          ),
-        ),
-      ),
-    );
+    this.list.replaceChildren(...this.labels.classes.map((one) => classItem(one, guess, (name) => this.answer(name))));
     if (!this.labels.classes.length) this.list.append(el("li.quiet", {}, say("label.first_class")));
     if (inside) this.stage.focus({ preventScroll: true }); // the button that had the focus is another now
   }
@@ -161,7 +144,7 @@ class Answering {
       if (this.gone) return tell("unsaved", { sentence });
       this.toast.say(sentence, { bad: true });
       if (shown) this.backward(step);
-      this.refreshClasses(); // it may be refused because its class is gone
+      this.reask(); // it may be refused because a class is gone, from the pictures as well
     };
     this.begun = true;
     step.nothing = false;
@@ -172,21 +155,18 @@ class Answering {
   done(step, said) {
     if (said?.action === 0) {
       step.nothing = true; // it was said before, so no undo takes it back
-      this.cancel(step);
       step.never = this.future.includes(step);
     }
+    const { class: given } = step.body;
+    if (said?.class && said.class !== given) renamed([step.body, step.after, ...step.images], given, said.class);
     if (this.gone) return;
+    if (step.never) this.reask(); // the undo of it takes nothing back, so the picture may still have that label
+    if (step.body.class !== given) this.toast.say(calledNow(given, said.class)), this.reask();
     if (!outbox().waiting.length) this.recount();
     this.answered?.(step);
   }
 
-  /** Of what did nothing nothing can be undone: the undo that waits behind it would take back what somebody else did. */
-  cancel(step) {
-    step.turns?.splice(0).forEach((one) => outbox().withdraw(one));
-  }
-
   drop(step) {
-    this.cancel(step);
     for (const steps of [this.past, this.future]) if (steps.includes(step)) steps.splice(steps.indexOf(step), 1);
   }
 
@@ -238,18 +218,21 @@ class Answering {
   /** Hand the undo or redo of a step to the outbox. */
   sendBack(step, which, check, done) {
     const refused = (sentence) => this.toast.say(sentence, { bad: true });
-    (step.turns ??= []).push(outbox().add(this.collection, `labels/${which}`, {}, { check, done, refused }));
+    outbox().add(this.collection, `labels/${which}`, {}, { check, done, refused, turns: step.operation });
   }
 
   /** What was labelled before this sitting, or elsewhere. */
   async further(which) {
     try {
-      if (!(await this.labels.back(which))) return;
-      await this.refreshClasses();
-      await this.reread();
+      if (await this.labels.back(which)) await this.reask();
     } catch (error) {
       this.toast.fail(error);
     }
+  }
+
+  async reask() {
+    await this.refreshClasses();
+    await this.reread();
   }
 
   /** What the pictures at hand are called and taken for, in the names that there are now. */

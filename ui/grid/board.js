@@ -70,7 +70,8 @@ class Board {
       return true;
     } catch (error) {
       this.toast.fail(error);
-      if (error.status === 409) this.refreshClasses(); // a class that was renamed or removed elsewhere
+      if (error.status === 409) this.refreshClasses(); // a class that was removed elsewhere
+      if (error.kind === "ClassGone") this.reload({ keepPlace: true }); // and from these pictures
       return false;
     }
   }
@@ -158,13 +159,15 @@ class Board {
 
   async give(images, name, answer = "yes") {
     if (!images.length || !name) return;
-    await this.labels.give(images, name, answer);
+    const said = await this.labels.give(images, name, answer);
     this.grid.repaint();
-    this.labelled(images.length, name, answer);
+    this.labelled(images.length, name, answer, said.class);
   }
 
-  labelled(n, name, answer) {
-    this.toast.say(say(answer === "none" ? "board.unlabelled" : "board.labelled", { n, name }), { action: () => this.grid.does.undo() });
+  /** `called`: what the class is called now, where somebody else has renamed or merged it since it was shown. */
+  labelled(n, name, answer, called) {
+    const words = say(answer === "none" ? "board.unlabelled" : "board.labelled", { n, name: called ?? name });
+    this.toast.say(called && called !== name ? `${calledNow(name, called)} ${words}` : words, { action: () => this.grid.does.undo() });
     this.grid.canvas.focus({ preventScroll: true });
   }
 

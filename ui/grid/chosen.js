@@ -55,9 +55,9 @@ class Chosen {
       if (!seen.changed) return board.toast.say(say("chosen.nothing_changes"));
       const question = say(answer === "none" ? "chosen.ask_unlabel" : "chosen.ask_label", { n: seen.changed, name });
       if (!(await ask(board.root, question, say("chosen.do_label"), { pictures: seen.preview.slice(0, SHOWN), more: seen.changed - SHOWN, harmless: true }))) return;
-      const { changed } = await save(of(board.collection, "labels"), source);
+      const { changed, class: called } = await save(of(board.collection, "labels"), source);
       tellOthers("labels", board.collection);
-      board.labelled(changed, name, answer);
+      board.labelled(changed, name, answer, called);
       return board.reload({ keepPlace: true });
     }
     await board.give(images, name, answer);

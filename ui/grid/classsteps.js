@@ -46,7 +46,7 @@ class ClassSteps {
         part.drop(step);
         failed(new Sentence(sentence));
       };
-      outbox().add(part.collection, to, body, { method, check: this.standing(change), done, refused });
+      step.operation = outbox().add(part.collection, to, body, { method, check: this.standing(change), done, refused });
     });
   }
 

@@ -89,7 +89,7 @@ class PictureGrid {
 
   take(number, page) {
     this.layout.total = page.total;
-    page.items.forEach((item, k) => (this.items[number * PAGE + k] = item));
+    page.items.forEach((item, k) => ((this.items[number * PAGE + k] = item), this.selection.renew(item.image)));
     this.nothing.hidden = this.total > 0;
     this.scroller.hidden = this.total === 0;
     if (this.total === 0) this.nothing.replaceChildren(this.emptyText);

@@ -49,10 +49,10 @@ class Labels {
     const ids = images.map((image) => image.id);
     const said = await save(of(this.collection, "labels"), { image_ids: ids, ...this.named(name, answer), answer });
     for (const image of images) {
-      if (image.classes && name) this.giveOneOfSeveral(image, name, answer);
+      if (image.classes && name) this.giveOneOfSeveral(image, said.class ?? name, answer);
       else {
         image.answer = answer === "none" ? null : answer;
-        image.class = answer === "yes" ? name : null;
+        image.class = answer === "yes" ? (said.class ?? name) : null;
         if (image.classes) image.classes = [];
       }
     }
@@ -82,6 +82,19 @@ class Labels {
     return true;
   }
 }
+
+/** Somebody else changed the name of a class, or merged it, while a label was given: what was said of it goes by the other name. */
+function renamed(states, from, to) {
+  for (const state of states) {
+    if (state.class === from) state.class = to;
+    if (!(from in (state.answers ?? {}))) continue;
+    const { [from]: said, ...others } = state.answers;
+    state.answers = { ...others, [to]: said };
+    state.classes = [...new Set(state.classes.map((name) => (name === from ? to : name)))].sort();
+  }
+}
+
+const calledNow = (from, to) => say("labels.called_now", { from, to });
 
 /** What was undone or done again, by what the API says of the action. */
 function stepSaid(which, { kind, class: name, to, answer, images: n }) {

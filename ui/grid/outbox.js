@@ -14,7 +14,7 @@ class Outbox {
   constructor() {
     this.key = OUTBOX + (this.read(sessionStorage, OUTBOX) ?? crypto.getRandomValues(new Uint32Array(2)).join(""));
     this.write(sessionStorage, OUTBOX, this.key.slice(OUTBOX.length));
-    this.waiting = this.left(this.keys()); // {collection, path, method, body, check, tried}, the oldest first
+    this.waiting = this.left(this.keys()); // {id, collection, path, method, body, check, turns, tried}, the oldest first
     this.after = new Map(); // operation → what to do when it is saved or refused
     this.trouble = null; // why the oldest is still here, in a sentence
     window.addEventListener("online", () => this.wake?.());
@@ -85,10 +85,12 @@ class Outbox {
    * Send `body` to a collection's `path` once all before it is saved. `check` says how a picture is labelled once this
    * has been done, `{image, class, answer}` or `{image, answers}`, or whether a class is there and how it is, `{named, there,
    * colour, key}`: undo must not be done twice when only its answer was lost.
+   * `turns` is the operation that an undo or redo is about: it goes with one that did nothing, also after the page was
+   * loaded again, for it would take back what somebody else did.
    * `done(said)` and `refused(sentence)` are called when the API has said so.
    */
-  add(collection, path, body, { method = "POST", check = null, done = () => {}, refused = () => {} } = {}) {
-    const operation = { collection, path, method, body, check, tried: false };
+  add(collection, path, body, { method = "POST", check = null, turns = null, done = () => {}, refused = () => {} } = {}) {
+    const operation = { id: crypto.getRandomValues(new Uint32Array(2)).join(""), collection, path, method, body, check, turns: turns?.id, tried: false };
     this.after.set(operation, { done, refused });
     this.waiting.push(operation);
     this.keep();
@@ -117,7 +119,7 @@ class Outbox {
         operation.tried = true;
         this.keep();
         const said = before ? null : await once(operation.method ?? "POST", of(operation.collection, operation.path), operation.body);
-        this.over(operation);
+        this.over(operation, said?.action === 0);
         wait = SOONEST;
         done?.(said);
         tellOthers("labels", operation.collection);
@@ -130,7 +132,7 @@ class Outbox {
           await Promise.race([sleep(Math.max(wait, (error.wait ?? 0) * 1000)), new Promise((wake) => (this.wake = wake))]);
           wait = Math.min(LATEST, wait * 2);
         } else {
-          this.over(operation);
+          this.over(operation, true);
           const sentence = error instanceof Sentence ? error.message : say("common.broken");
           if (refused) refused(sentence);
           else tell("unsaved", { sentence }); // a window that is gone gave it
@@ -140,9 +142,13 @@ class Outbox {
     this.sending = false;
   }
 
-  over(operation) {
+  over(operation, nothing) {
     this.waiting.shift();
     this.after.delete(operation);
+    for (const one of nothing && operation.id ? this.waiting.filter(({ turns }) => turns === operation.id) : []) {
+      this.waiting.splice(this.waiting.indexOf(one), 1);
+      this.after.delete(one);
+    }
     this.trouble = null;
     this.keep();
   }

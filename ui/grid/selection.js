@@ -28,6 +28,11 @@ class Selection {
     else this.images.set(image.id, image);
   }
 
+  /** A picture that was asked for again, and may be labelled otherwise by now. */
+  renew(image) {
+    if (this.images.has(image.id)) this.images.set(image.id, image);
+  }
+
   toggle(image) {
     if (this.everything) return this.only([image]);
     if (!(this.listed ?? this.images).delete(image.id)) this.add(image);

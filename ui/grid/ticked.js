@@ -30,11 +30,11 @@ class Ticked {
     const { board, yes, no } = this;
     this.menu.close();
     if (!yes.length) return board.toast.say(say("search.label_none"));
-    const { changed } = await save(of(board.collection, "labels"), { image_ids: yes, not_image_ids: no, ...board.labels.named(name) });
+    const { changed, class: called } = await save(of(board.collection, "labels"), { image_ids: yes, not_image_ids: no, ...board.labels.named(name) });
     tellOthers("labels", board.collection);
     tellOthers("classes", board.collection);
     await board.refreshClasses();
-    board.labelled(changed, name, "yes");
+    board.labelled(changed, name, "yes", called);
     await board.reload({ keepPlace: true });
   }
 }

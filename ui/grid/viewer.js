@@ -175,10 +175,11 @@ class Viewer {
     if (event.key === "ArrowLeft" || event.key === "ArrowRight") this.step(event.key === "ArrowLeft" ? -1 : 1);
     else if (/^[1-9]$/.test(key)) {
       const { board, image } = this;
-      await board.safely(async () => {
+      const done = await board.safely(async () => {
         const name = await board.labels.called(key);
         return name ? board.give([image], name) : board.toast.say(say("board.no_such_key", { key }));
       });
+      if (!done) Object.assign(image, await get(`/v1/images/${image.id}`).catch(() => ({}))); // its class may be gone
       if (this.image) this.show(this.image);
     } else if (key === "s" && does.similar && !event.ctrlKey) {
       const { image } = this;
