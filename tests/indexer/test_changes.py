@@ -437,7 +437,6 @@ def made_earlier(engine, home, sha256: str) -> None:
         connection.execute(contents.update().where(contents.c.sha256 == sha256).values(**earlier))
 
 
-@pytest.mark.promise(13, 14)
 @pytest.mark.parametrize("side", [160, 400], ids=["packed otherwise", "made smaller"])
 @pytest.mark.parametrize("to", ["in/cat.jpg", "in/tabby.jpg", "pets/cat.jpg"], ids=["there", "renamed", "moved"])
 def test_a_tag_in_a_jpeg_whose_preview_an_earlier_version_made_changes_nothing(
