@@ -155,15 +155,18 @@ def _graph(ids: np.ndarray, vectors: np.ndarray, threads: int, say: Say) -> tupl
     held = _held_out(count)
     rows = np.setdiff1d(np.arange(count), held)
     sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), 2 * SAMPLE), replace=False))
-    index = learn_sketch(np.ascontiguousarray(vectors[sample]))
     faiss.omp_set_num_threads(1)  # several would link them differently each time
-    for start in range(0, len(rows), BLOCK):
-        say(Line("linking", "linking vectors to those that are alike: {done:,} of {n:,}", done=start, n=count))
-        part = rows[start : start + BLOCK]
-        index.add_with_ids(np.ascontiguousarray(vectors[part]), part)
-    say(Line("recall", "measuring how well it finds"))
-    # None of the held-out vectors is in it yet.
-    nearest = _nearest(vectors, held, np.broadcast_to(held, (len(held), len(held))), threads)
+    # The other core meanwhile compares. Each with one thread: those of BLAS wait for one another spinning, and where
+    # other work keeps one of them waiting, so do all.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as beside:
+        comparing = beside.submit(_nearest, vectors, held, np.broadcast_to(held, (len(held), len(held))))
+        index = learn_sketch(np.ascontiguousarray(vectors[sample]))
+        for start in range(0, len(rows), BLOCK):
+            say(Line("linking", "linking vectors to those that are alike: {done:,} of {n:,}", done=start, n=count))
+            part = rows[start : start + BLOCK]
+            index.add_with_ids(np.ascontiguousarray(vectors[part]), part)
+        say(Line("recall", "measuring how well it finds"))
+        nearest = comparing.result()  # none of the held-out vectors is in the index yet
     sketch = Sketch(index)
     sketch.slack = sketch.measured(vectors, held, threads)
     walking = partial(replace, Published("", count, dim, GRAPH, now(), matrix="", slack=sketch.slack))
@@ -200,20 +203,19 @@ def _held_out(count: int) -> np.ndarray:
     return np.sort(np.random.default_rng(1).choice(count, min(HELD_OUT, max(1, count // 10)), replace=False))
 
 
-def _nearest(vectors: np.ndarray, held: np.ndarray, hidden: np.ndarray, threads: int) -> np.ndarray:
+def _nearest(vectors: np.ndarray, held: np.ndarray, hidden: np.ndarray) -> np.ndarray:
     """(H, 100) exact cosines of each held-out row's nearest, best first, the rows in `hidden` (H, ·) left out for it.
 
     -inf where there are fewer.
     """
     queries, k = vectors[held], max(WANTED)
     best = np.full((len(held), k), -np.inf, np.float32)
-    with threadpool_limits(threads, "blas"):
-        for start in range(0, len(vectors), BLOCK):
-            cosines = queries @ vectors[start : start + BLOCK].T  # (H, block)
-            which, row = np.nonzero((hidden >= start) & (hidden < start + BLOCK))
-            cosines[which, hidden[which, row] - start] = -np.inf
-            both = np.concatenate([best, cosines], axis=1)
-            best = np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
+    for start in range(0, len(vectors), BLOCK):
+        cosines = queries @ vectors[start : start + BLOCK].T  # (H, block)
+        which, row = np.nonzero((hidden >= start) & (hidden < start + BLOCK))
+        cosines[which, hidden[which, row] - start] = -np.inf
+        both = np.concatenate([best, cosines], axis=1)
+        best = np.partition(both, both.shape[1] - k, axis=1)[:, -k:]
     return -np.sort(-best, axis=1)
 
 
