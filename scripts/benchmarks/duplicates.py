@@ -22,7 +22,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -53,7 +53,7 @@ TEN = 10
 MINUTES = 5  # that looking through 100,000 pictures whose traits are there may take
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench duplicates")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="folders of pictures")
     parser.add_argument("--part", choices=["changed", "vectors", "landmarks"], help="default: all")
@@ -61,14 +61,14 @@ def main() -> None:
     parser.add_argument("--enlarged", type=int, default=100_000, help="vectors, and pictures' landmarks")
     parser.add_argument("--model", type=Path, help="the encoder's folder; default: the one that ships, or random")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="few pictures, 2,000 vectors: shows that it runs")
-    options = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="few pictures, 500 vectors: shows that it runs")
+    options = parser.parse_args(arguments)
     rows: list[Row] = []
     if options.part in (None, "changed"):
         copies, most = (5, 30) if options.quick else (options.copies, None)
         for folder in options.images:
             rows += changed.rows(folder, options.model, copies, most)
-    count, most = (2000, 200) if options.quick else (options.enlarged, None)
+    count, most = (500, 200) if options.quick else (options.enlarged, None)
     if options.part in (None, "vectors"):
         rows += _near(options.images[0], options.model, count, most)
     if options.part in (None, "landmarks"):

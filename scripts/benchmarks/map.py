@@ -13,6 +13,7 @@ import argparse
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
@@ -30,14 +31,14 @@ NEAR, JUDGED = 100, 1000  # on the map; pictures that are asked
 HDBSCAN_DIM, HDBSCAN_LEAST, HDBSCAN_CORE = 32, 25, 5  # it needs few dimensions; the best of 10, 25 and 50
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench map")
     parser.add_argument("--images", type=Path, nargs="+", required=True, help="folders of class folders")
     parser.add_argument("--model", type=Path, help="the encoder's folder; default: the one that ships, or random")
     parser.add_argument("--enlarged", type=int, default=100_000, help="vectors for time and memory; 0: not")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="30 pictures a class, nothing enlarged")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
