@@ -32,11 +32,15 @@ def model_folder(tmp_path_factory) -> Path:
     return untrained(tmp_path_factory.mktemp("models"), "resnet18")
 
 
-def untrained(models: Path, backbone: str) -> Path:
-    start = starting_point("random", backbone, 32, models, seed=0)
-    info = save_model(start.backbone, start.preparation, models, started_from="random")
-    open_encoder(models / info.fingerprint, "cpu")
-    return models / info.fingerprint
+def untrained(models: Path, backbone: str, seed: int = 0) -> Path:
+    folder = unexported(models, backbone, seed)
+    open_encoder(folder, "cpu")
+    return folder
+
+
+def unexported(models: Path, backbone: str, seed: int) -> Path:
+    start = starting_point("random", backbone, 32, models, seed)
+    return models / save_model(start.backbone, start.preparation, models, started_from="random").fingerprint
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """A collection leaves as one file and comes back the same, in an empty home or beside others; damaged, not at all."""
 
 import json
+import shutil
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -20,6 +21,19 @@ HERE = "/v1/collections/photos"
 
 @pytest.fixture
 def labelled(indexed):
+    return taught(indexed)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, indexed_home):
+    """A bundle and the home it is of. What is refused changes neither, so the tests of that share them."""
+    home = tmp_path_factory.mktemp("bundle") / "home"
+    shutil.copytree(indexed_home, home, symlinks=True)
+    with served(home) as client:
+        return bundled(taught(client), home.parent / "photos.zip"), home
+
+
+def taught(indexed):
     for subject in SUBJECTS:
         label(indexed, of_subject(indexed, subject, 4), subject)
     label(indexed, of_subject(indexed, "cat", 7)[5:], None, "none_of_these")
@@ -214,8 +228,8 @@ DAMAGES = {
 }  # fmt: skip
 
 
-def test_a_bundle_that_is_packed_is_refused_before_it_can_grow(labelled, tmp_path, capsys):
-    file = again(bundled(labelled, tmp_path / "photos.zip"), tmp_path / "packed.zip", dict, zipfile.ZIP_BZIP2)
+def test_a_bundle_that_is_packed_is_refused_before_it_can_grow(whole, tmp_path, capsys):
+    file = again(whole[0], tmp_path / "packed.zip", dict, zipfile.ZIP_BZIP2)
 
     status = main(["restore", str(file), "--home", str(tmp_path / "home")])
 
@@ -224,11 +238,12 @@ def test_a_bundle_that_is_packed_is_refused_before_it_can_grow(labelled, tmp_pat
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_bundle_is_refused_whole_with_one_sentence(labelled, settings, tmp_path, capsys, damage):
-    file = again(bundled(labelled, tmp_path / "photos.zip"), tmp_path / "damaged.zip", DAMAGES[damage])
-    before, rows = tree_of(settings.home / "previews"), row_counts(settings.home)
+def test_a_damaged_bundle_is_refused_whole_with_one_sentence(whole, tmp_path, capsys, damage):
+    sound, home = whole
+    file = again(sound, tmp_path / "damaged.zip", DAMAGES[damage])
+    before, rows = tree_of(home / "previews"), row_counts(home)
 
-    beside = main(["restore", str(file), "--collection", "again", "--home", str(settings.home)])
+    beside = main(["restore", str(file), "--collection", "again", "--home", str(home)])
     said = capsys.readouterr().err.strip()
     empty = main(["restore", str(file), "--home", str(tmp_path / "new" / "home")])
 
@@ -236,17 +251,17 @@ def test_a_damaged_bundle_is_refused_whole_with_one_sentence(labelled, settings,
     *progress, sentence = said.splitlines()
     assert "is no whole bundle of Likeness" in sentence
     assert all(line.endswith("files verified") for line in progress)
-    assert tree_of(settings.home / "previews") == before
-    assert row_counts(settings.home) == rows
+    assert tree_of(home / "previews") == before
+    assert row_counts(home) == rows
     assert not (tmp_path / "new" / "home").exists()
-    assert not list(settings.home.glob("restoring-*"))
-    assert not list(tmp_path.rglob("escaped*"))
+    assert not list(home.glob("restoring-*"))
+    assert not [path for place in (tmp_path, home.parent) for path in place.rglob("escaped*")]
 
 
 @pytest.mark.parametrize("part", [0, 0.5, 0.999])
-def test_a_bundle_cut_short_is_refused(labelled, tmp_path, capsys, part):
-    file = bundled(labelled, tmp_path / "photos.zip")
-    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * part)])
+def test_a_bundle_cut_short_is_refused(whole, tmp_path, capsys, part):
+    file, sound = tmp_path / "short.zip", whole[0].read_bytes()
+    file.write_bytes(sound[: int(len(sound) * part)])
 
     assert main(["restore", str(file), "--home", str(tmp_path / "other")]) == 1
 

@@ -12,6 +12,7 @@ import time
 import pytest
 from PIL import Image
 
+from app.cli import main
 from tests import pictures
 from tests.app.conftest import EACH, SUBJECTS
 
@@ -26,6 +27,19 @@ def likeness(settings):
         environment = {**os.environ, "LIKENESS_HOME": str(settings.home)}
         command = [*LIKENESS, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, **options)
+
+    return run
+
+
+@pytest.fixture
+def here(settings, monkeypatch, capsys):
+    """The same in this process, where starting it is not what the test is about."""
+    monkeypatch.setenv("LIKENESS_HOME", str(settings.home))
+
+    def run(*arguments):
+        capsys.readouterr()
+        status = main(list(map(str, arguments)))
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
 
     return run
 
@@ -59,12 +73,12 @@ def test_the_whole_loop_works_from_the_command_line(likeness, folder, model_fold
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1 + EACH
 
 
-def test_a_broken_file_is_listed_and_costs_nothing_else(likeness, tmp_path):
+def test_a_broken_file_is_listed_and_costs_nothing_else(here, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "good.jpg").write_bytes(pictures.jpeg())
     (tmp_path / "in" / "bad.jpg").write_bytes(pictures.jpeg()[:500])
 
-    imported = result(likeness("import", tmp_path / "in", "--json"))
+    imported = result(here("import", tmp_path / "in", "--json"))
 
     assert imported["added"] == 1
     (refused,) = imported["refused"]
@@ -84,8 +98,8 @@ def test_a_broken_file_is_listed_and_costs_nothing_else(likeness, tmp_path):
         (["worker", "--lane", "fast"], "There is no lane 'fast'"),
     ],
 )
-def test_a_wrong_command_is_one_sentence_and_exit_code_1(likeness, arguments, sentence):
-    process = likeness(*arguments)
+def test_a_wrong_command_is_one_sentence_and_exit_code_1(here, arguments, sentence):
+    process = here(*arguments)
 
     assert process.returncode == 1
     assert sentence in process.stderr
@@ -105,17 +119,17 @@ def test_a_bad_setting_is_named(likeness):
     assert "LIKENESS_PORT is 'many'" in process.stderr
 
 
-def test_a_wrong_path_leaves_no_collection_behind(likeness):
-    likeness("import", "/no/such/folder")
+def test_a_wrong_path_leaves_no_collection_behind(here):
+    here("import", "/no/such/folder")
 
-    assert result(likeness("collections", "--json")) == {"collections": []}
+    assert result(here("collections", "--json")) == {"collections": []}
 
 
-def test_a_damaged_catalog_stops_every_command_and_is_left_as_it_is(likeness, settings):
+def test_a_damaged_catalog_stops_every_command_and_is_left_as_it_is(here, settings):
     catalog = settings.home / "catalog.db"
     catalog.write_bytes(b"not a catalog " * 500)
 
-    process = likeness("collections")
+    process = here("collections")
 
     assert process.returncode == 1
     assert str(catalog) in process.stderr
@@ -124,24 +138,24 @@ def test_a_damaged_catalog_stops_every_command_and_is_left_as_it_is(likeness, se
 
 
 @pytest.mark.parametrize("cut", [("--tile", "40"), ("--pages", "all")], ids=["tiles", "pages"])
-def test_labels_of_tiles_and_pages_find_them_again_also_where_the_file_lies_elsewhere(likeness, tmp_path, cut):
+def test_labels_of_tiles_and_pages_find_them_again_also_where_the_file_lies_elsewhere(here, tmp_path, cut):
     for place in ("here", "elsewhere"):
         (tmp_path / place / "scans").mkdir(parents=True)
         first, *rest = (pictures.picture(name, 80) for name in ("cat", "coffee", "rocket"))
         first.save(tmp_path / place / "scans" / "stack.tif", save_all=True, append_images=rest)
     exported, moved = tmp_path / "labels.csv", tmp_path / "moved.csv"
 
-    result(likeness("import", tmp_path / "here", *cut, "--json"))
-    rows = list(csv.DictReader(io.StringIO(likeness("export", "collection", "photos").stdout)))
+    result(here("import", tmp_path / "here", *cut, "--json"))
+    rows = list(csv.DictReader(io.StringIO(here("export", "collection", "photos").stdout)))
     given = {row["path"]: "odd" if number % 2 else "even" for number, row in enumerate(rows)}
     with exported.open("w", newline="") as file:
         csv.writer(file).writerows([("path", "class"), *given.items()])
-    labelled = result(likeness("label", "--csv", exported, "--json"))
-    again = likeness("export", "collection", "photos").stdout
-    likeness("export", "collection", "photos", "--format", "folders", "--out", tmp_path / "out").check_returncode()
-    result(likeness("import", tmp_path / "elsewhere", *cut, "-c", "moved", "--json"))
+    labelled = result(here("label", "--csv", exported, "--json"))
+    again = here("export", "collection", "photos").stdout
+    here("export", "collection", "photos", "--format", "folders", "--out", tmp_path / "out").check_returncode()
+    result(here("import", tmp_path / "elsewhere", *cut, "-c", "moved", "--json"))
     moved.write_text(again.replace(str(tmp_path / "here"), ""))
-    labelled_there = result(likeness("label", "--csv", moved, "-c", "moved", "--json"))
+    labelled_there = result(here("label", "--csv", moved, "-c", "moved", "--json"))
 
     assert len(rows) >= 3
     assert labelled["labelled"] == labelled_there["labelled"] == len(rows)
@@ -150,10 +164,10 @@ def test_labels_of_tiles_and_pages_find_them_again_also_where_the_file_lies_else
     assert {row["path"]: row["class"] for row in csv.DictReader(io.StringIO(again))} == given
 
 
-def test_a_csv_that_cannot_be_used_says_which_row(likeness, indexed, tmp_path):
+def test_a_csv_that_cannot_be_used_says_which_row(here, indexed, tmp_path):
     (tmp_path / "labels.csv").write_text("path,class\ncat.jpg\n")
 
-    process = likeness("label", "--csv", tmp_path / "labels.csv")
+    process = here("label", "--csv", tmp_path / "labels.csv")
 
     assert process.returncode == 1
     assert "row 1: expected path,class" in process.stderr
@@ -184,20 +198,20 @@ def test_ctrl_c_stops_an_import_which_then_goes_on(settings, tmp_path):
     assert done["known"] > 0
 
 
-def test_doctor_finds_a_damaged_index(likeness, indexed, settings):
-    healthy = result(likeness("doctor", "--json"))
+def test_doctor_finds_a_damaged_index(here, indexed, settings):
+    healthy = result(here("doctor", "--json"))
     (file,) = (settings.home / "indexes").rglob("*.faiss")
     file.write_bytes(file.read_bytes()[:-7])
 
-    process = likeness("doctor", "--json")
+    process = here("doctor", "--json")
 
     assert healthy["problems"] == []
     assert process.returncode == 1
     assert "damaged" in json.loads(process.stdout)["problems"][0]
 
 
-def test_evaluate_measures_a_model_on_class_folders(likeness, indexed, folder):
-    value = result(likeness("evaluate", "--images", folder, "--json"))
+def test_evaluate_measures_a_model_on_class_folders(here, indexed, folder):
+    value = result(here("evaluate", "--images", folder, "--json"))
 
     assert value["images"] == len(SUBJECTS) * EACH
     assert value["classes"] == sorted(SUBJECTS)

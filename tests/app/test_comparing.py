@@ -1,23 +1,27 @@
 """Two models of a collection, asked the same and compared blind."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from app.engine import Engine
 from indexer.catalog import collection_named
-from model.checkpoint import save_model
-from model.network import starting_point
-from tests.app.conftest import do_jobs
+from tests.app.conftest import do_jobs, unexported, untrained
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory) -> Path:
+    return untrained(tmp_path_factory.mktemp("second"), "test_resnet", seed=1)
 
 
 @pytest.fixture
-def other(indexed, workspace) -> str:
+def other(indexed, workspace, second) -> str:
     """A second model with an index of the collection, that is not the active one."""
-    start = starting_point("random", "test_resnet", 32, workspace.home.models, seed=1)
-    info = save_model(start.backbone, start.preparation, workspace.home.models, started_from="random")
-    indexed.post("/v1/collections/photos/indexes", json={"model": info.fingerprint, "activate": False})
+    (workspace.home.models / second.name).symlink_to(second)
+    indexed.post("/v1/collections/photos/indexes", json={"model": second.name, "activate": False})
     do_jobs(workspace)
-    return info.fingerprint
+    return second.name
 
 
 @pytest.fixture
@@ -137,8 +141,7 @@ def test_only_pictures_that_both_know_are_compared(indexed, begin):
 
 
 def test_without_an_index_it_says_which_is_missing(indexed, workspace, model_folder):
-    start = starting_point("random", "test_resnet", 32, workspace.home.models, seed=2)
-    lacks = save_model(start.backbone, start.preparation, workspace.home.models, started_from="random").fingerprint
+    lacks = unexported(workspace.home.models, "test_resnet", seed=2).name
 
     answers = [
         indexed.post("/v1/collections/photos/comparisons", json={"models": [model_folder.name, lacks]}),

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from app.cli import main
 from app.commands import importing
 from app.terminal import Terminal
 from indexer.catalog import all_collections, collection_named, count_images
@@ -38,11 +39,16 @@ def environment(settings):
 
 
 @pytest.fixture
-def likeness(environment):
+def likeness(environment, monkeypatch, capsys):
+    """The command, in this process: its document, or what it says where it fails."""
+    for name in ("LIKENESS_HOME", "LIKENESS_THREADS"):
+        monkeypatch.setenv(name, environment[name])
+
     def run(*arguments):
-        command = [*LIKENESS, *map(str, arguments), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-        return json.loads(done.stdout) if done.returncode == 0 else done.stderr
+        capsys.readouterr()
+        status = main([*map(str, arguments), "--json"])
+        said = capsys.readouterr()
+        return json.loads(said.out) if status == 0 else said.err
 
     return run
 
