@@ -83,6 +83,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
+def shipped_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The encoder that ships, exported once for all processes: each home would take seconds for it as pictures come."""
+    from filelock import FileLock
+
+    from model import shipped
+    from model.encoder import open_encoder
+
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with FileLock(place / "shipped.lock"):
+        info = shipped.bring_into(place / "shipped")
+        assert info is not None
+        open_encoder(place / "shipped" / info.fingerprint, "cpu")
+    return place / "shipped" / info.fingerprint
+
+
+@pytest.fixture(scope="session")
 def postgresql() -> Iterator[object]:
     from indexer.catalog import open_catalog
     from indexer.home import Home

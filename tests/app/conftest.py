@@ -15,7 +15,6 @@ from app import jobs, worker
 from app.api import create_api
 from app.settings import Settings
 from app.workspace import Workspace
-from model import shipped
 from model.checkpoint import save_model
 from model.encoder import open_encoder
 from model.network import starting_point
@@ -41,16 +40,6 @@ def untrained(models: Path, backbone: str, seed: int = 0) -> Path:
 def unexported(models: Path, backbone: str, seed: int) -> Path:
     start = starting_point("random", backbone, 32, models, seed)
     return models / save_model(start.backbone, start.preparation, models, started_from="random").fingerprint
-
-
-@pytest.fixture(scope="session")
-def shipped_folder(tmp_path_factory) -> Path:
-    """The encoder that ships, exported once: each home would take seconds for it as soon as pictures come in."""
-    models = tmp_path_factory.mktemp("shipped")
-    info = shipped.bring_into(models)
-    assert info is not None
-    open_encoder(models / info.fingerprint, "cpu")
-    return models / info.fingerprint
 
 
 def link_models(home: Path, *folders: Path) -> None:

@@ -82,9 +82,16 @@ def serving(folder: Path, ports: tuple[int, int] | None = None) -> Iterator[Site
         stopped(process)
 
 
+def with_shipped(folder: Path, shipped: Path) -> Path:
+    """`folder`, where a home will be that has the encoder that ships and need not export it."""
+    (folder / "home" / "models").mkdir(parents=True)
+    (folder / "home" / "models" / shipped.name).symlink_to(shipped)
+    return folder
+
+
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    with serving(tmp_path_factory.mktemp("site")) as site:
+def site(tmp_path_factory: pytest.TempPathFactory, shipped_folder: Path) -> Iterator[Site]:
+    with serving(with_shipped(tmp_path_factory.mktemp("site"), shipped_folder)) as site:
         yield site
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.pictures import write_folders
-from tests.ui.conftest import Site, seen, serving
+from tests.ui.conftest import Site, seen, serving, with_shipped
 from tests.ui.test_everywhere import DARK, WCAG, barriers
 from ui.client import Likeness
 
@@ -20,11 +20,12 @@ EPOCHS = "400"  # more than anybody waits for: it is stopped
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(tmp_path_factory: pytest.TempPathFactory, shipped_folder: Path) -> Iterator[Site]:
     """An installation with a small collection, half of it labelled, that is searched with the encoder that ships."""
     folder = tmp_path_factory.mktemp("pictures")
     write_folders(folder, SUBJECTS, EACH, size=64)
-    with serving(tmp_path_factory.mktemp("training")) as site, Likeness(site.api) as likeness:
+    home = with_shipped(tmp_path_factory.mktemp("training"), shipped_folder)
+    with serving(home) as site, Likeness(site.api) as likeness:
         likeness.create_collection("small")
         likeness.wait(likeness.upload("small", sorted(folder.rglob("*.jpg"))), timeout=240)
         likeness.wait(likeness.index("small"), timeout=240)
