@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ PROMISES = {
 }
 
 
+@cache
 def kept_by() -> dict[int, list[str]]:
     """Promise → the tests that keep it, as `file::name`. Read from the source: nothing is imported or run."""
     found: dict[int, list[str]] = {number: [] for number in PROMISES}
