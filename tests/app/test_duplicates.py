@@ -1,17 +1,39 @@
 import json
 
 import pytest
+from starlette.testclient import TestClient
 
+from app.api import create_api
 from app.cli import main
 from app.duplicates import FILE, KNOWN
+from app.settings import Settings
+from app.workspace import Workspace
 from tests import pictures
-from tests.app.conftest import do_jobs
+from tests.app.conftest import do_jobs, link_models
 
 URL = "/v1/collections/photos/duplicates"
 
 
 @pytest.fixture
 def shots(client, workspace, model_folder):
+    return taken(client, workspace, model_folder)
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory, model_folder):
+    """The same, looked through. A test that damages what a look left has it mended by another, for the next test."""
+    home = tmp_path_factory.mktemp("looked") / "home"
+    link_models(home, model_folder)
+    workspace = Workspace.open(Settings(home=home, threads=1))
+    with TestClient(create_api(workspace.settings), base_url="http://localhost") as client:
+        taken(client, workspace, model_folder)
+        client.post(URL)
+        do_jobs(workspace)
+        yield client, workspace
+    workspace.engine.dispose()
+
+
+def taken(client, workspace, model_folder):
     """A collection with a shot twice, once smaller and worse."""
     files = [(f"{name}.jpg", pictures.encoded(pictures.picture(name, 200))) for name in ("cat", "rocket", "coffee")]
     copy = ("cat small.jpg", pictures.encoded(pictures.picture("cat", 200).resize((150, 100)), quality=60))
@@ -90,10 +112,10 @@ def test_the_command_lists_groups_and_remembers_what_is_none(settings, shots, ca
         "nested",
     ],
 )
-def test_a_damaged_list_of_duplicates_is_as_if_nobody_had_looked_and_a_look_mends_it(client, workspace, shots, damage):
-    client.post(URL)
-    do_jobs(workspace)
+def test_a_damaged_list_of_duplicates_is_as_if_nobody_had_looked_and_a_look_mends_it(looked, damage):
+    client, workspace = looked
     whole = client.get(URL).json()
+    assert whole["total"] == 1
     [file] = workspace.home.root.rglob(FILE)
 
     file.write_bytes(damage(file.read_bytes()))
@@ -128,10 +150,9 @@ def test_a_later_look_keeps_what_was_found_and_adds_what_came(client, workspace,
 @pytest.mark.parametrize(
     "damage", [lambda whole: b"", lambda whole: whole[:-9], lambda whole: whole[:200] + b"?" + whole[201:], None]
 )
-def test_where_what_was_looked_at_is_damaged_everything_is_looked_at_again(client, workspace, shots, damage):
-    client.post(URL)
-    do_jobs(workspace)
-    whole = client.get(URL).json()["items"]
+def test_where_what_was_looked_at_is_damaged_everything_is_looked_at_again(looked, damage):
+    client, workspace = looked
+    [_] = whole = client.get(URL).json()["items"]
     [file] = workspace.home.root.rglob(KNOWN)
     good = file.read_bytes()
     if damage is None:

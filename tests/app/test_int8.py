@@ -4,26 +4,50 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
+from starlette.testclient import TestClient
 
+from app.api import create_api
+from app.cli import main
 from app.int8 import KEPT, LEAST, make_int8, verdict
+from app.settings import Settings
 from app.training import train
-from app.workspace import all_models, find_model
+from app.workspace import Workspace, all_models, find_model
 from indexer.backup import back_up, restore
-from indexer.catalog import collection_named
+from indexer.catalog import Collection, collection_named
 from indexer.home import Home
 from indexer.images import contents_of
 from indexer.vectors import VectorStore
 from model.checkpoint import load_model, save_model
 from model.encoder import open_encoder
 from model.info import ONNX, ONNX_INFO
-from tests.app.conftest import EACH, SUBJECTS, do_jobs
+from tests.app.conftest import EACH, SUBJECTS, do_jobs, link_models
 from tests.pictures import jpeg
 
 CHECKED = len(SUBJECTS) * EACH
+
+
+class Copied(NamedTuple):
+    client: TestClient
+    workspace: Workspace
+    collection: Collection
+    result: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory, shipped_folder, folder):
+    """A collection whose int8 copy is made and chosen, for tests that look at it and leave it as it is."""
+    home = tmp_path_factory.mktemp("copied") / "home"
+    link_models(home, shipped_folder)
+    workspace = Workspace.open(Settings(home=home, threads=1))
+    with TestClient(create_api(workspace.settings), base_url="http://localhost") as client:
+        collection = _indexed(client, workspace, folder, shipped_folder.name)
+        yield Copied(client, workspace, collection, made(client, workspace))
+    workspace.engine.dispose()
 
 
 @pytest.fixture
@@ -48,8 +72,8 @@ def made(client, workspace):
     return done["result"]
 
 
-def test_one_that_is_as_good_is_chosen_and_indexed_and_says_by_what(client, workspace, collection, shipped_folder):
-    result = made(client, workspace)
+def test_one_that_is_as_good_is_chosen_and_indexed_and_says_by_what(copied, shipped_folder):
+    client, _, _, result = copied
 
     assert result["chosen"]
     assert result["float32"] == shipped_folder.name != result["model"]
@@ -64,8 +88,8 @@ def test_one_that_is_as_good_is_chosen_and_indexed_and_says_by_what(client, work
     assert models[shipped_folder.name]["arithmetic"] == "float32"
 
 
-def test_figures_are_those_of_the_vectors_in_the_index(client, workspace, collection):
-    result = made(client, workspace)
+def test_figures_are_those_of_the_vectors_in_the_index(copied):
+    _, workspace, collection, result = copied
 
     shas = [sha256 for _, sha256, _ in contents_of(workspace.engine, collection)]
     float32, int8 = (VectorStore(workspace.home.vectors(result[x]), 512).get(shas)[1] for x in ("float32", "model"))
@@ -77,8 +101,8 @@ def test_figures_are_those_of_the_vectors_in_the_index(client, workspace, collec
     assert result["nearest_kept"] == pytest.approx(np.mean(kept))
 
 
-def test_a_picture_of_the_collection_sent_as_a_query_finds_itself_at_cosine_1(client, workspace, collection, folder):
-    made(client, workspace)
+def test_a_picture_of_the_collection_sent_as_a_query_finds_itself_at_cosine_1(copied, folder):
+    client = copied.client
 
     for subject in SUBJECTS:
         path = folder / subject / "00.jpg"
@@ -152,8 +176,8 @@ def test_training_from_an_int8_model_begins_from_its_float32_one(client, workspa
     assert find_model(workspace.home, trained["model"]).arithmetic == "float32"
 
 
-def test_why_looks_into_the_float32_model(client, workspace, collection):
-    made(client, workspace)
+def test_why_looks_into_the_float32_model(copied):
+    client = copied.client
     first, second = (image["id"] for image in client.get("/v1/collections/photos/images?limit=2").json()["items"])
 
     said = client.get("/v1/collections/photos/why", params={"image": second, "query": first})
@@ -162,10 +186,10 @@ def test_why_looks_into_the_float32_model(client, workspace, collection):
     assert max(max(row) for row in said.json()["image"]["cells"]) == 1
 
 
-def test_it_survives_backup_and_restore(client, workspace, collection, tmp_path):
-    result = made(client, workspace)
+def test_it_survives_backup_and_restore(copied, tmp_path):
+    result = copied.result
 
-    back_up(workspace.home, tmp_path / "backup", "0")
+    back_up(copied.workspace.home, tmp_path / "backup", "0")
     restore(tmp_path / "backup", Home(tmp_path / "restored"))
 
     restored = open_encoder(tmp_path / "restored" / "models" / result["model"], "cpu")
@@ -210,14 +234,14 @@ def test_where_a_gpu_encodes_it_is_refused_in_a_sentence(client, workspace, coll
     assert "a GPU encodes" in said.json()["detail"]
 
 
-def test_the_command_prints_one_document_and_its_verdict(client, workspace, collection, settings):
+def test_the_command_prints_one_document_and_its_verdict(collection, settings, capsys):
     environment = {**os.environ, "LIKENESS_HOME": str(settings.home)}
     command = [sys.executable, "-m", "app.cli", "int8"]
 
     run = subprocess.run([*command, "--json"], capture_output=True, text=True, env=environment, timeout=300)
-    listed = subprocess.run([*command[:-1], "models"], capture_output=True, text=True, env=environment, timeout=300)
+    assert main(["models", "--home", str(settings.home)]) == 0
 
     assert run.returncode == 0, run.stderr
     result = json.loads(run.stdout)
     assert result["chosen"] is True
-    assert [line for line in listed.stdout.splitlines() if result["model"] in line and ", int8\t" in line]
+    assert [line for line in capsys.readouterr().out.splitlines() if result["model"] in line and ", int8\t" in line]
