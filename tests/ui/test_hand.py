@@ -220,6 +220,42 @@ def test_a_search_is_begun_in_every_way_refined_kept_and_reopened(
         assert [re.sub(", looks like .*%", "", name) for name in names(page)[:20]] == found
 
 
+def test_a_refinement_is_in_the_history_though_the_page_is_left_at_once(demo: Site, page: Page, tmp_path: Path) -> None:
+    strip = page.get_by_role("group", name="Searching with")
+    with seen(page, tmp_path):
+        page.goto(f"{demo.page}/search?c=demo&like={images(demo).json()['items'][0]['id']}")
+        shown(page, images(demo).json()["total"] - 1)
+        page.evaluate("window.setTimeout = () => 0")  # the page is gone before anything that waits
+        page.get_by_role("listbox", name="Pictures").press("+")
+        expect(strip.get_by_role("img")).to_have_count(2)
+
+        page.goto(f"{demo.page}/search?c=demo")
+        page.get_by_role("button", name="History").click()
+        page.get_by_role("dialog", name="History").get_by_role("listitem").first.get_by_role("button").click()
+        expect(strip.get_by_role("img")).to_have_count(2)
+
+
+@pytest.mark.parametrize("where", ["gallery", "search"])
+def test_what_is_being_typed_in_the_filter_stays_when_the_list_changes_meanwhile(
+    demo: Site, page: Page, tmp_path: Path, where: str
+) -> None:
+    with seen(page, tmp_path):
+        page.goto(f"{demo.page}/{where}?c=demo")
+        expect(pictures(page).first).to_be_visible()
+        page.get_by_role("button", name="Filter", exact=True).click()
+        side = page.get_by_role("spinbutton", name="Shorter side at least, pixels")
+        side.fill("5000")
+
+        page.get_by_role("searchbox").evaluate("box => ((box.value = 'rocket'), box.dispatchEvent(new Event('input')))")
+
+        shown(page, EACH)
+        expect(side).to_have_value("5000")
+        expect(side).to_be_focused()
+        side.press("Tab")
+        expect(page.get_by_role("button", name=re.compile("^Remove the filter: Shorter side"))).to_be_visible()
+        expect(pictures(page)).to_have_count(0)
+
+
 def test_a_picture_is_looked_at_closely_and_a_part_of_it_searched_with(demo: Site, page: Page, tmp_path: Path) -> None:
     with seen(page, tmp_path):
         page.goto(f"{demo.page}/gallery?c=demo&text=astronaut&sort=name")

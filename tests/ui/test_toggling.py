@@ -5,7 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.ui.conftest import Site, collect, seen
 from tests.ui.labelling import api, name_of, picture, saved
@@ -105,6 +105,30 @@ def test_none_of_these_is_a_no_to_every_class_and_undone_in_one_step(tags: Site,
         expect(said(page, "cup", "yes")).to_be_visible()
         saved(page)
         assert answers(tags, first)["cup"] == "yes"
+
+
+def test_classes_that_come_late_are_in_the_open_menu_of_a_search_and_leave_what_is_typed_there(
+    tags: Site, page: Page, tmp_path: Path
+) -> None:
+    (like, *_) = api(tags, "tags/images", limit=1)["items"]
+    held: list[Route] = []
+    asked = re.compile("/tags/classes$")
+    with seen(page, tmp_path):
+        page.route(asked, lambda route: held.append(route))
+        with page.expect_request(asked):
+            page.goto(f"{tags.page}/search?c=tags&like={like['id']}")
+        page.get_by_role("button", name="Label", exact=True).click()
+        panel = page.get_by_role("dialog", name="Label")
+        name = panel.get_by_label("Name of a new class")
+        name.fill("war")
+        expect(panel.get_by_role("button", name="cup")).to_have_count(0)
+
+        for route in held:
+            route.fallback()
+
+        expect(panel.get_by_role("button", name="cup")).to_be_visible()
+        expect(name).to_have_value("war")
+        expect(name).to_be_focused()
 
 
 def test_ticks_and_crosses_of_a_search_become_yes_and_no_of_a_class(tags: Site, page: Page, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class Gallery extends Board {
     this.filter = filter;
     this.sort = sort;
     this.drawFilter();
-    if (this.filters.menu.panel.matches(":popover-open")) this.filters.menu.refresh();
+    this.filters.menu.changed();
     this.grid.selection.clear();
     this.reload();
     this.tellView();

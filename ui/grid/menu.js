@@ -27,6 +27,11 @@ class Menu {
     this.panel.style.top = below ? `${place.bottom + 4}px` : `${place.top - offsetHeight - 4}px`;
   }
 
+  /** What the panel tells of has changed. Where the focus is in it, its fields say already what was chosen, or hold half of what is being typed. */
+  changed() {
+    if (this.panel.matches(":popover-open:not(:focus-within)")) this.refresh();
+  }
+
   close() {
     this.panel.hidePopover();
   }

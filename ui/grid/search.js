@@ -28,8 +28,7 @@ class Search extends Board {
     this.hint = el("p.hint.quiet.small");
     this.bar.replaceChildren(this.find, this.filters.menu.root, this.wishes.root, this.hint, this.status, this.sizeSlider(), this.helpButton());
     root.prepend(this.strip.root);
-    this.tellQuery = settled(() => {
-      this.remembered.note(this.query());
+    this.tellSoon = settled(() => {
       this.told.add(this.query());
       this.tell("query", this.query());
     }, 300);
@@ -48,7 +47,7 @@ class Search extends Board {
   destroy() {
     document.removeEventListener("paste", this.paste);
     window.removeEventListener("popstate", this.back);
-    this.tellQuery.stop();
+    this.tellSoon.stop();
     super.destroy();
   }
 
@@ -90,7 +89,7 @@ class Search extends Board {
   fromAddress() {
     const address = Object.fromEntries(new URLSearchParams(location.search));
     if (!location.pathname.endsWith("/search") || address.c !== this.collection) return;
-    this.tellQuery.stop();
+    this.tellSoon.stop();
     this.take({ positive: [...idsIn(address.like), ...idsIn(address.query)], negative: idsIn(address.not), filter: address, wish: address });
     this.told.add(this.query()); // Python reads the same address when it runs next
   }
@@ -112,6 +111,16 @@ class Search extends Board {
     this.wishes?.root.toggleAttribute("hidden", !this.positive.length);
   }
 
+  classesChanged() {
+    this.ticked.drawClasses();
+  }
+
+  /** Keep what is searched with in the history, at once, for the person may leave; the address follows. */
+  tellQuery() {
+    this.remembered.note(this.query());
+    this.tellSoon();
+  }
+
   /** The same, and the address follows. */
   renew() {
     this.tellQuery();
@@ -120,8 +129,8 @@ class Search extends Board {
 
   narrow(filter) {
     this.filter = filter;
-    if (this.filters.menu.panel.matches(":popover-open")) queueMicrotask(() => this.filters.menu.refresh());
     this.renew();
+    this.filters.menu.changed();
   }
 
   // --- how the list is made

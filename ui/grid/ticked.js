@@ -5,6 +5,7 @@ class Ticked {
   /** `board` is a search: {positive, negative, labels, collection, safely(), labelled(), reload(), refreshClasses()}. */
   constructor(board) {
     this.board = board;
+    this.classes = el("span.row.classes"); // above a form that may be half filled in when they come
     this.menu = new Menu(say("search.label"), () => this.panel());
   }
 
@@ -18,12 +19,20 @@ class Ticked {
   }
 
   panel() {
-    const give = (name) => this.board.safely(() => this.label(name));
+    this.drawClasses();
     return [
       el("p.small", {}, say("search.label_about", { yes: this.yes.length, no: this.no.length })),
-      el("span.row.classes", {}, this.board.labels.classes.map(({ name, colour }) => el("button.chip", { type: "button", onclick: () => give(name) }, el("span.dot", { style: `--colour:${colour}` }), name))),
-      classForm(give),
+      this.classes,
+      classForm((name) => this.give(name)),
     ];
+  }
+
+  drawClasses() {
+    this.classes.replaceChildren(...this.board.labels.classes.map(({ name, colour }) => el("button.chip", { type: "button", onclick: () => this.give(name) }, el("span.dot", { style: `--colour:${colour}` }), name)));
+  }
+
+  give(name) {
+    return this.board.safely(() => this.label(name));
   }
 
   async label(name) {
