@@ -10,6 +10,7 @@ from tests.pictures import jpeg, stack
 from tests.ui.conftest import Site, seen
 from tests.ui.test_arrive import LISTEN
 from tests.ui.test_many_files import own_collection
+from tests.ui.test_map import comes_true
 from ui.client import Likeness
 
 
@@ -69,7 +70,10 @@ def test_what_had_arrived_before_is_not_sent_again_and_the_page_says_so(site: Si
 
     with own_collection(site, page, "resumed") as likeness, seen(page, tmp_path):
         page.route("**/v1/uploads/*/file?*", lost)
+        there: list[str] = []
+        page.on("requestfinished", lambda request: "/file?" in request.url and there.append(request.url))
         page.get_by_label("Choose a folder").set_input_files(folder)
+        comes_true(page, lambda: len(there) == 4)  # else leaving cuts off what is on its way
         expect(page.get_by_text("The connection was lost; going on by itself when it is back.").first).to_be_visible()
         page.on("dialog", lambda dialog: dialog.accept())
         page.reload()
@@ -88,6 +92,41 @@ def test_what_had_arrived_before_is_not_sent_again_and_the_page_says_so(site: Si
         assert not {number for number in arrived if any(f"trip%2F{number}" in url for url in again)}
         assert len(again) == 2
         assert len(list(likeness.all_images("resumed"))) == 6
+
+
+def test_pictures_are_said_to_be_added_only_when_they_can_be_searched_though_looks_at_the_job_fail(
+    site: Site, page: Page, tmp_path: Path
+) -> None:
+    lost: list[str] = []
+    seen_running: list[int] = []
+
+    def as_it_was(route: Route) -> None:
+        """The jobs, of which the one that makes the pictures searchable runs until five looks are lost."""
+        answer = route.fetch()
+        jobs = answer.json()
+        index = [job for job in jobs["items"] if job["kind"] == "index"]
+        others = {job["state"] for job in jobs["items"] if job["kind"] != "index"}
+        if index and others == {"succeeded"} and len(lost) < 5:
+            seen_running.append(index[0]["id"])
+            index[0]["state"] = "running"
+        route.fulfill(response=answer, json=jobs)
+
+    def lose(route: Route) -> None:
+        if seen_running and len(lost) < 5:
+            lost.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    with own_collection(site, page, "looks") as likeness, seen(page, tmp_path):
+        page.route("**/v1/jobs?*", as_it_was)
+        page.route("**/v1/collections/looks", lose)
+        (tmp_path / "cat.jpg").write_bytes(jpeg("cat"))
+        page.get_by_label("Choose files or a zip").set_input_files(tmp_path / "cat.jpg")
+
+        expect(page.get_by_text("1 picture added.")).to_be_visible(timeout=120_000)
+        assert len(lost) == 5  # until then it was not said
+        assert likeness.collection("looks")["indexed"] == 1
 
 
 def test_a_file_that_is_gone_when_its_turn_comes_costs_only_itself(site: Site, page: Page, tmp_path: Path) -> None:

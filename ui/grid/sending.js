@@ -227,15 +227,14 @@ class Sending {
     const after = Math.max(0, ...this.jobs);
     try {
       const { items } = await get(`/v1/jobs?${inUrl({ collection: this.collection, limit: 20 })}`);
-      const job = items.find(({ id, kind }) => kind === "index" && id > after);
-      this.indexing = job ?? null;
-      if (job?.state === "failed") this.trouble = failureOf(job);
+      this.indexing = items.find(({ id, kind }) => kind === "index" && id > after) ?? null;
+      if (this.indexing?.state === "failed") this.trouble = failureOf(this.indexing);
       this.searchable = (await get(of(this.collection))).indexed;
       this.show();
-      return job ? !FINISHED.includes(job.state) : false;
     } catch {
-      return false; // the next look may tell
+      // the next look may tell; until then it stands as it did
     }
+    return this.indexing !== null && !FINISHED.includes(this.indexing.state);
   }
 }
 
