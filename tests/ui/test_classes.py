@@ -317,7 +317,7 @@ def test_the_gallery_gives_and_takes_away_classes_that_were_renamed_elsewhere_an
         page.get_by_role("option", name=re.compile("brick-05.png")).click()
         expect(chips).to_have_text([re.compile("brik"), re.compile("brick"), re.compile("moon")])
         httpx.patch(f"{here}/classes/brick", json={"name": "wall"}, trust_env=False).raise_for_status()
-        with page.expect_response(re.compile("/labels$")):
+        with page.expect_response(re.compile("/labels$")), page.expect_response(re.compile("/classes$")):
             page.keyboard.press("2")  # still called brick on this page
         assert answers(walls, "walls")["brick-05.png"] == "wall"
         expect(page.get_by_text("“brick” is “wall” now.")).to_be_visible()
@@ -415,3 +415,33 @@ def test_a_change_whose_answer_was_lost_is_neither_done_nor_undone_twice(
         expect(picture(page)).to_have_attribute("alt", shown)
         saved(page)
         assert shown not in answers(walls, "walls")
+
+
+def test_an_undo_whose_answer_was_lost_as_the_api_restarts_is_not_asked_again_by_itself(
+    walls: Site, page: Page, tmp_path: Path
+) -> None:
+    said = answers(walls, "walls")
+    detail = "The API does not answer; it is being restarted. Try again in a moment."
+
+    def lose(route: Route) -> None:
+        """The answer, as the page's server does when the API goes away while it is asked."""
+        route.fetch()
+        body = {"error": "ApiDown", "detail": detail, "request_id": "x"}
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json=body)
+
+    with seen(page, tmp_path):
+        page.goto(f"{walls.page}/gallery?c=walls&sort=name")
+        for number in (5, 6):
+            page.get_by_role("option", name=re.compile(f"brick-0{number}.png")).click()
+            with page.expect_response(re.compile("/labels$")):
+                page.keyboard.press("3")
+        assert answers(walls, "walls") == {**said, "brick-05.png": "moon", "brick-06.png": "moon"}
+
+        page.route(re.compile("/labels/undo$"), lose, times=1)
+        page.keyboard.press("Control+z")
+        expect(page.locator(".toast").get_by_text(detail)).to_be_visible()
+        assert answers(walls, "walls") == {**said, "brick-05.png": "moon"}
+
+        page.keyboard.press("Control+z")
+        expect(page.get_by_text("Undone: “moon” for 1 picture.")).to_be_visible()
+    assert answers(walls, "walls") == said

@@ -71,7 +71,7 @@ class Labels {
 
   /** Undo or redo the last action; true when there was one. */
   async back(which = "undo") {
-    const said = await save(of(this.collection, `labels/${which}`), {});
+    const said = await save(of(this.collection, `labels/${which}`), {}, "POST", { twice: false });
     if (said.undone === null && !said.changed) {
       this.toast.say(say(which === "undo" ? "labels.nothing_to_undo" : "labels.nothing_to_redo"));
       return false;

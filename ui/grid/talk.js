@@ -55,8 +55,11 @@ async function answerOf(response) {
   }
 }
 
-/** A request that waits and asks again while the API says that it is busy and for how long. */
-async function call(method, path, body, signal) {
+/**
+ * A request that waits and asks again while the API says that it is busy and for how long. Where it went away meanwhile
+ * nobody knows whether it did what was asked: what must not be done `twice` is not asked again then.
+ */
+async function call(method, path, body, signal, { twice = true } = {}) {
   let late = false;
   const slow = setTimeout(() => ((late = true), tell("slow", { path })), SLOW);
   try {
@@ -65,6 +68,7 @@ async function call(method, path, body, signal) {
         return await once(method, path, body, signal);
       } catch (error) {
         if (![429, 503].includes(error.status) || !error.wait || error.wait > 10 || tries === TRIES || signal?.aborted) throw error;
+        if (!twice && error.kind === "ApiDown") throw error;
         await sleep(error.wait * 1000);
       }
     }
@@ -75,10 +79,10 @@ async function call(method, path, body, signal) {
 }
 
 /** A write that the person must be able to rely on: the tray shows it on its way, safe, or lost. What the API will not do as things are (409) is not lost: whoever asked says why. */
-async function save(path, body, method = "POST") {
+async function save(path, body, method = "POST", how = {}) {
   tell("saving", {});
   try {
-    const said = await call(method, path, body);
+    const said = await call(method, path, body, undefined, how);
     tell("saved", {});
     return said;
   } catch (error) {
