@@ -111,12 +111,13 @@ class Groups extends Answering {
       let job = await post(of(this.collection, "maps"));
       while (!FINISHED.includes(job.state) && !this.gone) {
         await sleep(LOOK);
-        job = await get(`/v1/jobs/${job.id}`);
+        job = await get(`/v1/jobs/${job.id}`).catch((error) => (error.status === 404 ? Promise.reject(error) : job)); // the API is away for a moment; the job is not
       }
       if (job.state !== "succeeded") return this.explain(failureOf(job), { text: say("common.try_again"), onclick: () => this.drawMap() });
       this.fill();
     } catch (error) {
-      this.toast.fail(error);
+      if (!(error instanceof Sentence)) throw error;
+      this.explain(error.message, { text: say("common.try_again"), onclick: () => this.drawMap() });
     }
   }
 
