@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.ui.conftest import Site, seen
+from tests.ui.test_everywhere import FRAME
 
 LINE = re.compile(r"^The alike ones seem to end here, at a score of \d\.\d\d")
 
@@ -29,6 +30,7 @@ def tiles(page: Page) -> list[dict[str, float]]:
 def parts(page: Page, line: Locator, at: int, score: float) -> None:
     """Assert that the line lies below the first `at` pictures and above all others, and that this is at `score`."""
     line.scroll_into_view_if_needed()
+    page.evaluate(FRAME)  # what came into view is drawn then
     box = line.bounding_box()
     assert box is not None
     above = [one for one in tiles(page) if one["bottom"] <= box["y"] + 1]
@@ -86,8 +88,10 @@ def test_ctrl_a_says_when_a_list_is_longer_than_it_can_take(
     demo: Site, asked: tuple[int, int, float], page: Page, tmp_path: Path
 ) -> None:
     def longer(route: Route) -> None:  # the demo's own hits, in a list said to go on: ten thousand are not at hand
+        if route.request.post_data_json.get("offset", 0) >= 600:
+            return route.fulfill(json={"hits": [], "total": 10_050, "end": None})
         answer = route.fetch()
-        route.fulfill(response=answer, json={**answer.json(), "total": 10_050, "end": None})
+        return route.fulfill(response=answer, json={**answer.json(), "total": 10_050, "end": None})
 
     with seen(page, tmp_path):
         page.route("**/v1/collections/demo/search", longer)
@@ -95,5 +99,6 @@ def test_ctrl_a_says_when_a_list_is_longer_than_it_can_take(
         expect(page.get_by_role("status").filter(has_text="10,050 pictures")).to_be_visible()
         page.get_by_role("listbox", name="Pictures").focus()
         page.keyboard.press("Control+a")
-        expect(page.get_by_text("Selected the first 10,000 of 10,050")).to_be_visible()
+        said = page.get_by_text("Selected the first 10,000 of 10,050")
+        expect(said).to_be_visible(timeout=120_000)  # a hundred pages were asked for before
         page.keyboard.press("Escape")

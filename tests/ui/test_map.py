@@ -342,7 +342,6 @@ def test_new_pictures_are_put_on_the_map_and_every_failure_is_one_sentence(
         expect(page.get_by_text("3 pictures are new since the map was drawn.")).to_be_visible()
         page.unroute(address)
         page.get_by_role("button", name="Put them on the map").click()
-        expect(page.get_by_text(re.compile("^Drawing the map|^The map waits"))).to_be_visible()
         expect(page.get_by_text("3 pictures are new since the map was drawn.")).to_be_hidden(timeout=SLOW)
         expect(page.get_by_role("button", name="Put them on the map")).to_be_hidden(timeout=SLOW)
 

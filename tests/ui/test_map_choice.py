@@ -1,5 +1,6 @@
 """What is chosen with the lasso's button: removed, or refused beyond the limit; a drawing that is given up."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.ui.conftest import Site, collect, seen
 from tests.ui.test_map import SLOW, canvas, comes_true, groups, pictures
-from ui.client import Likeness
+from ui.client import ApiError, Likeness
 
 NAME, EACH = "plain", 20
 SUBJECTS = ("brick", "galaxies", "cat")
@@ -71,12 +72,13 @@ def test_what_is_drawn_around_with_the_lasso_is_removed_from_the_collection_and_
         expect(page.get_by_text(f"{len(drawn['ids']) - 1} pictures on the map")).to_be_visible()
         with Likeness(plain.api) as likeness:
             left = {image["id"] for image in likeness.all_images(NAME)}
+            n = likeness.map(NAME)["clusters"][0]["size"]
         assert len(left) == len(drawn["ids"]) - 1
 
         # a group of the list is removed whole, and the groups are listed without it
         page.get_by_role("button", name="All groups").click()
         first = groups(page).get_by_role("button").first
-        n = int(re.search(r"(\d+) pictures", first.inner_text())[1])  # type: ignore[index]
+        expect(first).to_contain_text(f"{n} pictures")  # the list follows the map in a moment
         first.click()
         expect(page.get_by_text(f"{n} selected")).to_be_visible()
         page.get_by_role("button", name="Remove").click()
@@ -136,7 +138,8 @@ def test_a_drawing_that_waits_is_given_up_and_the_map_stays_as_it_was(plain: Sit
         assert (after["ids"], after["x"], after["made"]) == (before["ids"], before["x"], before["made"])
 
         # another is drawn to its end
-        likeness.cancel(measuring["id"])
+        with contextlib.suppress(ApiError):  # it is over by now on a slow machine
+            likeness.cancel(measuring["id"])
         page.get_by_role("button", name="Draw anew…").click()
         page.get_by_role("dialog").get_by_role("button", name="Draw anew…").click()
         comes_true(page, lambda: likeness.jobs(NAME)[0]["state"] == "succeeded", patience=SLOW)
