@@ -28,7 +28,8 @@ class Ticked {
   }
 
   drawClasses() {
-    this.classes.replaceChildren(...this.board.labels.classes.map(({ name, colour }) => el("button.chip", { type: "button", onclick: () => this.give(name) }, el("span.dot", { style: `--colour:${colour}` }), name)));
+    const chip = ({ name, colour }) => el("button.chip", { type: "button", onclick: () => this.give(name) }, el("span.dot", { style: `--colour:${colour}` }), name);
+    onceLetGo(this.classes, () => drawAnew(this.classes, this.board.labels.classes.map(chip)));
   }
 
   give(name) {
