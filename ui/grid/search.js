@@ -8,10 +8,7 @@ const idsIn = (text) => (text ?? "").split(",").filter(Boolean).map((id) => (/^\
 class Search extends Board {
   constructor(root, data) {
     super(root, data);
-    this.positive = [];
-    this.negative = [];
-    this.filter = {};
-    this.wish = {};
+    Object.assign(this, { positive: [], negative: [], filter: {}, wish: {} });
     this.remembered = new Remembered(data.collection, {
       open: (search) => (this.take({ negative: [], filter: {}, wish: search, ...search }), this.tellQuery()), // a saved one has its wishes beside the rest
       now: () => this.query(),
