@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, Engine, select
 
 from indexer.catalog import Collection, touch
 from indexer.digest import SUFFIXES, Digest
-from indexer.earlier import same_pixels
 from indexer.home import Home
 from indexer.missing import is_gone
 from indexer.moved import LOOKS, found_again, held_of, looks_of, moved_with_a_tag
@@ -20,7 +21,9 @@ from indexer.removal import drop_unheld
 from indexer.rows import write_contents, write_files, write_tags
 from indexer.schema import contents, files, images, now
 from indexer.sources import Source
+from model.errors import CannotDecode
 from model.files import settle
+from model.images import PREVIEW_SIDE, decode, preview_of
 
 
 @dataclass
@@ -181,7 +184,7 @@ def _replace(
         .where(images.c.id == before.image_id)
     ).one()
     looks = looks_of(connection, digest)
-    if old.sha256 == digest.sha256 or same_pixels(home, old, digest.sha256, looks):
+    if old.sha256 == digest.sha256 or _same_pixels(home, old, digest, looks):
         if old.sha256 == digest.sha256:
             write_contents(connection, [(source, digest)])  # its preview may have been made again
             done.back += digest.preview is not None and old.removed_at is None
@@ -195,6 +198,28 @@ def _replace(
     _bring(connection, collection, [(source, digest)], plan, done)
     if done.image_ids[-1][1] != old.id:
         _mark_absent(connection, old.id, source.path)
+
+
+def _same_pixels(home: Home, old: Any, digest: Digest, looks: tuple[Any, ...]) -> bool:
+    """Whether only something beside the pixels changed: a tag was written into the file."""
+    if old.preview_sha256 == looks[0]:
+        return True
+    if (old.width, old.height) != looks[2:]:
+        return False
+    try:
+        before, after = (
+            decode(home.preview(sha256, suffix).read_bytes(), "preview")
+            for sha256, suffix in ((old.sha256, old.preview_suffix), (digest.sha256, looks[1]))
+        )
+    except (OSError, CannotDecode):
+        return False
+    if after.size != (old.width, old.height):
+        return False
+    if before.size == after.size:  # neither lost a pixel, however they are packed
+        return bool(np.array_equal(np.asarray(before), np.asarray(after)))
+    # Earlier versions made the previews of middling JPEGs smaller.
+    made = preview_of(after, "preview", PREVIEW_SIDE, after.size, ("JPEG", None, None, None))
+    return hashlib.sha256(made.data).hexdigest() == old.preview_sha256
 
 
 def _mark_absent(connection: Connection, image_id: int, path: bytes) -> None:

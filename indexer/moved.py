@@ -83,9 +83,7 @@ def moved_with_a_tag(
             continue
         looks = looks_of(connection, digest)
         before = plan.unseen.get(looks[0])
-        if before is None or _written_looks(connection, before.sha256) != looks:
-            before = plan.earlier.of(connection, plan.unseen, digest.sha256, looks)
-        if before is None or before.image_id in taken:
+        if before is None or before.image_id in taken or _written_looks(connection, before.sha256) != looks:
             continue
         paths = connection.execute(select(files.c.path).where(files.c.image_id == before.image_id)).scalars().all()
         if all(is_gone(bytes(path)) for path in paths):

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from indexer.catalog import Collection
-from indexer.earlier import Earlier
 from indexer.home import Home
 from indexer.missing import vanished
 from indexer.parts import WHOLE, Cutting, file_of, is_cut_so
@@ -25,7 +24,6 @@ MANY = 1000  # known files from which on listing the previews is quicker than as
 class Plan:
     """What a scan means for a collection."""
 
-    earlier: Earlier  # which of `unseen` a file is whose preview was made otherwise
     fresh: list[Source] = field(default_factory=list)  # to be opened
     changed: int = 0  # of them: files that were there before with another size or time
     known: int = 0
@@ -51,7 +49,7 @@ def make_plan(
 
     A file that was refused, and is as it was, is opened again only to `retry`.
     """
-    plan = Plan(Earlier(home), rows=_known_files(engine, collection) if collection else {})
+    plan = Plan(rows=_known_files(engine, collection) if collection else {})
     for row in plan.rows.values():
         if row.part:
             plan.parts.setdefault(file_of(row.path, row.part), []).append(row)
