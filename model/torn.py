@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageChops
 
-FILLED = 16  # zero bytes that nobody wrote, unless the picture's codes end with the last of them
+FILLED = 16  # zero bytes that nobody wrote; codes may end in one or two
 ROWS = 0.95  # of a picture's rows, from which on it comes in without the rest
 
 _END, _SCAN = 0xD9, 0xDA
-_ENDS = bytes((0xFF, _END))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # within a scan FF goes before 0, a restart's number or another FF
@@ -39,31 +38,24 @@ def mended(data: bytes) -> bytes | None:
     """What is to be decoded of a JPEG that was torn; None of one that has its end.
 
     With an end where the decoder makes at least `ROWS`, else without, so that the decoder refuses it. The zeros that a
-    file system leaves where it had not written yet are cut off: as codes they would be pixels. Those of an even area
-    are codes: all rows are there with the last of them, and no sooner.
+    file system leaves where it had not written yet are cut off: as codes they would be pixels.
     """
     if data.endswith(b"\xff\xd9"):
         return None
     read = _read(data)
     if read.ended or not read.components:
         return None
-    data = data.rstrip(b"\xff")  # half a marker would make one of what comes behind it
-    whole = not any(read.missing.values())
+    if data.endswith(bytes(FILLED)):
+        data = data.rstrip(b"\0") + b"\0\0"  # the last codes may be zeros
+    data, ends = data.rstrip(b"\xff"), bytes((0xFF, _END))  # half a marker would make one of what comes behind it
+    if any(read.missing.values()):
+        return data
     try:
-        if data.endswith(bytes(FILLED)) and not (
-            whole and _rows(data, read.progressive) == 1 > _rows(data[: -FILLED // 4], read.progressive)
-        ):
-            data = data.rstrip(b"\0") + b"\0\0"  # the last codes may be zeros
-        return data + _ENDS if whole and _rows(data, read.progressive) >= ROWS else data
+        one, other = (_decoded(data + more + ends, read.progressive) for more in (b"", _OTHERS))
     except Exception:  # whatever Pillow raises; whoever opens the picture as it is will say so
         return data
-
-
-def _rows(data: bytes, progressive: bool) -> float:
-    """The share of a picture's rows that its data decide: those that are the same whatever comes behind."""
-    one, other = (_decoded(data + more + _ENDS, progressive) for more in (b"", _OTHERS))
     changed = ImageChops.difference(one, other).getbbox()
-    return 1 if changed is None else changed[1] / one.height
+    return data + ends if changed is None or changed[1] >= ROWS * one.height else data
 
 
 def _decoded(data: bytes, progressive: bool) -> Image.Image:

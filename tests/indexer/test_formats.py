@@ -13,7 +13,6 @@ from PIL import Image, ImageCms
 
 from model.errors import CannotDecode
 from model.images import FORMATS, MAX_PIXELS, decode, make_preview, make_rendition
-from model.torn import FILLED
 from tests.pictures import encoded, jpeg, picture
 
 TURNED = {  # EXIF orientation → how the stored picture differs from the upright one
@@ -316,32 +315,6 @@ def test_a_jpeg_whose_codes_end_in_zeros_comes_in_without_its_end():
 
     for end in (b"", bytes(512)):
         assert difference(decode(data[:-2] + end, "x"), decode(data, "x")) == 0
-
-
-@pytest.mark.parametrize("grey", [60, 128, 200])
-def test_a_grey_jpeg_whose_even_ground_is_coded_as_zeros_comes_in_without_its_end(grey):
-    tried = 0
-    for side in range(64, 400, 8):
-        even = Image.new("L", (side, side), grey)
-        marked = even.copy()
-        marked.paste(0, (10, 5, 40, 25))
-        for data in (encoded(image, quality=75, optimize=True) for image in (even, marked)):
-            if data[:-2].endswith(bytes(FILLED)):
-                tried += 1
-                for short in (1, 2):
-                    assert difference(decode(data[:-short], "x"), decode(data, "x")) == 0
-
-    assert tried >= 20
-
-
-@pytest.mark.parametrize("kept", [0.9, 0.5, 0.2])
-def test_zeros_in_place_of_a_photographs_end_are_no_even_ground(kept):
-    for side in (64, 333, 800):
-        data = encoded(picture("coffee", side).convert("L"), quality=30, optimize=True)  # in which zeros are codes
-        whole = int(kept * len(data))
-        for size in (len(data), len(data) + 512, (whole + len(data)) // 2 + FILLED):
-            with pytest.raises(CannotDecode, match=r"(?i)truncated"):
-                decode(data[:whole].ljust(size, b"\0"), "x")
 
 
 def test_zeros_behind_the_end_of_a_jpeg_are_no_damage():
