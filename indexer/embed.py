@@ -31,8 +31,7 @@ from model.info import ModelInfo
 from model.progress import Line, Progress, rate_line
 
 BATCH = 64
-GIVEN = 128  # pictures of an import that are encoded and kept together: of every two batches one wait for the disk
-WAITING = 4  # of these, decoded and not encoded yet: then decoding waits
+WAITING = 4  # batches decoded and not encoded yet: then decoding waits
 
 log = logging.getLogger("likeness.embed")
 
@@ -139,8 +138,8 @@ class Embedder:
         """Have these contents encoded, squares (N, S, S, 3) uint8. They must be in the catalog by now."""
         if self._works and not self._threads:
             self._begin()
-        for start in range(0, len(contents), GIVEN) if self._works else ():
-            self._queue.put((contents[start : start + GIVEN], squares[start : start + GIVEN]))
+        for start in range(0, len(contents), BATCH) if self._works else ():
+            self._queue.put((contents[start : start + BATCH], squares[start : start + BATCH]))
 
     @property
     def encoded(self) -> int:

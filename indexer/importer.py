@@ -29,7 +29,7 @@ from indexer.sources import Scan, Source, readable
 from model.errors import Cancelled
 from model.progress import Line, Progress, rate_line, said
 
-BATCH = 500  # images a transaction, or what a second brings: what a kill may repeat
+BATCH = 256  # images a transaction, or what a second brings: what a kill may repeat
 FEW = 500  # files whose sizes are looked up one by one
 LISTED = 1000  # ids listed in a result; a job's row must stay small
 
