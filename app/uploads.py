@@ -122,6 +122,8 @@ class Uploads:
             with suppress(FileNotFoundError):  # the file is left out at this moment
                 said = json.loads(path.read_bytes())
                 found.append(Arrived(said["name"], said["size"], received(folder / path.stem)))
+        if not self.is_here(batch):
+            raise _no_such(batch)
         return sorted(found, key=lambda file: file.name)
 
     async def receive(self, batch: str, name: str, size: int, offset: int, stream: AsyncIterator[bytes]) -> Arrived:

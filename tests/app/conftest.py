@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,15 @@ from tests import pictures
 SUBJECTS = ("cat", "coffee", "rocket")
 EACH = 8
 SMALL = {"init": "random", "backbone": "test_resnet"}  # timm's own for tests: trained and exported in a moment
+
+
+@pytest.fixture(autouse=True)
+def signals_as_they_were():
+    """A command in this process takes over those that stop it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

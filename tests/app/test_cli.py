@@ -95,12 +95,17 @@ def test_a_broken_file_is_listed_and_costs_nothing_else(here, tmp_path):
         (["nonsense"], "No such command"),
         (["import"], "Missing argument"),
         (["label", "--csv", "a.csv", "--clear", "-c", "none"], "There is no collection 'none'"),
-        (["worker", "--lane", "fast"], "There is no lane 'fast'"),
     ],
 )
 def test_a_wrong_command_is_one_sentence_and_exit_code_1(here, arguments, sentence):
-    process = here(*arguments)
+    assert_refused(here(*arguments), sentence)
 
+
+def test_a_worker_of_no_lane_is_refused(likeness):  # in a process of its own, for it takes over the log
+    assert_refused(likeness("worker", "--lane", "fast"), "There is no lane 'fast'")
+
+
+def assert_refused(process, sentence):
     assert process.returncode == 1
     assert sentence in process.stderr
     assert "Traceback" not in process.stderr

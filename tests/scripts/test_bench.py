@@ -70,10 +70,13 @@ def test_the_trainers_benchmarks_import_nothing_of_app_or_indexer():
             continue
         seen.add(file)
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                assert node.module.split(".")[0] not in ("app", "indexer", "ui"), f"{file.name} imports {node.module}"
-                if node.module.startswith("scripts.benchmarks"):
-                    todo += [node.module.rpartition(".")[2], *(alias.name for alias in node.names)]
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [each.name for each in node.names]
+                for name in names:
+                    assert name.split(".")[0] not in ("app", "indexer", "ui", "tests"), f"{file.name} imports {name}"
+                    assert name.split(".")[0] != "scripts" or name.startswith("scripts.benchmarks"), file.name
+                if names[0].startswith("scripts.benchmarks"):
+                    todo += [names[0].rpartition(".")[2], *(alias.name for alias in node.names)]
 
     used = {"judge", "labelled", "peer", "table", "trade", *WITHOUT_LIKENESS}
     assert used <= {file.stem for file in seen}

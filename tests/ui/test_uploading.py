@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, Request, Route, expect
 
 from tests.pictures import jpeg, stack
 from tests.ui.conftest import Site, seen
@@ -70,8 +70,14 @@ def test_what_had_arrived_before_is_not_sent_again_and_the_page_says_so(site: Si
 
     with own_collection(site, page, "resumed") as likeness, seen(page, tmp_path):
         page.route("**/v1/uploads/*/file?*", lost)
-        there: list[str] = []
-        page.on("requestfinished", lambda request: "/file?" in request.url and there.append(request.url))
+        there: set[str] = set()
+
+        def has_arrived(request: Request) -> None:
+            answer = request.response()
+            if "/file?" in request.url and answer and answer.ok:
+                there.add(request.url.partition("name=")[2].partition("&")[0])
+
+        page.on("requestfinished", has_arrived)
         page.get_by_label("Choose a folder").set_input_files(folder)
         comes_true(page, lambda: len(there) == 4)  # else leaving cuts off what is on its way
         expect(page.get_by_text("The connection was lost; going on by itself when it is back.").first).to_be_visible()

@@ -149,11 +149,11 @@ class Answering {
     this.begun = true;
     step.nothing = false;
     const body = { ...step.body, source: step.images.length > 1 ? "bulk" : (step.body.source ?? "hand") };
-    step.operation = outbox().add(this.collection, "labels", body, { done: (said) => this.done(step, said), refused });
+    step.operation = outbox().add(this.collection, "labels", body, { done: (said, nothing) => this.done(step, said, nothing), refused });
   }
 
-  done(step, said) {
-    if (said?.action === 0) {
+  done(step, said, nothing = false) {
+    if (nothing) {
       step.nothing = true; // it was said before, so no undo takes it back
       step.never = this.future.includes(step);
     }
@@ -227,6 +227,7 @@ class Answering {
       if (await this.labels.back(which)) await this.reask();
     } catch (error) {
       this.toast.fail(error);
+      if (error.kind === "ApiDown") await this.reask(); // it may have been done all the same
     }
   }
 

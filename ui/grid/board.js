@@ -82,8 +82,8 @@ class Board {
       similar: (images) => images.length && this.similar(images.slice(0, QUERY).map((image) => image.id)),
       label: (key) => this.safely(() => this.giveKey(key)),
       unlabel: () => this.safely(() => this.unlabel()),
-      undo: () => this.safely(async () => (await this.labels.back("undo")) && this.fresh()),
-      redo: () => this.safely(async () => (await this.labels.back("redo")) && this.fresh()),
+      undo: () => this.turnBack("undo"),
+      redo: () => this.turnBack("redo"),
       remove: () => this.safely(() => this.chosen.remove()),
       help: () => shortcuts(this.root, this.keys()),
       everything: () => this.everything?.(),
@@ -150,11 +150,22 @@ class Board {
 
   // --- labels
 
+  turnBack(which) {
+    return this.safely(async () => {
+      try {
+        if (await this.labels.back(which)) this.fresh();
+      } catch (error) {
+        if (error.kind === "ApiDown") this.fresh(); // it may have been done all the same
+        throw error;
+      }
+    });
+  }
+
   async giveKey(key) {
-    const images = this.grid.chosen(); // when the key was pressed
+    const meant = this.chosen.meant(); // when the key was pressed
     const name = await this.labels.called(key);
     if (!name) return this.toast.say(say("board.no_such_key", { key }));
-    await this.chosen.label(name, "yes", images);
+    await this.chosen.label(name, "yes", meant);
   }
 
   async give(images, name, answer = "yes") {

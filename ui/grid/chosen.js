@@ -47,10 +47,18 @@ class Chosen {
     return this.selection.size ? this.selection.body() : { image_ids: this.board.grid.chosen().map(({ id }) => id) };
   }
 
-  async label(name, answer = "yes", images = this.board.grid.chosen()) {
-    const { board, selection } = this;
-    if (selection.everything || selection.size > MANY || images.length < selection.size) {
-      const source = { ...this.body(), ...board.labels.named(name, answer), answer, source: "bulk" };
+  /** What a key means at this moment: `images`, or all that `body` says where these are too many to see. */
+  meant() {
+    const { selection } = this;
+    const images = this.board.grid.chosen();
+    const many = selection.everything || selection.size > MANY || images.length < selection.size;
+    return many ? { body: this.body() } : { images };
+  }
+
+  async label(name, answer = "yes", { images, body } = this.meant()) {
+    const { board } = this;
+    if (body) {
+      const source = { ...body, ...board.labels.named(name, answer), answer, source: "bulk" };
       const seen = await post(of(board.collection, "labels"), { ...source, preview: true });
       if (!seen.changed) return board.toast.say(say("chosen.nothing_changes"));
       const question = say(answer === "none" ? "chosen.ask_unlabel" : "chosen.ask_label", { n: seen.changed, name });

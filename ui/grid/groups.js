@@ -4,6 +4,7 @@
 const MOST = 60; // pictures of a group: as many as can be looked over
 const SEEDS = 12; // typical pictures asked for at a time
 const LOOK = 700; // ms between two looks at the job that draws the map
+const AWAY = [0, 429, 503]; // of an API that answers again in a moment
 
 class Groups extends Answering {
   constructor(root, data) {
@@ -111,14 +112,20 @@ class Groups extends Answering {
       let job = await post(of(this.collection, "maps"));
       while (!FINISHED.includes(job.state) && !this.gone) {
         await sleep(LOOK);
-        job = await get(`/v1/jobs/${job.id}`).catch((error) => (error.status === 404 ? Promise.reject(error) : job)); // the API is away for a moment; the job is not
+        job = await get(`/v1/jobs/${job.id}`).catch((error) => (AWAY.includes(error.status) ? job : Promise.reject(error))); // the API is away; the job is not
       }
-      if (job.state !== "succeeded") return this.explain(failureOf(job), { text: say("common.try_again"), onclick: () => this.drawMap() });
-      this.fill();
+      if (job.state === "succeeded") this.fill();
+      else this.notDrawn(failureOf(job));
     } catch (error) {
       if (!(error instanceof Sentence)) throw error;
-      this.explain(error.message, { text: say("common.try_again"), onclick: () => this.drawMap() });
+      this.notDrawn(error.message);
     }
+  }
+
+  /** Said in place of a group, unless the person looks at one meanwhile. */
+  notDrawn(sentence) {
+    if (this.coming.length || this.from.value !== "clusters") this.toast.say(sentence, { bad: true });
+    else this.explain(sentence, { text: say("common.try_again"), onclick: () => this.drawMap() });
   }
 
   // --- the group on show

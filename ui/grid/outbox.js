@@ -87,7 +87,7 @@ class Outbox {
    * colour, key}`: undo must not be done twice when only its answer was lost.
    * `turns` is the operation that an undo or redo is about: it goes with one that did nothing, also after the page was
    * loaded again, for it would take back what somebody else did.
-   * `done(said)` and `refused(sentence)` are called when the API has said so.
+   * `done(said, nothing)`, where it did nothing, and `refused(sentence)` are called when the API has said so.
    */
   add(collection, path, body, { method = "POST", check = null, turns = null, done = () => {}, refused = () => {} } = {}) {
     const operation = { id: crypto.getRandomValues(new Uint32Array(2)).join(""), collection, path, method, body, check, turns: turns?.id, tried: false };
@@ -115,13 +115,15 @@ class Outbox {
       const operation = this.waiting[0];
       const { done, refused } = this.after.get(operation) ?? {};
       try {
-        const before = operation.tried && operation.check ? await this.stands(operation) : false;
+        const again = operation.tried;
+        const before = again && operation.check ? await this.stands(operation) : false;
         operation.tried = true;
         this.keep();
         const said = before ? null : await once(operation.method ?? "POST", of(operation.collection, operation.path), operation.body);
-        this.over(operation, said?.action === 0);
+        const nothing = said?.action === 0 && !again; // sent again, it may have been done the first time
+        this.over(operation, nothing);
         wait = SOONEST;
-        done?.(said);
+        done?.(said, nothing);
         tellOthers("labels", operation.collection);
       } catch (error) {
         if (!(error instanceof Sentence)) console.error(error);

@@ -1,6 +1,7 @@
 // Searches to come back to: those of this browser, newest first, and those saved in the collection under a name.
 
 const KEPT = 30; // searches of this browser, a collection
+const BURST = 300; // ms between two of which only the last is kept: a slider on its way
 
 class Remembered {
   /** `does`: {open(search), now(): search, picture(id), say(text), fail(error)}. */
@@ -30,7 +31,9 @@ class Remembered {
   note(search) {
     if (!search.positive.length) return;
     const key = JSON.stringify(search);
-    const others = this.history().filter((one) => JSON.stringify(one.search) !== key);
+    const goesOn = Date.now() - (this.noted ?? 0) < BURST;
+    this.noted = Date.now();
+    const others = this.history().slice(goesOn ? 1 : 0).filter((one) => JSON.stringify(one.search) !== key);
     localStorage.setItem(this.place, JSON.stringify([{ at: new Date().toISOString(), search }, ...others].slice(0, KEPT)));
   }
 

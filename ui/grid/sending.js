@@ -44,7 +44,7 @@ function put(upload, { file, path }, offset, progress, hold) {
 class Sending {
   /** `options`: {tile, pages} of the import, where they are not as usual. */
   constructor(collection, files, refused = [], options = {}) {
-    Object.assign(this, { collection, files, refused, options, jobs: [], before: 0, unlisted: 0, sentFiles: 0, phase: "sending", trouble: "", known: 0, added: 0, searchable: 0 });
+    Object.assign(this, { collection, files, refused, options, jobs: [], before: 0, unlisted: 0, sentFiles: 0, phase: "sending", trouble: "", known: 0, added: 0, searchable: 0, seen: Date.now() });
     this.total = files.reduce((sum, { file }) => sum + file.size, 0);
     this.here = new Map(); // path → bytes that have arrived
     this.requests = new Set();
@@ -204,8 +204,10 @@ class Sending {
     this.running = null;
     if (!this.added) return this.look();
     for (let tries = 0; tries < 8; tries += 1) {
-      if (await this.look()) tries = 0; // indexing is queued or running
-      else if (this.indexing) return;
+      const more = await this.look();
+      if (more) tries = 0; // indexing is queued or running
+      else if (more === false && this.indexing) return;
+      else if (more === undefined && Date.now() - this.seen < GIVES_UP) tries = 0; // nobody answers, which says nothing
       await sleep(LOOK);
     }
   }
@@ -222,7 +224,7 @@ class Sending {
     tellOthers("images", this.collection);
   }
 
-  /** How many can be searched by now; true while more are being made searchable. */
+  /** How many can be searched by now; true while more are being made searchable, undefined where nobody says. */
   async look() {
     const after = Math.max(0, ...this.jobs);
     try {
@@ -231,10 +233,11 @@ class Sending {
       if (this.indexing?.state === "failed") this.trouble = failureOf(this.indexing);
       this.searchable = (await get(of(this.collection))).indexed;
       this.show();
+      this.seen = Date.now();
+      return this.indexing !== null && !FINISHED.includes(this.indexing.state);
     } catch {
-      // the next look may tell; until then it stands as it did
+      return undefined; // the next look may tell; until then it stands as it did
     }
-    return this.indexing !== null && !FINISHED.includes(this.indexing.state);
   }
 }
 
