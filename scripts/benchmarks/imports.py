@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +77,7 @@ SIZES = (
 )
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench import")
     parts = [*(size.name for size in SIZES), AGAIN, MEMORY]
     parser.add_argument("--part", choices=parts, action="append", help="only this one; may be repeated")
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--known", type=int, help="files of the last two parts (default 100,000)")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="few pictures: shows that it runs")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

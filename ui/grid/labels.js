@@ -5,14 +5,15 @@ class Labels {
     this.collection = collection;
     this.toast = toast;
     this.classes = [];
+    this.asked = this.newest = 0; // questions for them, and the one whose answer is here
   }
 
   /** Fetch them; one that was named here and whose first label the API may not have had when it was asked stays. */
   async refresh() {
     const said = new Set(this.classes.filter((one) => one.fresh && !this.isOnItsWay(one)));
-    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const turn = (this.asked += 1);
     const { items } = await get(of(this.collection, "classes"));
-    if (turn < (this.newest ?? 0)) return; // a later question was answered first
+    if (turn < this.newest) return; // a later question was answered first
     this.newest = turn;
     const named = this.classes.filter((one) => one.fresh && !said.has(one) && !items.some(({ name }) => name === one.name));
     this.classes = [...items, ...named];
